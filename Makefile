@@ -1,0 +1,44 @@
+# The two commands are `make demo` and `make test`. Everything else is a part of one of them.
+
+HOST   := $(shell rustc -vV | sed -n 's/^host: //p')
+# Static binaries as the images carry them; `agentnet` finds its siblings here.
+BIN    := $(CURDIR)/target/$(HOST)/image
+STATIC := RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile image --target $(HOST)
+
+.PHONY: help demo test lint unit e2e binaries images bench deny clean
+
+help: ## what there is to type
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: binaries ## one real task on a real engine: allowed, blocked, verified, counted
+	@AGENTNET_BIN_DIR="$(BIN)" sh scripts/demo.sh
+
+test: lint binaries unit e2e ## everything that CI runs
+
+lint: ## formatting, clippy and documentation, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+
+unit: ## every crate's tests that need no engine
+	cargo test --locked --workspace --exclude agentnet-e2e
+
+e2e: binaries ## real engines, real clients (unpacks engines under target/ where root and none runs)
+	AGENTNET_BIN_DIR="$(BIN)" sh scripts/e2e.sh
+
+binaries: ## the static binaries that the images carry
+	$(STATIC) --quiet -p agentnet-proxy -p agentnet-gate -p agentnet-notify -p agentnet-controller
+
+images: binaries ## the proxy, gate and agent images, built on your engine
+	AGENTNET_BIN_DIR="$(BIN)" sh scripts/images.sh
+
+bench: binaries ## timings side by side: `agentnet up` against `docker compose up -d`, decisions per second
+	cargo bench --locked -p agentnet-policy
+	AGENTNET_BIN_DIR="$(BIN)" sh scripts/bench-up.sh
+
+deny: ## licences, advisories, bans and sources (needs cargo-deny)
+	cargo deny --locked check
+
+clean: ## what was built, and the unpacked engines (stopped first)
+	sh tests/engine/engines.sh down all || true
+	cargo clean
