@@ -1,0 +1,448 @@
+#!/bin/sh
+# Container engines for the tests and the demo, unpacked from Debian packages and started by hand.
+#
+# Nothing is installed and nothing of the machine's is changed: programs, sockets, images and logs live under
+# target/engines/, and every engine has a network namespace of its own, so its bridges, its firewall rules and its
+# ip_forward are not the machine's. Its way out is slirp4netns, an ordinary process of ours.
+#
+#   engines.sh up NAME…            start docker28 and/or docker20; prints DOCKER_HOST of each
+#   engines.sh down NAME…          end what `up` started, and only that
+#   engines.sh base-image NAME…    build agentnet-test-base once and import it into these engines
+#   engines.sh env NAME            shell lines that point a docker client at the engine
+#   engines.sh exec NAME -- CMD…   run CMD on the engine's host: in its network namespace, with the env above
+#   engines.sh status              what runs
+#
+# NAME is docker28, docker20 or all. AGENTNET_ENGINES_DIR moves the state elsewhere.
+# Needs: root, a Debian-family machine with apt, dpkg, ip, nsenter, unshare, flock, perl.
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+state=${AGENTNET_ENGINES_DIR:-$(CDPATH='' cd -- "$here/../.." && pwd)/target/engines}
+engines="docker28 docker20"
+base_image=agentnet-test-base
+
+# The suites: the engine below the fence's version comes from where the machine's own packages come from.
+old_suite=bookworm
+new_suite=forky
+tool_packages="runc iptables slirp4netns mmdebstrap tini"
+# What the tools link to. A library is used from here only where the machine has none of that name.
+library_packages="libip4tc2 libip6tc2 libxtables12 libnftnl11 libmnl0 libnfnetlink0 libnetfilter-conntrack3 libslirp0
+  libseccomp2 libdevmapper1.02.1 libglib2.0-0 libpcre2-8-0"
+docker28_packages="docker.io docker-cli docker-compose docker-buildx containerd"
+docker20_packages="docker.io containerd"
+base_packages="bash curl wget git python3 python3-pip python3-venv openssl ca-certificates iproute2 iputils-ping
+  procps netcat-openbsd openssh-client socat"
+
+say() { printf 'engines: %s\n' "$*" >&2; }
+fail() {
+    say "$*"
+    exit 1
+}
+
+# Only root on a Debian family can do any of this; say which of the two is missing.
+require_machine() {
+    [ "$(id -u)" = 0 ] || fail "an engine can only be unpacked and started by root"
+    for tool in apt-get apt-config dpkg ip nsenter unshare flock perl setsid; do
+        command -v "$tool" >/dev/null || fail "an engine can only be unpacked where there is $tool (a Debian family)"
+    done
+}
+
+# One `up`, `down` or `base-image` at a time. Daemons are started with descriptor 9 closed.
+take_lock() {
+    mkdir -p "$state"
+    exec 9>"$state/lock"
+    flock -n 9 || {
+        say "waiting for another engines.sh"
+        flock 9
+    }
+}
+
+# --- packages ---------------------------------------------------------------------------------------------------
+
+# The mirror this machine already uses for Debian's main component; never written down in a file of ours.
+debian_mirror() {
+    # shellcheck disable=SC2016 # apt expands these
+    apt-get indextargets --format '$(LABEL) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+        awk '$1 == "Debian" && $2 == "main" { print $3; exit }'
+}
+
+# apt SUITE ARGS…: apt-get with lists, cache and sources of its own.
+apt() {
+    suite=$1
+    shift
+    APT_CONFIG=$state/apt/$suite/apt.conf apt-get -qq "$@"
+}
+
+# A private apt for SUITE. The keyring is Debian's newest, fetched as a package that the machine's own keys vouch for.
+prepare_apt() {
+    suite=$1
+    keys=$2
+    dir=$state/apt/$suite
+    [ -e "$dir/ready" ] && return
+    mirror=$(debian_mirror)
+    [ -n "$mirror" ] || fail "this machine's apt sources name no Debian mirror, so no engine can be unpacked"
+    rm -rf "$dir"
+    mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
+    printf 'deb [signed-by=%s] %s %s main\n' "$keys" "$mirror" "$suite" >"$dir/sources.list"
+    cat >"$dir/apt.conf" <<CONF
+Dir::Etc::sourcelist "$dir/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::State::lists "$dir/lists";
+Dir::State::status "/dev/null";
+Dir::Cache "$dir/cache";
+APT::Sandbox::User "root";
+APT::Update::Post-Invoke-Success "";
+Acquire::Languages "none";
+Acquire::Retries "3";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+CONF
+    say "reading the package list of $suite"
+    apt "$suite" update || fail "could not read the package list of Debian $suite"
+    : >"$dir/ready"
+}
+
+# Where the machine's own Debian keys are.
+machine_keys() {
+    for keys in /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-keyring.pgp; do
+        [ -e "$keys" ] && {
+            echo "$keys"
+            return
+        }
+    done
+    fail "this machine has no debian-archive-keyring, so packages cannot be verified"
+}
+
+# unpack DEST SUITE PACKAGE…: DEST appears complete or not at all. The package names are its stamp.
+unpack() {
+    dest=$1
+    suite=$2
+    shift 2
+    [ "$(cat "$dest/.packages" 2>/dev/null)" = "$suite $*" ] && return
+    say "unpacking $* ($suite)"
+    rm -rf "$dest" "$dest.new"
+    mkdir -p "$dest.new/.debs"
+    (cd "$dest.new/.debs" && apt "$suite" download "$@") || fail "could not download: $*"
+    for deb in "$dest.new"/.debs/*.deb; do
+        dpkg -x "$deb" "$dest.new"
+    done
+    rm -rf "$dest.new/.debs"
+    printf '%s %s' "$suite" "$*" >"$dest.new/.packages"
+    mv "$dest.new" "$dest"
+}
+
+# shellcheck disable=SC2086 # package lists are split on purpose
+unpack_tools() {
+    prepare_apt $old_suite "$(machine_keys)"
+    unpack "$state/keyring" $old_suite debian-archive-keyring
+    prepare_apt $new_suite "$state/keyring/usr/share/keyrings/debian-archive-keyring.gpg"
+    unpack "$state/tools" $old_suite $tool_packages
+    unpack "$state/libraries" $old_suite $library_packages
+    [ -e "$state/bin/.ready" ] && return
+    rm -rf "$state/bin" "$state/lib"
+    mkdir -p "$state/bin" "$state/lib"
+    for name in iptables ip6tables iptables-save ip6tables-save iptables-restore ip6tables-restore; do
+        wrapper $name xtables-nft-multi $name
+    done
+    wrapper slirp4netns slirp4netns
+    wrapper runc runc
+    ln -s ../tools/usr/bin/tini-static "$state/bin/docker-init"
+    for binary in "$state"/tools/usr/sbin/xtables-nft-multi "$state"/tools/usr/sbin/runc "$state"/tools/usr/bin/slirp4netns; do
+        borrow_libraries "$binary"
+    done
+    : >"$state/bin/.ready"
+}
+
+# wrapper NAME PROGRAM [ARG]: bin/NAME runs an unpacked program with the libraries it was unpacked with.
+wrapper() {
+    program=$(find "$state/tools" -type f -name "$2" -path '*bin/*' | head -n 1)
+    cat >"$state/bin/$1" <<WRAPPER
+#!/bin/sh
+LD_LIBRARY_PATH='$state/lib' XTABLES_LIBDIR='$(dirname "$(find "$state/libraries" "$state/tools" -name libxt_addrtype.so)")' \\
+    exec '$program' ${3:-} "\$@"
+WRAPPER
+    chmod 755 "$state/bin/$1"
+}
+
+# A library that the machine lacks is linked into lib/, and what that one lacks, until nothing is missing.
+borrow_libraries() {
+    while :; do
+        found=
+        for name in $(LD_LIBRARY_PATH=$state/lib ldd "$1" | awk '/not found/ { print $1 }'); do
+            file=$(find "$state/libraries" -name "$name" | head -n 1)
+            [ -n "$file" ] || fail "$1 needs $name, which neither the machine nor the unpacked packages have"
+            ln -sf "$file" "$state/lib/$name"
+            found=1
+        done
+        [ -n "$found" ] || return 0
+    done
+}
+
+# shellcheck disable=SC2086
+unpack_engine() {
+    case $1 in
+    docker28) unpack "$state/docker28/root" $new_suite $docker28_packages ;;
+    docker20) unpack "$state/docker20/root" $old_suite $docker20_packages ;;
+    esac
+    borrow_libraries "$state/$1/root/usr/sbin/dockerd"
+    # One client for both: the new one speaks the old API, and only it has the compose and buildx plugins.
+    [ -e "$state/client/config.json" ] && return
+    unpack "$state/docker28/root" $new_suite $docker28_packages
+    mkdir -p "$state/client/cli-plugins" "$state/client/bin"
+    for plugin in docker-compose docker-buildx; do
+        ln -sf "$state/docker28/root/usr/libexec/docker/cli-plugins/$plugin" "$state/client/cli-plugins/$plugin"
+    done
+    ln -sf "$state/docker28/root/usr/bin/docker" "$state/client/bin/docker"
+    echo '{}' >"$state/client/config.json"
+}
+
+# --- processes --------------------------------------------------------------------------------------------------
+
+# A pid file holds the pid and the kernel's start time of the process, so that a reused pid is not ours.
+started_at() { awk '{ sub(/.*\) /, ""); print $20 }' "/proc/$1/stat" 2>/dev/null; }
+
+alive() {
+    [ -e "$1" ] || return 1
+    read -r pid start <"$1" || return 1
+    [ -n "$start" ] && [ "$(started_at "$pid")" = "$start" ]
+}
+
+# run PIDFILE LOG CMD…: a daemon of ours, in a session of its own.
+run() {
+    pidfile=$1
+    log=$2
+    shift 2
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    setsid sh -c 'echo $$ >"$0"; exec "$@"' "$pidfile.new" "$@" </dev/null >>"$log" 2>&1 9>&- &
+    await 50 "the process for $pidfile" test -s "$pidfile.new"
+    read -r pid <"$pidfile.new"
+    printf '%s %s\n' "$pid" "$(started_at "$pid")" >"$pidfile"
+    rm "$pidfile.new"
+}
+
+# await TENTHS WHAT CMD…: polls, bounded.
+await() {
+    left=$1
+    what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || {
+            say "gave up waiting for $what"
+            return 1
+        }
+        sleep 0.1
+    done
+}
+
+gone() { ! alive "$1"; }
+
+# end PIDFILE SECONDS: TERM, then KILL. Only the process that the file was written for.
+end() {
+    if alive "$1"; then
+        read -r pid start <"$1"
+        kill -TERM "$pid" 2>/dev/null || :
+        await $(($2 * 10)) "process $pid to end" gone "$1" || kill -KILL "$pid" 2>/dev/null || :
+        await 50 "process $pid to be killed" gone "$1" || :
+    fi
+    rm -f "$1"
+}
+
+# --- one engine -------------------------------------------------------------------------------------------------
+
+# Sets the paths of engine $1. Sockets must fit in 107 bytes, so a deep checkout keeps them in /run.
+locate() {
+    name=$1
+    home=$state/$name
+    run=$home/run
+    [ "${#run}" -le 60 ] || run=/run/agentnet-engines-$(printf '%s' "$state" | cksum | cut -d ' ' -f 1)/$name
+    socket=$run/docker.sock
+    cgroup=agentnet-$name-$(printf '%s' "$state" | cksum | cut -d ' ' -f 1)
+    programs=$state/bin:$home/root/usr/sbin:$home/root/usr/bin
+}
+
+netns_of() {
+    read -r pid start <"$run/namespace.pid"
+    echo "/proc/$pid/ns/net"
+}
+
+docker() { DOCKER_HOST=unix://$socket DOCKER_CONFIG=$state/client "$state/client/bin/docker" "$@"; }
+
+engine_answers() { docker version --format '{{.Server.Version}}'; }
+
+up() {
+    locate "$1"
+    if alive "$run/dockerd.pid" && alive "$run/namespace.pid" && alive "$run/slirp.pid" && engine_answers >/dev/null 2>&1; then
+        echo "DOCKER_HOST=unix://$socket"
+        return
+    fi
+    # Half an engine is none: what is left of an earlier one goes first.
+    down "$1"
+    unpack_tools
+    unpack_engine "$1"
+    mkdir -p "$home" "$run"
+    chmod 700 "$run"
+    : >"$home/dockerd.log"
+    : >"$home/slirp.log"
+
+    run "$run/namespace.pid" "$home/slirp.log" unshare --net sleep infinity
+    # shellcheck disable=SC2016
+    await 50 "the network namespace" sh -c '[ "$(readlink "$0")" != "$(readlink /proc/self/ns/net)" ]' "$(netns_of)"
+    read -r pid start <"$run/namespace.pid"
+    run "$run/slirp.pid" "$home/slirp.log" "$state/bin/slirp4netns" --configure --mtu=1500 --disable-host-loopback "$pid" tap0
+    await 100 "the way out of $1" nsenter --net="$(netns_of)" ip -4 route show default dev tap0 || fail "see $home/slirp.log"
+
+    say "starting $1"
+    run "$run/dockerd.pid" "$home/dockerd.log" env PATH="$programs:/usr/sbin:/usr/bin:/sbin:/bin" \
+        LD_LIBRARY_PATH="$state/lib" nsenter --net="$(netns_of)" "$home/root/usr/sbin/dockerd" \
+        --host "unix://$socket" --data-root "$home/data" --exec-root "$run/exec" --pidfile "$run/docker.pid" \
+        --cgroup-parent "$cgroup" --exec-opt native.cgroupdriver=cgroupfs \
+        --userland-proxy-path "$home/root/usr/sbin/docker-proxy"
+    await 600 "$1 to answer" engine_answers_or_died || fail "$1 did not start; see $home/dockerd.log"
+    alive "$run/dockerd.pid" || fail "$1 ended at once: $(tail -n 1 "$home/dockerd.log")"
+    echo "DOCKER_HOST=unix://$socket"
+}
+
+engine_answers_or_died() { gone "$run/dockerd.pid" || engine_answers; }
+
+down() {
+    locate "$1"
+    if alive "$run/dockerd.pid"; then
+        say "stopping $1"
+        # The daemon gives each container ten seconds to end; they are tests', so they get none.
+        containers=$(timeout 10 "$state/client/bin/docker" --host "unix://$socket" ps --quiet 2>/dev/null) || containers=
+        # shellcheck disable=SC2086 # ids
+        [ -z "$containers" ] || docker kill $containers >/dev/null 2>&1 || :
+    fi
+    end "$run/dockerd.pid" 20
+    end_leftovers
+    end "$run/slirp.pid" 5
+    end "$run/namespace.pid" 5
+    # A daemon that was killed leaves its mounts behind.
+    awk -v under="$home/" -v also="$run/" 'index($5, under) == 1 || index($5, also) == 1 { print $5 }' /proc/self/mountinfo |
+        sort -r | while read -r mount; do umount -l "$mount" || :; done
+    rm -rf "$run"
+    find /sys/fs/cgroup -depth -type d \( -path "*/$cgroup" -o -path "*/$cgroup/*" \) -exec rmdir {} + 2>/dev/null || :
+}
+
+# containerd and its shims are the daemon's children; after a kill -9 they are found by our own socket's path,
+# which stands in their command line.
+end_leftovers() {
+    for process in /proc/[0-9]*; do
+        if tr '\0' '\n' <"$process/cmdline" 2>/dev/null | grep -qF "$run/exec/"; then
+            kill -KILL "${process#/proc/}" 2>/dev/null || :
+        fi
+    done
+}
+
+print_env() {
+    locate "$1"
+    alive "$run/namespace.pid" || fail "$1 is not running; start it with: $0 up $1"
+    cat <<ENV
+export DOCKER_HOST='unix://$socket'
+export DOCKER_CONFIG='$state/client'
+export PATH='$state/client/bin':"\$PATH"
+export AGENTNET_ENGINE_NETNS='$(netns_of)'
+ENV
+}
+
+enter() {
+    name=$1
+    shift
+    [ "${1:-}" != -- ] || shift
+    environment=$(print_env "$name")
+    eval "$environment"
+    locate "$name"
+    exec nsenter --net="$(netns_of)" "$@"
+}
+
+# --- the base image ---------------------------------------------------------------------------------------------
+
+# The settings of the machine's apt that decide whether its mirror can be read.
+apt_options() {
+    apt-config dump --format '%f "%v";%n' Acquire | grep -E '^Acquire::(Check-|http|https)' || :
+}
+
+build_base() {
+    unpack_tools
+    recipe=$(printf '%s\n' "$old_suite" "$base_packages" "$(cat /etc/ssl/certs/ca-certificates.crt 2>/dev/null)" |
+        cksum | cut -d ' ' -f 1)
+    tarball=$state/base/$recipe.tar
+    [ -e "$tarball" ] && return
+    say "building the base image with mmdebstrap (half a minute)"
+    rm -rf "$state/base"
+    mkdir -p "$state/base"
+    apt_options >"$state/base/apt.conf"
+    # shellcheck disable=SC2016,SC2086 # $1 is the chroot, expanded by mmdebstrap's shell; the list is joined with commas
+    TMPDIR=$state/base perl "$state/tools/usr/bin/mmdebstrap" --quiet --mode=root --format=tar --variant=minbase \
+        --aptopt="$state/base/apt.conf" \
+        --keyring="$state/keyring/usr/share/keyrings/debian-archive-keyring.gpg" \
+        --include="$(echo $base_packages | tr ' ' ',')" \
+        --customize-hook='for ca in /usr/local/share/ca-certificates/*.crt; do
+            if [ -e "$ca" ]; then cp "$ca" "$1/usr/local/share/ca-certificates/"; fi; done; chroot "$1" update-ca-certificates' \
+        --customize-hook="if [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+            cp /etc/ssl/certs/ca-certificates.crt \"\$1/etc/ssl/certs/ca-certificates.crt\"; fi" \
+        "$old_suite" "$tarball.new" "deb $(debian_mirror) $old_suite main" >"$state/base/mmdebstrap.log" 2>&1 ||
+        fail "mmdebstrap failed: $(grep -m 1 '^E:' "$state/base/mmdebstrap.log") (see $state/base/mmdebstrap.log)"
+    mv "$tarball.new" "$tarball"
+}
+
+import_base() {
+    locate "$1"
+    engine_answers >/dev/null 2>&1 || fail "$1 is not running; start it with: $0 up $1"
+    had=$(docker image inspect --format '{{index .Config.Labels "agentnet.test.recipe"}}' $base_image 2>/dev/null) || had=
+    [ "$had" = "$recipe" ] && return
+    say "importing $base_image into $1"
+    docker import --change "LABEL agentnet.test.recipe=$recipe" --change 'CMD ["bash"]' "$tarball" $base_image:latest >/dev/null
+}
+
+# --- what was asked ---------------------------------------------------------------------------------------------
+
+usage() {
+    sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
+# The engines that the arguments name.
+names() {
+    [ $# -gt 0 ] || usage
+    for name in "$@"; do
+        case $name in
+        all) echo "$engines" ;;
+        docker28 | docker20) echo "$name" ;;
+        *) fail "there is no engine '$name'; there are: $engines" ;;
+        esac
+    done
+}
+
+command=${1:-}
+[ $# -eq 0 ] || shift
+case $command in
+up | down | base-image)
+    chosen=$(names "$@")
+    require_machine
+    take_lock
+    [ "$command" != base-image ] || build_base
+    for engine in $chosen; do
+        case $command in
+        up) up "$engine" ;;
+        down) down "$engine" ;;
+        base-image) import_base "$engine" ;;
+        esac
+    done
+    ;;
+env) print_env "$(names "${1:-}")" ;;
+exec)
+    engine=$(names "${1:-}")
+    shift
+    enter "$engine" "$@"
+    ;;
+status)
+    for engine in $engines; do
+        locate "$engine"
+        if alive "$run/dockerd.pid"; then echo "$engine running unix://$socket"; else echo "$engine stopped"; fi
+    done
+    ;;
+*) usage ;;
+esac
