@@ -139,8 +139,9 @@ unpack_tools() {
     prepare_apt $new_suite "$state/keyring/usr/share/keyrings/debian-archive-keyring.gpg"
     unpack "$state/tools" $old_suite $tool_packages
     unpack "$state/libraries" $old_suite $library_packages
-    [ -e "$state/bin/.ready" ] && return
-    rm -rf "$state/bin" "$state/lib"
+    # The wrappers hold this directory's path: a moved checkout gets new ones.
+    [ "$(cat "$state/bin/.for" 2>/dev/null)" = "$state" ] && return
+    rm -rf "${state:?}/bin" "${state:?}/lib" "${state:?}/client"
     mkdir -p "$state/bin" "$state/lib"
     for name in iptables ip6tables iptables-save ip6tables-save iptables-restore ip6tables-restore; do
         wrapper $name xtables-nft-multi $name
@@ -151,7 +152,7 @@ unpack_tools() {
     for binary in "$state"/tools/usr/sbin/xtables-nft-multi "$state"/tools/usr/sbin/runc "$state"/tools/usr/bin/slirp4netns; do
         borrow_libraries "$binary"
     done
-    : >"$state/bin/.ready"
+    printf '%s' "$state" >"$state/bin/.for"
 }
 
 # wrapper NAME PROGRAM [ARG]: bin/NAME runs an unpacked program with the libraries it was unpacked with.
@@ -200,7 +201,8 @@ unpack_engine() {
 # --- processes --------------------------------------------------------------------------------------------------
 
 # A pid file holds the pid and the kernel's start time of the process, so that a reused pid is not ours.
-started_at() { awk '{ sub(/.*\) /, ""); print $20 }' "/proc/$1/stat" 2>/dev/null; }
+# A zombie has ended: not every machine's process 1 collects them at once.
+started_at() { awk '{ sub(/.*\) /, ""); if ($1 != "Z") print $20 }' "/proc/$1/stat" 2>/dev/null; }
 
 alive() {
     [ -e "$1" ] || return 1
@@ -323,6 +325,7 @@ down() {
     awk -v under="$home/" -v also="$run/" 'index($5, under) == 1 || index($5, also) == 1 { print $5 }' /proc/self/mountinfo |
         sort -r | while read -r mount; do umount -l "$mount" || :; done
     rm -rf "$run"
+    case $run in /run/*) rmdir "${run%/*}" 2>/dev/null || : ;; esac
     find /sys/fs/cgroup -depth -type d \( -path "*/$cgroup" -o -path "*/$cgroup/*" \) -exec rmdir {} + 2>/dev/null || :
 }
 
