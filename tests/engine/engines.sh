@@ -31,7 +31,7 @@ library_packages="libip4tc2 libip6tc2 libxtables12 libnftnl11 libmnl0 libnfnetli
 docker28_packages="docker.io docker-cli docker-compose docker-buildx containerd"
 docker20_packages="docker.io containerd"
 base_packages="bash curl wget git python3 python3-pip python3-venv openssl ca-certificates iproute2 iputils-ping
-  procps netcat-openbsd openssh-client socat"
+  procps netcat-openbsd openssh-client socat jq less patch"
 
 say() { printf 'engines: %s\n' "$*" >&2; }
 fail() {
@@ -187,9 +187,13 @@ unpack_engine() {
     docker20) unpack "$state/docker20/root" $old_suite $docker20_packages ;;
     esac
     borrow_libraries "$state/$1/root/usr/sbin/dockerd"
-    # One client for both: the new one speaks the old API, and only it has the compose and buildx plugins.
-    [ -e "$state/client/config.json" ] && return
+}
+
+# One client for both: the new one speaks the old API, and only it has the compose and buildx plugins.
+# shellcheck disable=SC2086
+unpack_client() {
     unpack "$state/docker28/root" $new_suite $docker28_packages
+    [ -e "$state/client/config.json" ] && return
     mkdir -p "$state/client/cli-plugins" "$state/client/bin"
     for plugin in docker-compose docker-buildx; do
         ln -sf "$state/docker28/root/usr/libexec/docker/cli-plugins/$plugin" "$state/client/cli-plugins/$plugin"
@@ -282,6 +286,7 @@ up() {
     # Half an engine is none: what is left of an earlier one goes first.
     down "$1"
     unpack_tools
+    unpack_client
     unpack_engine "$1"
     mkdir -p "$home" "$run"
     chmod 700 "$run"
@@ -369,6 +374,7 @@ apt_options() {
 
 build_base() {
     unpack_tools
+    unpack_client
     recipe=$(printf '%s\n' "$old_suite" "$base_packages" "$(cat /etc/ssl/certs/ca-certificates.crt 2>/dev/null)" |
         cksum | cut -d ' ' -f 1)
     tarball=$state/base/$recipe.tar
