@@ -279,14 +279,14 @@ engine_answers() { docker version --format '{{.Server.Version}}'; }
 
 up() {
     locate "$1"
+    unpack_tools
+    unpack_client
     if alive "$run/dockerd.pid" && alive "$run/namespace.pid" && alive "$run/slirp.pid" && engine_answers >/dev/null 2>&1; then
         echo "DOCKER_HOST=unix://$socket"
         return
     fi
     # Half an engine is none: what is left of an earlier one goes first.
     down "$1"
-    unpack_tools
-    unpack_client
     unpack_engine "$1"
     mkdir -p "$home" "$run"
     chmod 700 "$run"
