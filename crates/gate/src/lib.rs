@@ -1,1 +1,34 @@
-//! Laid out by the first commits.
+//! The gate: a static program that is the entrypoint of every agent and service container.
+//!
+//! It proves the fence from inside, then becomes the real entrypoint; with `verify` it runs every
+//! row and prints the table. The library half holds what the controller shares with the binary:
+//! [`Expectation`] (what the container was promised, and the command line that says so) and
+//! [`Report`] (what was found). `docs/verify.md` says what each row proves and what none can.
+//!
+//! How a run goes: [`proof`] takes one snapshot of the namespace over netlink, judges its shape
+//! ([`shape`]), looks at the process itself ([`confinement`], [`outside`]), then knocks on
+//! addresses that must not answer ([`reach`], [`link`]). Every judgement is a pure function of
+//! what was observed, so the tables are tested without a network.
+
+mod answer;
+mod attempt;
+mod cli;
+mod confinement;
+mod expectation;
+mod launch;
+mod link;
+mod netlink;
+mod outside;
+mod program;
+mod proof;
+mod reach;
+pub mod report;
+mod row_id;
+mod shape;
+mod snapshot;
+mod table;
+
+pub use expectation::{Expectation, ExpectationError, Fence, MOST_ADDRESSES};
+pub use program::run;
+pub use report::{Outcome, Report, ReportError, Row};
+pub use row_id::RowId;

@@ -1,0 +1,72 @@
+//! The command line, and nothing else.
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::expectation::Expectation;
+
+/// Proves a container's fence from inside.
+#[derive(Parser, Debug)]
+#[command(name = "agentnet-gate", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) job: Job,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Job {
+    /// Prove the fence quickly, then become CMD; a leak means exit 125 and CMD never runs
+    Exec(Exec),
+    /// Run every row and print the table: exit 0 sealed, 1 a leak or a row that could not be proven
+    Verify(Verify),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Exec {
+    #[command(flatten)]
+    pub(crate) expectation: Expectation,
+
+    /// The real entrypoint and its arguments, passed on untouched
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) expectation: Expectation,
+
+    /// Print the report as one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_the_two_dashes_is_never_read_as_a_flag() {
+        let words = [
+            "gate", "exec", "--fence", "none", "--", "sh", "-c", "--fence", "open", "--",
+        ];
+        let Job::Exec(exec) = Cli::try_parse_from(words).unwrap().job else {
+            panic!("not exec");
+        };
+        assert_eq!(exec.command, ["sh", "-c", "--fence", "open", "--"]);
+    }
+
+    #[test]
+    fn exec_without_a_command_is_refused() {
+        assert!(Cli::try_parse_from(["gate", "exec", "--fence", "none"]).is_err());
+        assert!(Cli::try_parse_from(["gate", "exec", "--fence", "none", "--"]).is_err());
+        assert!(Cli::try_parse_from(["gate", "exec", "--", "true"]).is_err());
+    }
+}

@@ -1,0 +1,100 @@
+//! The binary's story: parse, prove, then launch or print.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Exec, Job, Verify};
+use crate::launch::{REFUSED, launch};
+use crate::proof;
+use crate::table;
+
+const SEALED: u8 = 0;
+const LEAK: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Runs the program on its arguments, the program's own name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let code = match Cli::try_parse_from(&arguments) {
+        Ok(Cli {
+            job: Job::Exec(exec),
+        }) => run_exec(&exec),
+        Ok(Cli {
+            job: Job::Verify(verify),
+        }) => run_verify(&verify),
+        Err(error) => {
+            // Nothing sensible is left to do when even this cannot be printed.
+            drop(error.print());
+            let is_exec = arguments.get(1).is_some_and(|word| word == "exec");
+            match (error.use_stderr(), is_exec) {
+                (false, _) => SEALED,
+                (true, true) => REFUSED,
+                (true, false) => USAGE,
+            }
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn run_exec(exec: &Exec) -> u8 {
+    if let Err(error) = exec.expectation.check() {
+        say(&error.to_string());
+        return REFUSED;
+    }
+    let report = proof::quick(&exec.expectation);
+    if report.sealed {
+        let (code, sentence) = launch(&exec.command);
+        say(&sentence);
+        return code;
+    }
+    let command = exec
+        .command
+        .first()
+        .map(|word| word.to_string_lossy().into_owned());
+    say(&format!(
+        "the {} fence is not sealed, so {} was not started",
+        report.fence,
+        command.unwrap_or_default()
+    ));
+    for row in report.against() {
+        say(&format!("{} {}: {}", row.outcome, row.id, row.detail));
+    }
+    REFUSED
+}
+
+fn run_verify(verify: &Verify) -> u8 {
+    if let Err(error) = verify.expectation.check() {
+        say(&error.to_string());
+        return USAGE;
+    }
+    let report = proof::quick(&verify.expectation);
+    let mut out = io::stdout().lock();
+    let printed = if verify.json {
+        serde_json::to_writer(&mut out, &report)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(out))
+    } else {
+        table::print(&report, &mut out)
+    };
+    match printed {
+        // A reader that has gone away does not change what was found.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            say(&format!("the report could not be printed: {error}"));
+            LEAK
+        }
+        Ok(()) | Err(_) if report.sealed => SEALED,
+        Ok(()) | Err(_) => LEAK,
+    }
+}
+
+/// One line on standard error; there is nobody to tell when that fails.
+fn say(sentence: &str) {
+    drop(writeln!(
+        io::stderr(),
+        "agentnet-gate: {}",
+        table::visible(sentence)
+    ));
+}

@@ -1,0 +1,172 @@
+//! One proof: which rows run, in which order, with how much patience.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::answer;
+use crate::confinement::{self, Status};
+use crate::expectation::{Expectation, Fence};
+use crate::link;
+use crate::outside;
+use crate::reach::{self, List};
+use crate::report::{Finding, Report, Row};
+use crate::row_id::RowId;
+use crate::shape;
+use crate::snapshot::Snapshot;
+
+/// How long rows wait for answers that must not come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For a TCP connection.
+    connect: Duration,
+    /// On the link, after the proxy has answered.
+    settle: Duration,
+    /// On the link, when the proxy does not.
+    link: Duration,
+}
+
+impl Patience {
+    /// Before a start: a neighbour on a bridge answers within microseconds, so a few milliseconds
+    /// are plenty and nobody sees them.
+    const QUICK: Self = Self {
+        connect: Duration::from_millis(10),
+        settle: Duration::from_millis(3),
+        link: Duration::from_millis(20),
+    };
+}
+
+/// The rows that run before every start.
+pub(crate) fn quick(expectation: &Expectation) -> Report {
+    Report::new(expectation.fence, rows(expectation, Patience::QUICK))
+}
+
+/// A row's timer and maker.
+fn row(id: RowId, what: impl Into<String>, find: impl FnOnce() -> Finding) -> Row {
+    let start = Instant::now();
+    let finding = find();
+    Row::since(start, id, what, finding)
+}
+
+fn rows(expectation: &Expectation, patience: Patience) -> Vec<Row> {
+    let root = Path::new("/");
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let status = Status::parse(&text);
+    let mut rows = vec![
+        row(RowId::Capabilities, "/proc/self/status", || {
+            confinement::capabilities(&status)
+        }),
+        row(RowId::NoNewPrivs, "/proc/self/status", || {
+            confinement::no_new_privs(&status)
+        }),
+        row(RowId::Seccomp, "/proc/self/status", || {
+            confinement::seccomp(&status)
+        }),
+        row(
+            RowId::RawSockets,
+            "socket(AF_INET, SOCK_RAW)",
+            confinement::raw_sockets,
+        ),
+        row(
+            RowId::PacketSockets,
+            "socket(AF_PACKET)",
+            confinement::packet_sockets,
+        ),
+        row(RowId::Vsock, "socket(AF_VSOCK)", confinement::vsock),
+        row(RowId::EngineSocket, "engines' sockets", || {
+            outside::engine_socket(root)
+        }),
+        row(RowId::HostNamespaces, "/proc/self/ns", || {
+            outside::host_namespaces(root)
+        }),
+    ];
+    match Snapshot::take() {
+        Ok(snapshot) => rows.extend(network_rows(expectation, &snapshot, patience)),
+        Err(error) => rows.push(row(RowId::Interfaces, "netlink", || {
+            Finding::broken(format!(
+                "the kernel does not say what the network looks like: {error}"
+            ))
+        })),
+    }
+    rows
+}
+
+fn network_rows(expectation: &Expectation, snapshot: &Snapshot, patience: Patience) -> Vec<Row> {
+    let asking = Instant::now();
+    let asked = (expectation.fence == Fence::Network).then(|| link::ask(expectation, snapshot));
+    let mut rows = vec![
+        row(RowId::Interfaces, "interfaces that are up", || {
+            shape::interfaces(expectation, snapshot)
+        }),
+        row(RowId::Addresses, "own addresses", || {
+            shape::addresses(expectation, snapshot)
+        }),
+        row(RowId::Routes, "every routing table", || {
+            shape::routes(expectation, snapshot)
+        }),
+    ];
+    for (id, list) in [
+        (RowId::DirectIpv4, List::PublicV4),
+        (RowId::DirectIpv6, List::PublicV6),
+        (RowId::Metadata, List::Metadata),
+    ] {
+        rows.push(row(id, list.what(), || {
+            reach::list(expectation, snapshot, list, patience.connect)
+        }));
+    }
+    for address in &expectation.foreign {
+        rows.push(row(RowId::Foreign, format!("TCP to {address}"), || {
+            reach::foreign(expectation, snapshot, *address, patience.connect)
+        }));
+    }
+    rows.extend(link_rows(
+        expectation,
+        snapshot,
+        asked.as_ref(),
+        patience,
+        asking,
+    ));
+    rows
+}
+
+fn link_rows(
+    expectation: &Expectation,
+    snapshot: &Snapshot,
+    asked: Option<&link::Asked>,
+    patience: Patience,
+    since: Instant,
+) -> Vec<Row> {
+    let whats = [
+        (RowId::LinkIpv4, "who answers in our IPv4 subnet"),
+        (RowId::LinkIpv6, "who answers over IPv6, fe80:: too"),
+        (RowId::LinkHosts, "who answers for other networks"),
+    ];
+    let all = |finding: Finding| {
+        whats
+            .map(|(id, what)| Row::since(since, id, what, finding.clone()))
+            .to_vec()
+    };
+    let Some(asked) = asked else {
+        let why = match expectation.fence {
+            Fence::Open => shape::OPEN,
+            Fence::Network | Fence::Socket | Fence::None => "this fence has no link",
+        };
+        return all(Finding::skipped(why));
+    };
+    let answers = match asked.answers(expectation, patience.settle, patience.link) {
+        Ok(answers) => answers,
+        Err(error) => {
+            return all(Finding::broken(format!(
+                "the neighbour table is not readable: {error}"
+            )));
+        }
+    };
+    let findings = [
+        answer::ipv4(expectation, snapshot, &answers),
+        answer::ipv6(expectation, snapshot, asked, &answers),
+        answer::hosts(expectation, asked, &answers),
+    ];
+    let pairs = whats.into_iter().zip(findings);
+    pairs
+        .map(|((id, what), finding)| Row::since(since, id, what, finding))
+        .collect()
+}
