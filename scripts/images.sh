@@ -1,16 +1,18 @@
 #!/bin/sh
 # Builds the images agentnet/proxy, agentnet/gate and agentnet/agent in the engine that DOCKER_HOST names.
 #
-#   scripts/images.sh [--base IMAGE] [--profile PROFILE] [proxy] [gate] [agent]
+#   scripts/images.sh [--base IMAGE] [--profile PROFILE] [--prefix PREFIX] [proxy] [gate] [agent]
 #
 # --base IMAGE       what agentnet/agent starts from (default: the Dockerfile's)
 # --profile PROFILE  cargo profile of the two binaries (default: image; dev builds faster and is larger)
+# --prefix PREFIX    instead of `agentnet` in the images' names
 # No names: all three. Progress goes to stderr; the tags that were built, to stdout.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 base=
 profile=image
+prefix=agentnet
 images=
 
 usage() {
@@ -20,11 +22,12 @@ usage() {
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --base | --profile)
+    --base | --profile | --prefix)
         [ $# -ge 2 ] || usage
         case $1 in
         --base) base=$2 ;;
         --profile) profile=$2 ;;
+        --prefix) prefix=$2 ;;
         esac
         shift 2
         ;;
@@ -67,10 +70,10 @@ build() {
     image=$1
     context=$2
     shift 2
-    say "building agentnet/$image"
+    say "building $prefix/$image"
     docker build --build-arg VERSION="$version" --build-arg REVISION="$revision" --build-arg CREATED="$created" \
-        --tag "agentnet/$image:$version" --tag "agentnet/$image:latest" "$@" "$context" >&2
-    echo "agentnet/$image:$version"
+        --tag "$prefix/$image:$version" --tag "$prefix/$image:latest" "$@" "$context" >&2
+    echo "$prefix/$image:$version"
 }
 
 scratch=$(mktemp -d)

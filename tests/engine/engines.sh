@@ -296,6 +296,8 @@ up() {
     run "$run/namespace.pid" "$home/slirp.log" unshare --net sleep infinity
     # shellcheck disable=SC2016
     await 50 "the network namespace" sh -c '[ "$(readlink "$0")" != "$(readlink /proc/self/ns/net)" ]' "$(netns_of)"
+    # The kernel's default takes anything from anywhere; systemd's, which most machines have, is this.
+    nsenter --net="$(netns_of)" sh -c 'echo 2 >/proc/sys/net/ipv4/conf/default/rp_filter'
     read -r pid start <"$run/namespace.pid"
     run "$run/slirp.pid" "$home/slirp.log" "$state/bin/slirp4netns" --configure --mtu=1500 --disable-host-loopback "$pid" tap0
     await 100 "the way out of $1" nsenter --net="$(netns_of)" ip -4 route show default dev tap0 || fail "see $home/slirp.log"

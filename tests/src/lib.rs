@@ -1,1 +1,23 @@
-//! End-to-end tests.
+//! End to end on real engines: what the tests stand on.
+//!
+//! A test names the engines it needs with [`on_engines!`]; [`bed`] finds them (the user's own, used as it is, or ours,
+//! unpacked under `target/`) and builds the images there once. Everything a test makes is held by a guard that removes
+//! it, on failure too, and carries a name that no other run has.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a harness fails by panicking with what it saw"
+)]
+
+pub mod bed;
+pub mod canary;
+pub mod command;
+pub mod engine;
+pub mod name;
+pub mod origin;
+pub mod probe;
+pub mod stack;
+pub mod wait;

@@ -1,0 +1,67 @@
+//! An HTTPS origin on a task's egress network: files, a git repository, a package index.
+
+use std::time::Duration;
+
+use crate::engine::{BASE_IMAGE, Engine, Thing};
+use crate::name::unique;
+use crate::wait::until;
+
+const SCRIPT: &str = include_str!("../origin/origin.py");
+
+/// The name that whitelists allow.
+pub const ALLOWED: &str = "origin.e2e.test";
+/// A name of the same server that no whitelist has.
+pub const UNLISTED: &str = "unlisted.e2e.test";
+
+/// A running origin.
+#[derive(Debug)]
+pub struct Origin<'e> {
+    engine: &'e Engine,
+    name: String,
+    _container: Thing<'e>,
+}
+
+impl<'e> Origin<'e> {
+    /// Starts one on `network`, under both names.
+    pub fn start(engine: &'e Engine, network: &str) -> Self {
+        let name = unique("origin");
+        let network = format!("--network={network}");
+        let aliases = [ALLOWED, UNLISTED].map(|alias| format!("--network-alias={alias}"));
+        let [allowed, unlisted] = &aliases;
+        let words = [
+            &network, allowed, unlisted, "--init", BASE_IMAGE, "python3", "-c", SCRIPT, ALLOWED,
+            UNLISTED,
+        ];
+        let container = Thing::container(engine, &name, &words);
+        until("the origin", Duration::from_secs(60), || {
+            engine
+                .docker(["logs", &name])
+                .stdout
+                .contains("ready")
+                .then_some(())
+        });
+        Self {
+            engine,
+            name,
+            _container: container,
+        }
+    }
+
+    /// The authority that its certificate is from, PEM.
+    pub fn authority(&self) -> String {
+        self.engine
+            .shell(&self.name, "cat /tmp/origin/ca.pem")
+            .expect()
+    }
+
+    /// The requests that it saw.
+    pub fn requests(&self) -> Vec<String> {
+        let logs = self.engine.docker(["logs", &self.name]).stderr;
+        logs.lines().map(str::to_owned).collect()
+    }
+}
+
+/// A whitelist that allows the origin by name, which a container network answers with a private address.
+pub fn whitelist() -> String {
+    format!("{ALLOWED} private   # the tests' origin\n")
+}
