@@ -87,12 +87,12 @@ for image in $images; do
     cp "$root/images/$image/"* "$context/"
     case $image in
     proxy)
-        cp "$binaries/agentnet-proxy" "$context/"
+        install -m 755 "$binaries/agentnet-proxy" "$context/"
         mkdir "$context/run"
         build proxy "$context"
         ;;
     gate)
-        cp "$binaries/agentnet-gate" "$context/"
+        install -m 755 "$binaries/agentnet-gate" "$context/"
         build gate "$context"
         ;;
     agent) build agent "$context" ${base:+--build-arg "BASE=$base"} ;;

@@ -12,6 +12,7 @@
     reason = "a harness fails by panicking with what it saw"
 )]
 
+pub mod agentnet;
 pub mod bed;
 pub mod canary;
 pub mod command;
@@ -19,5 +20,6 @@ pub mod engine;
 pub mod name;
 pub mod origin;
 pub mod probe;
+pub mod repository;
 pub mod stack;
 pub mod wait;
