@@ -13,6 +13,7 @@
 //! The language is described in `docs/policy.md`.
 #![warn(missing_docs)]
 
+mod address;
 pub mod event;
 mod host;
 mod policy;
@@ -21,6 +22,7 @@ mod rule;
 mod target;
 mod whitelist;
 
+pub use self::address::{AddressClass, classify};
 pub use self::event::Event;
 pub use self::host::{Host, HostError, Name};
 pub use self::policy::{

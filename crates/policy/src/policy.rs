@@ -1,17 +1,19 @@
 //! The effective policy of one listener, and the decisions it makes.
 
+mod admit;
 mod explain;
+mod index;
+mod judge;
 mod verdict;
 
-use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::admit::Surroundings;
 pub use self::explain::{Considered, Explanation, Outcome};
+use self::index::Index;
 pub use self::verdict::{Admitted, Denial, Grant, Verdict};
-use crate::reason::Reason;
 use crate::rule::{Rule, RuleId};
 use crate::target::Target;
 
@@ -66,56 +68,29 @@ pub struct Request<'a> {
     pub ask: Ask<'a>,
 }
 
-/// The addresses around the proxy that a name must never lead to. Read again when interfaces
-/// change; [`Policy::admit`] takes them as they are now.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct Surroundings {
-    /// The addresses of the proxy's own interfaces.
-    pub own: Vec<IpAddr>,
-    /// The sockets the proxy listens on: proxy, admin, everything. An unspecified address stands
-    /// for every address of `own` and for loopback.
-    pub listening: Vec<SocketAddr>,
-    /// The addresses of the machine around the container (the gateway, say). Only a `host` line
-    /// opens them.
-    pub machine: Vec<IpAddr>,
-}
-
 /// All lines that are in force, compiled. Immutable: a reload makes a new one.
 #[derive(Debug)]
 pub struct Policy {
     mode: Mode,
     rules: Vec<Rule>,
+    index: Index,
     fingerprint: u64,
 }
 
 impl Policy {
     pub(crate) fn new(rules: Vec<Rule>, mode: Mode) -> Self {
+        let index = Index::new(&rules);
+        let fingerprint = fingerprint(&rules, mode);
         Self {
             mode,
             rules,
-            fingerprint: 0,
+            index,
+            fingerprint,
         }
     }
 
-    /// Decides whether the target may be resolved and dialled at all. Takes the time because this
-    /// crate has no clock. Allocates nothing and takes no lock.
-    pub fn judge(&self, request: Request<'_>, _now: Timestamp) -> Verdict {
-        Verdict::Deny(Denial::new(request.target, Reason::NotListed))
-    }
-
-    /// Decides whether the answers of the resolver may be dialled under a grant. One bad answer
-    /// spoils the set. For an address literal, pass that address.
-    ///
-    /// # Errors
-    /// The refusal, [`Reason::ResolveFailed`] when there are no answers.
-    pub fn admit(
-        &self,
-        grant: &Grant,
-        answers: &[IpAddr],
-        _around: &Surroundings,
-    ) -> Result<Vec<Admitted>, Denial> {
-        let _ = answers;
-        Err(Denial::new(grant.target().clone(), Reason::PrivateAddress))
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
     }
 
     /// All lines in force, presets included, in load order: layer by layer, file by file.
@@ -138,4 +113,17 @@ impl Policy {
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
     }
+}
+
+/// FNV-1a, because the standard library promises nothing about its hashes.
+fn fingerprint(rules: &[Rule], mode: Mode) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut eat = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    eat(mode as u8);
+    for rule in rules {
+        eat(rule.layer() as u8);
+        rule.text().bytes().for_each(&mut eat);
+        eat(b'\n');
+    }
+    hash
 }

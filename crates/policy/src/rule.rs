@@ -1,9 +1,26 @@
 //! One line of a whitelist, checked.
 
+pub(crate) mod glob;
+mod methods;
+mod path;
+mod pattern;
+mod ports;
+mod suffix;
+
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use self::methods::{Methods, MethodsError};
+pub(crate) use self::path::{PathMatch, PathPattern};
+pub(crate) use self::pattern::{Kind, NamePattern};
+pub(crate) use self::ports::Ports;
+pub(crate) use self::suffix::reserved;
+use crate::policy::{Ask, Outcome};
 
 /// Where in the load order a file stands. A later layer adds to an earlier one; a `deny` of any
 /// layer holds in all.
@@ -31,9 +48,18 @@ impl RuleId {
 /// A checked line and where it came from.
 #[derive(Clone, Debug)]
 pub struct Rule {
+    pub(crate) origin: Origin,
+    pub(crate) permission: Permission,
+}
+
+/// The place of a line.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
     pub(crate) file: Arc<File>,
     pub(crate) line: u32,
+    /// Where in the file the words stand.
     pub(crate) text: Range<u32>,
+    /// Where in the file the comment stands.
     pub(crate) comment: Range<u32>,
 }
 
@@ -45,36 +71,138 @@ pub(crate) struct File {
     pub(crate) text: String,
 }
 
+/// What a line says.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Permission {
+    pub(crate) hosts: Hosts,
+    pub(crate) ports: Ports,
+    /// Set when the line names a method or a path: then only plain HTTP can satisfy it.
+    pub(crate) http: Option<Box<HttpOnly>>,
+    pub(crate) effect: Effect,
+    /// The last moment at which the line counts.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// What a line is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Hosts {
+    Names(NamePattern),
+    /// Addresses that are named as addresses.
+    Network(IpNet),
+}
+
+/// What can only be seen in plain HTTP.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct HttpOnly {
+    pub(crate) methods: Option<Methods>,
+    pub(crate) path: Option<PathPattern>,
+}
+
+/// What a line does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Effect {
+    Allow {
+        raw: bool,
+        private: bool,
+        /// The line names an address of the machine itself.
+        host: bool,
+        /// Bytes that may be sent.
+        up: Option<NonZeroU64>,
+    },
+    Deny {
+        quiet: bool,
+    },
+}
+
 impl Rule {
     /// The file's name as it was given to the loader; `@name` for a preset.
     pub fn file(&self) -> &str {
-        &self.file.name
+        &self.origin.file.name
     }
 
     /// The line's number, from 1.
     pub fn line(&self) -> u32 {
-        self.line
+        self.origin.line
     }
 
     /// The layer of the file.
     pub fn layer(&self) -> Layer {
-        self.file.layer
+        self.origin.file.layer
     }
 
     /// The line as written, without its comment and the space around it.
     pub fn text(&self) -> &str {
-        self.slice(&self.text)
+        self.origin.slice(&self.origin.text)
     }
 
     /// The comment on the line: the reason its author gave.
     pub fn comment(&self) -> Option<&str> {
-        Some(self.slice(&self.comment)).filter(|comment| !comment.is_empty())
+        Some(self.origin.slice(&self.origin.comment)).filter(|comment| !comment.is_empty())
     }
 
+    /// Whether the line refuses.
+    pub fn is_deny(&self) -> bool {
+        matches!(self.permission.effect, Effect::Deny { .. })
+    }
+
+    /// When the line ends by itself.
+    pub fn until(&self) -> Option<Timestamp> {
+        self.permission.until
+    }
+}
+
+impl Origin {
     fn slice(&self, range: &Range<u32>) -> &str {
         self.file
             .text
             .get(range.start as usize..range.end as usize)
             .unwrap_or_default()
+    }
+}
+
+impl Permission {
+    /// What the line says about a request whose host it names. The one place where ports, methods,
+    /// paths and ends are compared.
+    pub(crate) fn outcome(&self, port: u16, ask: Ask<'_>, now: Timestamp) -> Outcome {
+        if self.until.is_some_and(|until| now >= until) {
+            return Outcome::Expired;
+        }
+        if !self.ports.contains(port) {
+            return Outcome::OtherPort;
+        }
+        let said = match self.effect {
+            Effect::Allow { .. } => Outcome::Allows,
+            Effect::Deny { .. } => Outcome::Denies,
+        };
+        let Some(http) = &self.http else { return said };
+        match http.outcome(ask, said == Outcome::Denies) {
+            Some(other) => other,
+            None => said,
+        }
+    }
+}
+
+impl HttpOnly {
+    /// What of the request is not meant, if something is. When it cannot be seen or not be told,
+    /// a refusing line takes it as meant and an allowing line does not.
+    fn outcome(&self, ask: Ask<'_>, refuses: bool) -> Option<Outcome> {
+        let (method, path) = match ask {
+            Ask::Tunnel if refuses => return None,
+            Ask::Tunnel if self.methods.is_some() => return Some(Outcome::OtherMethod),
+            Ask::Tunnel => return Some(Outcome::OtherPath),
+            Ask::Http { method, path } => (method, path),
+        };
+        if self
+            .methods
+            .is_some_and(|methods| !methods.contains(method))
+        {
+            return Some(Outcome::OtherMethod);
+        }
+        let matched = match self.path.as_ref().map(|pattern| pattern.matches(path)) {
+            None | Some(PathMatch::Yes) => true,
+            Some(PathMatch::No) => false,
+            Some(PathMatch::Ambiguous) => refuses,
+        };
+        (!matched).then_some(Outcome::OtherPath)
     }
 }

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 
-use crate::policy::{Policy, Request, Verdict};
+use crate::event::RuleLine;
+use crate::policy::{Grant, Policy, Request, Verdict};
 use crate::rule::RuleId;
 
 /// What [`Policy::judge`] would say, and the lines that name the host.
@@ -44,16 +45,86 @@ impl Policy {
     /// What would happen to a request, and why. Decides by the code of [`Policy::judge`], and then
     /// lists the lines; for people, not for the data path.
     pub fn explain(&self, request: Request<'_>, now: Timestamp) -> Explanation {
+        let mut lines = Vec::new();
+        self.consider(&request.target, request.ask, now, |rule, _, outcome| {
+            lines.push(Considered { rule, outcome });
+        });
+        lines.sort_by_key(|line| line.rule);
         Explanation {
             verdict: self.judge(request, now),
-            lines: Vec::new(),
+            lines,
+        }
+    }
+}
+
+impl Outcome {
+    /// In words that follow the line.
+    pub fn words(self) -> &'static str {
+        match self {
+            Outcome::Expired => "has expired",
+            Outcome::OtherPort => "is for other ports",
+            Outcome::OtherMethod => "is for other methods",
+            Outcome::OtherPath => "is for other paths",
+            Outcome::Allows => "allows it",
+            Outcome::Denies => "refuses it",
         }
     }
 }
 
 impl Explanation {
-    /// The explanation as text of several lines. `policy` is the one that made it.
-    pub fn render(&self, _policy: &Policy) -> String {
-        self.verdict.reason().to_string()
+    /// The explanation as lines of text: the verdict, then each line that names the host, the
+    /// deciding one marked with `>`. `policy` is the one that made it.
+    pub fn render(&self, policy: &Policy) -> String {
+        let mut text = match &self.verdict {
+            Verdict::Allow(grant) => format!("allowed: {}{}", grant.target(), terms(grant)),
+            Verdict::Report(_, denial) => {
+                format!(
+                    "allowed by mode observe; enforce would say: {}",
+                    denial.sentence(policy)
+                )
+            }
+            Verdict::Deny(denial) => denial.sentence(policy),
+        };
+        for line in &self.lines {
+            let Some(rule) = policy.rule(line.rule) else {
+                continue;
+            };
+            let mark = if self.verdict.rule() == Some(line.rule) {
+                '>'
+            } else {
+                ' '
+            };
+            let RuleLine {
+                file,
+                line: number,
+                text: words,
+                comment,
+            } = RuleLine::from(rule);
+            let outcome = line.outcome.words();
+            text.push_str(&format!("\n{mark} {file}:{number}: {words} ({outcome})"));
+            if let Some(comment) = comment {
+                text.push_str(&format!("  # {comment}"));
+            }
+        }
+        text
     }
+}
+
+fn terms(grant: &Grant) -> String {
+    let mut terms = String::new();
+    if !grant.raw() {
+        terms.push_str(", a tunnel must carry TLS to this name");
+    }
+    if let Some(bytes) = grant.budget() {
+        terms.push_str(&format!(", at most {bytes} bytes up"));
+    }
+    if let Some(end) = grant.expires() {
+        terms.push_str(&format!(", until {end}"));
+    }
+    terms.push_str(match (grant.opens.machine, grant.opens.private) {
+        (true, _) => ", at this address of the machine",
+        (false, true) => ", also at a private address",
+        (false, false) => ", at public addresses only",
+    });
+    terms
 }

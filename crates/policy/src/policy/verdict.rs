@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
+use crate::event::RuleLine;
 use crate::policy::Policy;
 use crate::reason::Reason;
 use crate::rule::{Rule, RuleId};
@@ -47,6 +48,7 @@ impl Verdict {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Grant {
     pub(super) target: Target,
+    pub(super) judged: Timestamp,
     pub(super) rule: Option<RuleId>,
     pub(super) opens: Opens,
     pub(super) budget: Option<u64>,
@@ -147,32 +149,63 @@ impl Denial {
         self.quiet
     }
 
-    /// One sentence that a model or a person can act on. `policy` is the one that decided; its
-    /// line is quoted with the reason its author gave.
+    /// One sentence that a model or a person can act on: what was refused, why, and who can
+    /// change it. `policy` is the one that decided; its line is quoted with its author's reason.
     pub fn sentence(&self, policy: &Policy) -> String {
-        let rule = self.rule.and_then(|id| policy.rule(id));
-        let line = rule.map(quote).unwrap_or_default();
-        format!(
-            "{} was refused ({}): {}{line}. {}",
-            self.target,
-            self.reason,
-            self.reason.clause(),
-            self.advice()
-        )
-    }
-
-    fn advice(&self) -> String {
-        String::new()
+        let line = self
+            .rule
+            .and_then(|id| policy.rule(id))
+            .map(quote)
+            .unwrap_or_default();
+        let (target, reason) = (&self.target, self.reason);
+        let clause = reason.clause();
+        let advice = advice(reason);
+        format!("{target} was refused ({reason}) because {clause}{line}; {advice}.")
     }
 }
 
 fn quote(rule: &Rule) -> String {
-    format!(
-        " (line {} of {}: {})",
-        rule.line(),
-        rule.file(),
-        rule.text()
-    )
+    let line = RuleLine::from(rule);
+    let (file, number, text) = (line.file, line.line, line.text);
+    match line.comment {
+        Some(comment) => format!(" [{file}:{number}: {text}: \"{comment}\"]"),
+        None => format!(" [{file}:{number}: {text}]"),
+    }
+}
+
+/// What to do about a refusal, and who can.
+fn advice(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NotListed
+        | Reason::PortNotListed
+        | Reason::MethodNotListed
+        | Reason::PathNotListed
+        | Reason::UpgradeNotListed
+        | Reason::NotTls => {
+            "trying again will not help, go on without it or ask the person who runs this task to allow it in the whitelist"
+        }
+        Reason::PrivateAddress => {
+            "trying again will not help, only the person who runs this task can open such an address in the whitelist"
+        }
+        Reason::RuleDenied | Reason::ClientNotAllowed | Reason::PolicyChanged => {
+            "trying again will not help, the person who runs this task decided so"
+        }
+        Reason::BudgetSpent => {
+            "send nothing more there, or ask the person who runs this task for a larger budget"
+        }
+        Reason::Loop => "the proxy is used as the proxy and not as a destination",
+        Reason::HostMismatch | Reason::BadRequest => "mend the request before sending it again",
+        Reason::SniMismatch | Reason::SniMissing | Reason::EchRefused => {
+            "open a tunnel to the host that is meant and name the same host in the TLS handshake"
+        }
+        Reason::AuthRequired => "set the credentials in the proxy's address",
+        Reason::ResolveFailed | Reason::ConnectFailed | Reason::UpstreamFailed => {
+            "the whitelist allows it, so check the name and the port, or try again later"
+        }
+        Reason::TooManyConnections => "close some connections, then try again",
+        Reason::TimedOut => "try again later",
+        Reason::Allowed => "nothing needs doing",
+    }
 }
 
 /// An address that may be dialled for one grant. Only [`Policy::admit`] makes one.

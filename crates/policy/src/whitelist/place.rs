@@ -1,0 +1,161 @@
+//! The first word of a line: which hosts and ports it is for.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::wrong::Wrong;
+use crate::rule::{Hosts, NamePattern, Ports};
+
+/// The first word, read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) hosts: Hosts,
+    /// `None` where the word names no port.
+    pub(super) ports: Option<Ports>,
+    /// The word without its ports.
+    pub(super) host: &'a str,
+    /// The ports with their colon, or nothing.
+    pub(super) suffix: &'a str,
+}
+
+impl<'a> Place<'a> {
+    /// Reads the word. A fix in the error is for this word alone.
+    pub(super) fn parse(word: &'a str) -> Result<Self, Wrong> {
+        check_habits(word)?;
+        let (host, suffix) = split(word)?;
+        let ports = match suffix.strip_prefix(':') {
+            None => None,
+            Some(list) => Some(Ports::parse(list).map_err(|error| {
+                let fix = suffix.len() == 1 || list.starts_with('/');
+                Wrong::word(if list.is_empty() { word } else { list }, error.words())
+                    .write_if(fix.then(|| host.to_owned()))
+            })?),
+        };
+        let hosts = if let Some(inner) = host.strip_prefix('[') {
+            bracketed(inner.strip_suffix(']').unwrap_or(inner), host)?
+        } else if is_numeric(host) {
+            numeric(host)?
+        } else {
+            let fixed = |fix: String| format!("{fix}{suffix}");
+            let pattern = NamePattern::parse(host)
+                .map_err(|error| Wrong::word(host, error.what).write_if(error.fix.map(fixed)))?;
+            Hosts::Names(pattern)
+        };
+        Ok(Self {
+            hosts,
+            ports,
+            host,
+            suffix,
+        })
+    }
+}
+
+/// What people write who come from URLs, quotes and other lists.
+fn check_habits(word: &str) -> Result<(), Wrong> {
+    if let Some((_, rest)) = word.split_once("://") {
+        let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let host = host.rsplit('@').next().unwrap_or(host);
+        let what = "is a URL; a line names a host, and a path is a word of its own";
+        return Err(Wrong::word(word, what).write_if((!host.is_empty()).then(|| host.to_owned())));
+    }
+    if let Some(bare) = word.strip_prefix(['"', '\'']) {
+        let bare = bare.trim_end_matches(['"', '\'']).to_owned();
+        let fix = (!bare.is_empty()).then_some(bare);
+        return Err(Wrong::word(word, "has quotes; nothing is quoted here").write_if(fix));
+    }
+    if let Some(bare) = word.strip_suffix([',', ';']) {
+        let bare = bare.trim_end_matches([',', ';']).to_owned();
+        let what = "ends in a separator; one permission stands on a line";
+        return Err(Wrong::word(word, what).write_if((!bare.is_empty()).then_some(bare)));
+    }
+    if word.parse::<Ipv6Addr>().is_ok() || word.parse::<ipnet::Ipv6Net>().is_ok() {
+        let what = "is an IPv6 address without brackets, so a port could not be told from it";
+        return Err(Wrong::word(word, what).write(format!("[{word}]")));
+    }
+    Ok(())
+}
+
+/// Cuts off the ports, colon included.
+fn split(word: &str) -> Result<(&str, &str), Wrong> {
+    if word.starts_with('[') {
+        let cut = word.find(']').map(|end| end + 1);
+        return match cut.and_then(|cut| word.split_at_checked(cut)) {
+            Some((host, suffix)) if suffix.is_empty() || suffix.starts_with(':') => {
+                Ok((host, suffix))
+            }
+            Some((host, suffix)) if suffix.starts_with('/') => {
+                let (bits, ports) = suffix.split_at(suffix.find(':').unwrap_or(suffix.len()));
+                let fix = format!("{}{bits}]{ports}", host.trim_end_matches(']'));
+                let what = "has its prefix length outside the brackets";
+                Err(Wrong::word(word, what).write(fix))
+            }
+            Some(_) => Err(Wrong::word(
+                word,
+                "has text after its bracket that is no port",
+            )),
+            None => Err(Wrong::word(word, "has a bracket that is not closed")),
+        };
+    }
+    let (host, suffix) = word.split_at(word.find(':').unwrap_or(word.len()));
+    if let Some((name, _)) = host.split_once('/').filter(|_| !is_numeric(host)) {
+        let what = "has a path glued to its host; a path is a word of its own, for plain HTTP";
+        let fix = (!name.is_empty()).then(|| format!("{name}{suffix}"));
+        return Err(Wrong::word(word, what).write_if(fix));
+    }
+    Ok((host, suffix))
+}
+
+/// Whether the word can only have been meant as an IPv4 address or network.
+fn is_numeric(host: &str) -> bool {
+    host.bytes()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'/'))
+        && !host.is_empty()
+}
+
+fn numeric(host: &str) -> Result<Hosts, Wrong> {
+    if let Ok(ip) = host.parse::<Ipv4Addr>() {
+        return Ok(Hosts::Network(IpAddr::V4(ip).into()));
+    }
+    match host.parse::<Ipv4Net>() {
+        Ok(network) => aligned(network.into(), host, |fix| fix),
+        Err(_) => {
+            let what = "reads like an IPv4 address but is none; write four numbers from 0 to 255, and a prefix length up to /32 for a network";
+            Err(Wrong::word(host, what))
+        }
+    }
+}
+
+fn bracketed(inner: &str, host: &str) -> Result<Hosts, Wrong> {
+    let network = match (inner.parse::<Ipv6Addr>(), inner.parse::<ipnet::Ipv6Net>()) {
+        (Ok(ip), _) => ipnet::Ipv6Net::from(ip),
+        (_, Ok(network)) => network,
+        _ => {
+            let what = "is no IPv6 address in brackets; zones are not allowed";
+            return Err(Wrong::word(host, what));
+        }
+    };
+    if let Some(ip) = network
+        .addr()
+        .to_ipv4_mapped()
+        .filter(|_| network.prefix_len() >= 96)
+    {
+        let bits = network.prefix_len() - 96;
+        let fix = if bits == 32 {
+            ip.to_string()
+        } else {
+            format!("{ip}/{bits}")
+        };
+        let what = "is an IPv4 address in IPv6 clothes; write the IPv4 address";
+        return Err(Wrong::word(host, what).write(fix));
+    }
+    aligned(network.into(), host, |fix| format!("[{fix}]"))
+}
+
+fn aligned(network: IpNet, host: &str, dress: fn(String) -> String) -> Result<Hosts, Wrong> {
+    if network.trunc() == network {
+        return Ok(Hosts::Network(network));
+    }
+    let what = "has bits set to the right of its prefix length";
+    Err(Wrong::word(host, what).write(dress(network.trunc().to_string())))
+}
