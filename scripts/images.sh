@@ -5,6 +5,7 @@
 #
 # --base IMAGE       what agentnet/agent starts from (default: the Dockerfile's)
 # --profile PROFILE  cargo profile of the two binaries (default: image; dev builds faster and is larger)
+#                    AGENTNET_BIN_DIR names a directory that has them: nothing is compiled then
 # --prefix PREFIX    instead of `agentnet` in the images' names
 # No names: all three. Progress goes to stderr; the tags that were built, to stdout.
 set -eu
@@ -46,6 +47,7 @@ say() { printf 'images: %s\n' "$*" >&2; }
 # the gate must run in any image at all.
 static_target=$(uname -m)-unknown-linux-gnu
 build_binaries() {
+    [ -z "${AGENTNET_BIN_DIR:-}" ] || return 0
     packages=
     for image in $images; do
         case $image in proxy | gate) packages="$packages --package agentnet-$image" ;; esac
@@ -59,6 +61,7 @@ build_binaries() {
 
 binaries=${CARGO_TARGET_DIR:-$root/target}/$static_target/$profile
 [ "$profile" != dev ] || binaries=${CARGO_TARGET_DIR:-$root/target}/$static_target/debug
+binaries=${AGENTNET_BIN_DIR:-$binaries}
 
 revision=$(git -C "$root" rev-parse HEAD 2>/dev/null) || revision=unknown
 seconds=${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct 2>/dev/null || echo 0)}

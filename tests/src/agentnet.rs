@@ -29,11 +29,17 @@ impl<'e> Checkout<'e> {
     /// A repository with a project file and a whitelist, and nothing running.
     pub fn new(engine: &'e Engine, fence: Option<&str>, whitelist: &str) -> Self {
         let home = TempDir::new().expect("a temporary directory");
-        let checkout = Self { engine, project: unique("e2e"), home };
+        let checkout = Self {
+            engine,
+            project: unique("e2e"),
+            home,
+        };
         repository::create(&checkout.directory());
         fs::create_dir(checkout.directory().join(".agentnet")).expect("a directory");
         checkout.set_whitelist(whitelist);
-        let fence = fence.map(|fence| format!("fence = \"{fence}\"\n")).unwrap_or_default();
+        let fence = fence
+            .map(|fence| format!("fence = \"{fence}\"\n"))
+            .unwrap_or_default();
         let [proxy, gate, agent] = ["proxy", "gate", "agent"].map(Engine::image);
         checkout.set_config(&format!(
             "project = \"{}\"\n[images]\nproxy = \"{proxy}\"\ngate = \"{gate}\"\n[agent]\nimage = \"{agent}\"\n\
@@ -96,13 +102,19 @@ impl<'e> Checkout<'e> {
     /// The same, left running, for a test that kills it.
     pub fn start(&self, words: &[&str]) -> Child {
         let mut command = self.command(words);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command.spawn().expect("agentnet starts")
     }
 
     /// The ids of a task's containers with this role.
     pub fn containers(&self, task: &str, role: &str) -> Vec<String> {
-        let filters = [format!("label=agentnet.task={task}"), format!("label=agentnet.role={role}")];
+        let filters = [
+            format!("label=agentnet.task={task}"),
+            format!("label=agentnet.role={role}"),
+        ];
         self.list("container", &filters)
     }
 
@@ -117,7 +129,10 @@ impl<'e> Checkout<'e> {
     /// The full id of a task's network with this role.
     #[track_caller]
     pub fn network(&self, task: &str, role: &str) -> String {
-        let filters = [format!("label=agentnet.task={task}"), format!("label=agentnet.role={role}")];
+        let filters = [
+            format!("label=agentnet.task={task}"),
+            format!("label=agentnet.role={role}"),
+        ];
         let found = self.list("network", &filters);
         assert_eq!(found.len(), 1, "one {role} in {task}: {found:?}");
         found.concat()
@@ -140,7 +155,11 @@ impl<'e> Checkout<'e> {
             "network" => words.push("--no-trunc"),
             _ => {}
         }
-        words.extend(filters.iter().flat_map(|filter| ["--filter", filter.as_str()]));
+        words.extend(
+            filters
+                .iter()
+                .flat_map(|filter| ["--filter", filter.as_str()]),
+        );
         let output = self.engine.docker(words).expect();
         output.lines().map(str::to_owned).collect()
     }
@@ -151,8 +170,13 @@ impl Drop for Checkout<'_> {
         // Not by the program under test: a failing one would leave everything behind.
         for kind in ["container", "network", "volume"] {
             for id in self.list(kind, &[]) {
-                let force: &[&str] = if kind == "container" { &["--force", "--volumes"] } else { &[] };
-                self.engine.docker([kind, "rm"].iter().chain(force).chain([&id.as_str()]));
+                let force: &[&str] = if kind == "container" {
+                    &["--force", "--volumes"]
+                } else {
+                    &[]
+                };
+                self.engine
+                    .docker([kind, "rm"].iter().chain(force).chain([&id.as_str()]));
             }
         }
     }

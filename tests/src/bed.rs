@@ -173,10 +173,13 @@ fn skip(reason: &str) {
     }
 }
 
-/// The `agentnet` program of this checkout, built once.
+/// The `agentnet` program of this checkout: what `AGENTNET_BIN_DIR` holds, else built once.
 pub fn program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
+        if let Ok(directory) = env::var("AGENTNET_BIN_DIR") {
+            return PathBuf::from(directory).join("agentnet");
+        }
         let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
         let mut build = Command::new(cargo);
         build

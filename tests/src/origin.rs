@@ -47,6 +47,16 @@ impl<'e> Origin<'e> {
         }
     }
 
+    /// Puts it on another network as well, under the same names.
+    #[track_caller]
+    pub fn join(&self, network: &str) {
+        let aliases = [ALLOWED, UNLISTED].map(|alias| format!("--alias={alias}"));
+        let [allowed, unlisted] = &aliases;
+        self.engine
+            .docker(["network", "connect", allowed, unlisted, network, &self.name])
+            .expect();
+    }
+
     /// The authority that its certificate is from, PEM.
     pub fn authority(&self) -> String {
         self.engine

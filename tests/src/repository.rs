@@ -20,7 +20,10 @@ pub fn create(directory: &Path) {
 pub fn commit(directory: &Path, subject: &str) {
     git(directory, &["add", "--all"]);
     let identity = ["-c", "user.name=Test", "-c", "user.email=test@example.org"];
-    let words: Vec<_> = identity.into_iter().chain(["commit", "--quiet", "--message", subject]).collect();
+    let words: Vec<_> = identity
+        .into_iter()
+        .chain(["commit", "--quiet", "--message", subject])
+        .collect();
     git(directory, &words);
 }
 
@@ -28,6 +31,9 @@ pub fn commit(directory: &Path, subject: &str) {
 #[track_caller]
 pub fn git(directory: &Path, words: &[&str]) -> String {
     let mut command = Command::new("git");
-    command.current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    command
+        .current_dir(directory)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1");
     run(command.args(words)).expect()
 }

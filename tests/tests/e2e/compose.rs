@@ -1,35 +1,20 @@
 //! The drop-in stacks of `compose/`: they come up with `docker compose up`, and they hold.
 
 use agentnet_e2e::bed::compose_or_skip;
-use agentnet_e2e::canary::Canary;
-use agentnet_e2e::engine::{BASE_IMAGE, Engine, Thing};
-use agentnet_e2e::name::unique;
+use agentnet_e2e::engine::Engine;
 use agentnet_e2e::origin::{Origin, UNLISTED, whitelist};
 use agentnet_e2e::stack::Stack;
 use agentnet_e2e::{on_engines, probe, wait};
 use std::time::Duration;
 
-use crate::clients;
-
-/// A canary that ordinary containers reach, so that not reaching it says something.
-fn canary(engine: &Engine) -> Canary<'_> {
-    let canary = Canary::start(engine);
-    let name = unique("ordinary");
-    let ordinary = Thing::container(engine, &name, &["--init", BASE_IMAGE, "sleep", "infinity"]);
-    assert!(
-        !probe::reached(engine, &name, &canary.targets()).is_empty(),
-        "an ordinary container reaches the host"
-    );
-    drop(ordinary);
-    canary
-}
+use crate::{canaries, clients};
 
 /// The whole promise of a stack, once.
 fn holds(engine: &Engine, fence: &str) {
     if !compose_or_skip(engine) {
         return;
     }
-    let canary = canary(engine);
+    let canary = canaries::start(engine);
     let stack = Stack::new(engine, fence, &whitelist());
     stack.up().expect();
     let origin = Origin::start(engine, &stack.network("egress"));

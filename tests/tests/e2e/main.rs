@@ -6,6 +6,10 @@
     reason = "tests"
 )]
 
+mod canaries;
 mod clients;
 mod compose;
 mod images;
+mod lifecycle;
+mod opened;
+mod tasks;

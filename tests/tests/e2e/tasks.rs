@@ -1,0 +1,133 @@
+//! Three tasks at once, same ports inside: each has its way out, and no way to the others, the host or the internet.
+
+use std::thread;
+
+use agentnet_e2e::agentnet::{Checkout, SERVICE_PORT};
+use agentnet_e2e::engine::Engine;
+use agentnet_e2e::on_engines;
+use agentnet_e2e::origin::{Origin, UNLISTED, whitelist};
+use agentnet_e2e::probe;
+
+use crate::{canaries, clients};
+
+const TASKS: [&str; 3] = ["one", "two", "three"];
+
+/// Every address of every container of a task, with the ports that something listens on.
+fn addresses(checkout: &Checkout<'_>, task: &str) -> Vec<String> {
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}} {{end}}";
+    let mut targets = Vec::new();
+    for role in ["proxy", "relay", "agent", "service"] {
+        for container in checkout.containers(task, role) {
+            let text = checkout
+                .engine
+                .docker(["inspect", "--format", format, &container])
+                .expect();
+            for address in text.split_whitespace() {
+                targets.extend([8888, 9100, SERVICE_PORT].map(|port| format!("{address},{port}")));
+            }
+        }
+    }
+    targets
+}
+
+fn are_apart(engine: &Engine, fence: &str) {
+    let canary = canaries::start(engine);
+    let checkout = Checkout::new(engine, Some(fence), &whitelist()).with_service();
+    thread::scope(|scope| {
+        let ups = TASKS.map(|task| scope.spawn(|| checkout.agentnet(&["up", task])));
+        for up in ups {
+            up.join().unwrap().expect();
+        }
+    });
+
+    let origin = Origin::start(engine, &checkout.network("one", "egress"));
+    for task in ["two", "three"] {
+        origin.join(&checkout.network(task, "egress"));
+    }
+    let before = canary.contacts();
+    for task in TASKS {
+        let agent = checkout.container(task, "agent");
+        clients::get_through(engine, &agent, &origin);
+        clients::are_refused(engine, &agent, &origin);
+
+        // Its own service, by name, on the port that the other two use as well.
+        let own = format!(
+            "curl --silent --fail --noproxy web --max-time 10 http://web:{SERVICE_PORT}/ >/dev/null"
+        );
+        engine.shell(&agent, &own).expect();
+
+        let mut targets = canary.targets();
+        targets.extend(probe::outside());
+        for other in TASKS.iter().filter(|other| **other != task) {
+            targets.extend(addresses(&checkout, other));
+        }
+        // The far side of its own proxy as well: the admin port is there.
+        let egress = checkout.network(task, "egress");
+        let format = format!(
+            "{{{{range .NetworkSettings.Networks}}}}{{{{if eq .NetworkID \"{egress}\"}}}}{{{{.IPAddress}}}}{{{{end}}}}{{{{end}}}}"
+        );
+        let far = engine
+            .docker([
+                "inspect",
+                "--format",
+                &format,
+                &checkout.container(task, "proxy"),
+            ])
+            .expect();
+        targets.extend([8888, 9100].map(|port| format!("{far},{port}")));
+        assert_eq!(
+            probe::reached(engine, &agent, &targets),
+            Vec::<String>::new(),
+            "{task}"
+        );
+
+        checkout.agentnet(&["verify", task]).expect();
+    }
+    assert_eq!(
+        canary.contacts(),
+        before,
+        "a service of the host heard from an agent"
+    );
+
+    checkout.agentnet(&["down", "--all"]).expect();
+    assert_eq!(checkout.leftovers(), []);
+}
+
+on_engines! {
+    [isolating] fn three_tasks_behind_network_fences_are_apart(engine) {
+        are_apart(engine, "network");
+    }
+
+    [current, old] fn three_tasks_behind_socket_fences_are_apart(engine) {
+        are_apart(engine, "socket");
+    }
+
+    [current, old] fn a_host_is_allowed_and_denied_while_the_task_runs(engine) {
+        let checkout = Checkout::new(engine, None, &whitelist());
+        checkout.agentnet(&["up", "t"]).expect();
+        let origin = Origin::start(engine, &checkout.network("t", "egress"));
+        let agent = checkout.container("t", "agent");
+        let listed = || {
+            let script = format!("curl --silent --output /dev/null --write-out '%{{http_code}}' --max-time 10 http://{UNLISTED}/hello");
+            engine.shell(&agent, &script).stdout
+        };
+        assert_eq!(listed(), "403");
+        assert!(origin.requests().is_empty());
+        checkout.agentnet(&["allow", "t", UNLISTED, "--for", "30m"]).expect();
+        // The name is listed now; that it resolves to a private address is another matter, and another reason.
+        let script = format!("curl --silent --include --max-time 10 http://{UNLISTED}/hello");
+        assert!(engine.shell(&agent, &script).stdout.contains("private_address"));
+        checkout.agentnet(&["deny", "t", agentnet_e2e::origin::ALLOWED]).expect();
+        let script = format!("curl --silent --include --max-time 10 http://{}/hello", agentnet_e2e::origin::ALLOWED);
+        let refused = engine.shell(&agent, &script).stdout;
+        assert!(refused.contains("rule_denied"), "{refused}");
+    }
+
+    [current, old] fn a_run_gives_the_commands_own_exit_code_and_leaves_nothing(engine) {
+        let checkout = Checkout::new(engine, None, &whitelist());
+        let run = checkout.agentnet(&["run", "t", "--", "sh", "-c", "cat README; exit 7"]);
+        assert_eq!(run.code(), Some(7), "{run}");
+        assert!(run.stdout.contains("a sample project"), "{run}");
+        assert_eq!(checkout.leftovers(), []);
+    }
+}
