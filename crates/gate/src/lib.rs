@@ -7,25 +7,33 @@
 //!
 //! How a run goes: [`proof`] takes one snapshot of the namespace over netlink, judges its shape
 //! ([`shape`]), looks at the process itself ([`confinement`], [`outside`]), then knocks on
-//! addresses that must not answer ([`reach`], [`link`]). Every judgement is a pure function of
+//! addresses that must not answer ([`reach`], [`link`]); the full table also asks names ([`names`])
+//! and the proxy ([`behind`]). Every judgement is a pure function of
 //! what was observed, so the tables are tested without a network.
 
 mod answer;
 mod attempt;
+mod behind;
 mod cli;
 mod confinement;
+mod conversation;
+mod datagram;
+mod dns;
 mod expectation;
 mod launch;
 mod link;
+mod names;
 mod netlink;
 mod outside;
 mod program;
 mod proof;
 mod reach;
+mod refusal;
 pub mod report;
 mod row_id;
 mod shape;
 mod snapshot;
+mod straight;
 mod table;
 
 pub use expectation::{Expectation, ExpectationError, Fence, MOST_ADDRESSES};

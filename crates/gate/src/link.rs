@@ -137,10 +137,10 @@ fn candidates(own: &Address) -> Vec<IpAddr> {
             // No /64 can be walked. The router's anycast address, the low addresses that every
             // tool hands out first, and one that hypervisors like.
             let base = v6.to_bits() & !u128::from(u64::MAX);
-            (0..=16)
-                .chain([0xff, 0xfffe, 0xffff])
-                .map(|low| Ipv6Addr::from(base | low).into())
-                .collect()
+            // Docker gives a gateway the first address of an `ip-range`, often the upper half.
+            let upper = 1 << 63;
+            let low = (0..=16).chain([0xff, 0xfffe, 0xffff, upper, upper | 1, upper | 2]);
+            low.map(|low| Ipv6Addr::from(base | low).into()).collect()
         }
     }
 }
@@ -198,46 +198,55 @@ fn at(ip: IpAddr, link: &Interface, port: u16) -> SocketAddr {
     }
 }
 
-/// An ICMPv6 echo to all nodes, over an unprivileged ping socket.
+/// An ICMPv6 echo to all nodes, from each address that may already be used.
+///
+/// After a start the link-local one is still tentative for a second; then only neighbours that know
+/// a way back to the other one answer, and the row says that it is not the whole proof.
 fn ask_all_nodes(link: &Interface, own: &[&Address], asked: &mut Asked) {
-    let Some(local) = own
-        .iter()
-        .find(|own| own.address.is_ipv6() && is_link_local(own.address))
-    else {
-        return;
-    };
-    if local.tentative {
-        asked.all_nodes = AllNodes::NotAsked(
-            "our own link-local address is still being checked for duplicates; `verify` asks again"
-                .to_owned(),
-        );
-        return;
+    let sixes = own.iter().filter_map(|own| match own.address {
+        IpAddr::V6(v6) => Some((v6, own.tentative)),
+        IpAddr::V4(_) => None,
+    });
+    for (address, tentative) in sixes {
+        let whole = is_link_local(address.into());
+        let ended = match tentative {
+            true => Err(
+                "our own link-local address is still being checked for duplicates; \
+                `verify` asks again"
+                    .to_owned(),
+            ),
+            false => echo_all_nodes(link, address).map_err(|error| {
+                format!("ping sockets do not open here ({error}), so neighbours stayed unasked")
+            }),
+        };
+        match ended {
+            Ok(socket) => {
+                asked.echo.push(socket);
+                if whole && asked.all_nodes == AllNodes::NoIpv6 {
+                    asked.all_nodes = AllNodes::Asked;
+                }
+            }
+            Err(why) if whole => asked.all_nodes = AllNodes::NotAsked(why),
+            Err(_) => {}
+        }
     }
-    let sent = || -> io::Result<Socket> {
-        let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::ICMPV6))?;
-        socket.set_nonblocking(true)?;
-        let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
-        // Type 128; the kernel fills in checksum and identifier.
-        let request = [128, 0, 0, 0, 0, 0, 0, 1, b'g', b'a', b't', b'e'];
-        socket.send_to(&request, &at(all_nodes.into(), link, 0).into())?;
+}
+
+fn echo_all_nodes(link: &Interface, from: Ipv6Addr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::ICMPV6))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&at(from.into(), link, 0).into())?;
+    // Type 128; the kernel fills in checksum and identifier.
+    let request = [128, 0, 0, 0, 0, 0, 0, 1, b'g', b'a', b't', b'e'];
+    let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    socket.set_multicast_if_v6(link.index)?;
+    socket.send_to(&request, &at(all_nodes.into(), link, 0).into())?;
+    if is_link_local(from.into()) {
         // fe80::1 is what routers and hosts name themselves by hand.
         let first = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
         drop(socket.send_to(&request, &at(first.into(), link, 0).into()));
-        Ok(socket)
-    };
-    match sent() {
-        Ok(socket) => {
-            asked.echo.push(socket);
-            if asked.all_nodes == AllNodes::NoIpv6 {
-                asked.all_nodes = AllNodes::Asked;
-            }
-        }
-        Err(error) => {
-            asked.all_nodes = AllNodes::NotAsked(format!(
-                "ping sockets do not open here ({error}), so not every link-local neighbour could be asked"
-            ));
-        }
     }
+    Ok(socket)
 }
 
 impl Asked {

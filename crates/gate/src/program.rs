@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::cli::{Cli, Exec, Job, Verify};
 use crate::launch::{REFUSED, launch};
@@ -70,7 +71,13 @@ fn run_verify(verify: &Verify) -> u8 {
         say(&error.to_string());
         return USAGE;
     }
-    let report = proof::quick(&verify.expectation);
+    // The agent may run as the same user: it must not be able to rewrite us while we look.
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        say(&format!(
+            "cannot protect this process from its neighbours: {error}"
+        ));
+    }
+    let report = proof::full(&verify.expectation);
     let mut out = io::stdout().lock();
     let printed = if verify.json {
         serde_json::to_writer(&mut out, &report)

@@ -1,18 +1,22 @@
 //! One proof: which rows run, in which order, with how much patience.
 
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::answer;
+use crate::behind;
 use crate::confinement::{self, Status};
 use crate::expectation::{Expectation, Fence};
 use crate::link;
+use crate::names;
 use crate::outside;
 use crate::reach::{self, List};
 use crate::report::{Finding, Report, Row};
 use crate::row_id::RowId;
 use crate::shape;
 use crate::snapshot::Snapshot;
+use crate::straight;
 
 /// How long rows wait for answers that must not come.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +37,92 @@ impl Patience {
         settle: Duration::from_millis(3),
         link: Duration::from_millis(20),
     };
+
+    /// For the table: a second for everything, at the same time.
+    const FULL: Self = Self {
+        connect: Duration::from_secs(1),
+        settle: Duration::from_millis(300),
+        link: Duration::from_secs(1),
+    };
 }
 
 /// The rows that run before every start.
 pub(crate) fn quick(expectation: &Expectation) -> Report {
-    Report::new(expectation.fence, rows(expectation, Patience::QUICK))
+    let (rows, _) = rows(expectation, Patience::QUICK);
+    Report::new(expectation.fence, rows)
+}
+
+/// Every row. Those that wait wait at the same time, so that the table takes seconds, not minutes.
+pub(crate) fn full(expectation: &Expectation) -> Report {
+    let root = Path::new("/");
+    let window = Patience::FULL.connect;
+    let rows = thread::scope(|scope| {
+        let proxy = scope.spawn(|| behind::rows(expectation, window));
+        let straight = scope.spawn(|| {
+            vec![
+                row(RowId::DirectUdp, straight::UDP, || {
+                    straight::udp(expectation)
+                }),
+                row(RowId::DirectIcmp, straight::ICMP, || {
+                    straight::icmp(expectation)
+                }),
+            ]
+        });
+        let (mut rows, snapshot) = rows(expectation, Patience::FULL);
+        if let Some(snapshot) = snapshot {
+            rows.extend(name_rows(expectation, &snapshot, root, window));
+        }
+        for worker in [proxy, straight] {
+            rows.extend(worker.join().unwrap_or_else(|_| vec![lost()]));
+        }
+        rows
+    });
+    Report::new(expectation.fence, rows)
+}
+
+/// A worker that fell over proves nothing.
+fn lost() -> Row {
+    row(RowId::ProxyAnswers, "", || {
+        Finding::broken("a part of the proof ended unexpectedly")
+    })
+}
+
+/// The rows about names, at the same time.
+fn name_rows(
+    expectation: &Expectation,
+    snapshot: &Snapshot,
+    root: &Path,
+    window: Duration,
+) -> Vec<Row> {
+    let servers = names::nameservers(root);
+    thread::scope(|scope| {
+        let workers = [
+            scope.spawn(|| {
+                let what = format!("{} nameservers, asked for a public name", servers.len());
+                row(RowId::Nameservers, what, || {
+                    names::must_not_resolve(expectation, snapshot, &servers, window)
+                })
+            }),
+            scope.spawn(|| {
+                row(
+                    RowId::PublicDns,
+                    "public resolvers over UDP and TCP",
+                    || names::public_dns(expectation, snapshot, window),
+                )
+            }),
+            scope.spawn(|| {
+                row(
+                    RowId::HostNames,
+                    "host.docker.internal and its like",
+                    || names::host_names(expectation, snapshot, root, window),
+                )
+            }),
+        ];
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|_| lost()))
+            .collect()
+    })
 }
 
 /// A row's timer and maker.
@@ -47,7 +132,7 @@ fn row(id: RowId, what: impl Into<String>, find: impl FnOnce() -> Finding) -> Ro
     Row::since(start, id, what, finding)
 }
 
-fn rows(expectation: &Expectation, patience: Patience) -> Vec<Row> {
+fn rows(expectation: &Expectation, patience: Patience) -> (Vec<Row>, Option<Snapshot>) {
     let root = Path::new("/");
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let status = Status::parse(&text);
@@ -80,14 +165,17 @@ fn rows(expectation: &Expectation, patience: Patience) -> Vec<Row> {
         }),
     ];
     match Snapshot::take() {
-        Ok(snapshot) => rows.extend(network_rows(expectation, &snapshot, patience)),
-        Err(error) => rows.push(row(RowId::Interfaces, "netlink", || {
-            Finding::broken(format!(
-                "the kernel does not say what the network looks like: {error}"
-            ))
-        })),
+        Ok(snapshot) => {
+            rows.extend(network_rows(expectation, &snapshot, patience));
+            (rows, Some(snapshot))
+        }
+        Err(error) => {
+            rows.push(row(RowId::Interfaces, "netlink", || {
+                Finding::broken(format!("the kernel does not show the network: {error}"))
+            }));
+            (rows, None)
+        }
     }
-    rows
 }
 
 fn network_rows(expectation: &Expectation, snapshot: &Snapshot, patience: Patience) -> Vec<Row> {
@@ -113,10 +201,20 @@ fn network_rows(expectation: &Expectation, snapshot: &Snapshot, patience: Patien
             reach::list(expectation, snapshot, list, patience.connect)
         }));
     }
-    for address in &expectation.foreign {
-        rows.push(row(RowId::Foreign, format!("TCP to {address}"), || {
-            reach::foreign(expectation, snapshot, *address, patience.connect)
-        }));
+    let start = Instant::now();
+    let foreign = reach::foreign(
+        expectation,
+        snapshot,
+        &expectation.foreign,
+        patience.connect,
+    );
+    for (address, finding) in expectation.foreign.iter().zip(foreign) {
+        rows.push(Row::since(
+            start,
+            RowId::Foreign,
+            format!("TCP to {address}"),
+            finding,
+        ));
     }
     rows.extend(link_rows(
         expectation,

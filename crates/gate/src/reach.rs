@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::attempt::{Knock, Lies, fold, judge, knock};
+use crate::attempt::{Attempt, Knock, Lies, fold, judge, knock};
 use crate::expectation::{Expectation, Fence};
 use crate::report::Finding;
 use crate::shape::OPEN;
@@ -81,7 +81,8 @@ pub(crate) fn list(
     knock_all(snapshot, &knocks, window, WAY_OUT)
 }
 
-/// Knocks on one address that belongs to somebody else: by the routes, and, in IPv4, past them.
+/// Knocks on addresses that belong to somebody else, all at the same time: by the routes, and, in
+/// IPv4, past them. One finding for each address.
 ///
 /// A socket bound to an interface needs no privilege since Linux 5.7, and where it has no route the
 /// kernel takes the destination to be on the link (`ip_route_output_key_hash_rcu`). Whoever owns
@@ -89,34 +90,78 @@ pub(crate) fn list(
 pub(crate) fn foreign(
     expectation: &Expectation,
     snapshot: &Snapshot,
-    address: SocketAddr,
+    addresses: &[SocketAddr],
     window: Duration,
-) -> Finding {
+) -> Vec<Finding> {
     if expectation.fence == Fence::Open {
-        return Finding::skipped(OPEN);
+        return addresses.iter().map(|_| Finding::skipped(OPEN)).collect();
     }
-    if snapshot.is_own(address.ip()) || expectation.may_answer(address.ip()) {
-        return Finding::broken(format!(
-            "{address} is one of this task's own addresses, so it cannot also be foreign: the plan \
-             contradicts itself"
-        ));
+    let knocks: Vec<Vec<Knock>> = addresses
+        .iter()
+        .map(|address| ways_to(snapshot, *address))
+        .collect();
+    let mut attempts = Vec::new();
+    for few in knocks.concat().chunks(MOST_AT_ONCE) {
+        attempts.extend(knock(few, window));
     }
-    let mut knocks = vec![Knock::at(address)];
-    if address.is_ipv4() {
-        let bound = |link: &crate::snapshot::Interface| Knock {
-            to: address,
-            through: Some(link.name.clone()),
-        };
-        knocks.extend(snapshot.links().map(bound));
+    let mut attempts = attempts.into_iter();
+    let mut findings = Vec::new();
+    for (address, knocks) in addresses.iter().zip(knocks) {
+        let mine: Vec<Attempt> = attempts.by_ref().take(knocks.len()).collect();
+        let own = snapshot.is_own(address.ip()) || expectation.may_answer(address.ip());
+        findings.push(if own {
+            Finding::broken(format!(
+                "{address} is one of this task's own addresses, so it cannot also be foreign: the \
+                 plan contradicts itself"
+            ))
+        } else {
+            judge_all(snapshot, &knocks, mine, SOMEBODY_ELSE)
+        });
     }
-    let advice = "this address belongs to somebody else; another network is attached, the bridge has \
-         an address of the host, or the owner answers on the link for its other addresses (sysctl \
-         net.ipv4.conf.all.arp_ignore=1 there closes that)";
-    knock_all(snapshot, &knocks, window, advice)
+    findings
+}
+
+/// Sockets that are open at the same time, well below the usual limit of descriptors.
+const MOST_AT_ONCE: usize = 200;
+
+const SOMEBODY_ELSE: &str = "this address belongs to somebody else; another network is attached, the \
+     bridge has an address of the host, or the owner answers on the link for its other addresses \
+     (the sysctl net.ipv4.conf.all.arp_ignore=1 on its container closes that)";
+
+/// By the routes, and in IPv4 through each link without them.
+fn ways_to(snapshot: &Snapshot, to: SocketAddr) -> Vec<Knock> {
+    let links = snapshot.links().filter(|_| to.is_ipv4());
+    let bound = links.map(|link| Knock {
+        to,
+        through: Some(link.name.clone()),
+    });
+    std::iter::once(Knock::at(to)).chain(bound).collect()
+}
+
+/// What came of knocking on addresses that a name led to.
+pub(crate) fn named(snapshot: &Snapshot, addresses: &[SocketAddr], window: Duration) -> Finding {
+    let knocks: Vec<Knock> = addresses
+        .iter()
+        .flat_map(|address| ways_to(snapshot, *address))
+        .collect();
+    knock_all(
+        snapshot,
+        &knocks,
+        window,
+        "a name of the host leads there, and it is open",
+    )
 }
 
 fn knock_all(snapshot: &Snapshot, knocks: &[Knock], window: Duration, advice: &str) -> Finding {
-    let attempts = knock(knocks, window);
+    judge_all(snapshot, knocks, knock(knocks, window), advice)
+}
+
+fn judge_all(
+    snapshot: &Snapshot,
+    knocks: &[Knock],
+    attempts: Vec<Attempt>,
+    advice: &str,
+) -> Finding {
     let tried: Vec<_> = knocks
         .iter()
         .zip(attempts)
@@ -181,17 +226,13 @@ mod tests {
         };
         let none = Expectation::new(Fence::None);
         let window = Duration::from_secs(5);
-        assert_eq!(
-            foreign(&none, &nowhere, address, window).outcome,
-            Outcome::Leak
-        );
+        let open = foreign(&none, &nowhere, &[address], window);
+        assert_eq!(open[0].outcome, Outcome::Leak);
         let own = Expectation {
             peers: vec![address.ip()],
             ..none
         };
-        assert_eq!(
-            foreign(&own, &nowhere, address, window).outcome,
-            Outcome::Broken
-        );
+        let contradiction = foreign(&own, &nowhere, &[address], window);
+        assert_eq!(contradiction[0].outcome, Outcome::Broken);
     }
 }
