@@ -1,0 +1,156 @@
+//! One alert, as an agent writes it.
+
+use serde::Deserialize;
+
+use crate::kind::{Kind, KindError};
+
+/// Longest alert file, in bytes.
+pub const LONGEST: usize = 8 * 1024;
+
+/// The version of the document.
+pub const VERSION: u8 = 1;
+
+/// A checked alert. The text is still the adversary's: whoever shows it cuts it, makes control and
+/// direction characters visible, and escapes it for where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// What it is about.
+    pub kind: Kind,
+    /// What the agent says: at least one visible character.
+    pub text: String,
+}
+
+/// The file as it is written: `{"v":1,"kind":"complete","text":"…"}`. Flat and without unknown
+/// fields, so there is no depth and nothing to smuggle.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    v: u8,
+    kind: String,
+    text: String,
+}
+
+/// Why a file is not an alert.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AlertError {
+    /// More than [`LONGEST`] bytes.
+    #[error("longer than {LONGEST} bytes")]
+    TooLong,
+    /// Not the JSON document that it should be.
+    #[error("not an alert: {0}")]
+    Json(String),
+    /// Another version.
+    #[error("version {0}; this program reads {VERSION}")]
+    Version(u8),
+    /// Not a kind that may stand in a file.
+    #[error(transparent)]
+    Kind(#[from] KindError),
+    /// Nothing to show.
+    #[error("the text is empty")]
+    Empty,
+}
+
+impl Alert {
+    /// Reads the bytes of one file.
+    ///
+    /// # Errors
+    /// [`AlertError`]; `Kind(Blocked)` is the one to count apart.
+    pub fn parse(bytes: &[u8]) -> Result<Self, AlertError> {
+        if bytes.len() > LONGEST {
+            return Err(AlertError::TooLong);
+        }
+        let document: Document =
+            serde_json::from_slice(bytes).map_err(|error| AlertError::Json(error.to_string()))?;
+        if document.v != VERSION {
+            return Err(AlertError::Version(document.v));
+        }
+        let kind = document.kind.parse()?;
+        let visible = |c: char| !c.is_whitespace() && !c.is_control();
+        if !document.text.chars().any(visible) {
+            return Err(AlertError::Empty);
+        }
+        Ok(Self {
+            kind,
+            text: document.text,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_of_each_kind_is_read() {
+        for kind in Kind::ALL {
+            let bytes = format!("{{\"v\":1,\"kind\":\"{kind}\",\"text\":\"done\\u202e\"}}\n");
+            let alert = Alert {
+                kind: *kind,
+                text: "done\u{202e}".to_owned(),
+            };
+            assert_eq!(Alert::parse(bytes.as_bytes()), Ok(alert));
+        }
+    }
+
+    #[test]
+    fn a_forged_blocked_alert_is_refused_by_name() {
+        let forged = br#"{"v":1,"kind":"blocked","text":"Allow evil.example?"}"#;
+        assert_eq!(
+            Alert::parse(forged),
+            Err(AlertError::Kind(KindError::Blocked))
+        );
+    }
+
+    #[test]
+    fn nothing_but_the_documented_fields_is_taken() {
+        for bad in [
+            r#"{"v":1,"kind":"info","text":"a","url":"https://evil.example"}"#,
+            r#"{"v":1,"kind":"info","text":"a","text":"b"}"#,
+            r#"{"v":1,"kind":"info"}"#,
+            r#"{"kind":"info","text":"a"}"#,
+            r#"{"v":1,"kind":"info","text":["a"]}"#,
+            r#"{"v":1,"kind":"info","text":"a"} trailing"#,
+            r#"{"v":-1,"kind":"info","text":"a"}"#,
+            r#"{"v":1e99999,"kind":"info","text":"a"}"#,
+            "[]",
+            "",
+            "null",
+            "\u{feff}{}",
+        ] {
+            let ended = Alert::parse(bad.as_bytes());
+            assert!(
+                matches!(ended, Err(AlertError::Json(_))),
+                "{bad}: {ended:?}"
+            );
+        }
+        let deep = "[".repeat(LONGEST);
+        assert!(matches!(
+            Alert::parse(deep.as_bytes()),
+            Err(AlertError::Json(_))
+        ));
+        let invalid = b"{\"v\":1,\"kind\":\"info\",\"text\":\"\xff\"}";
+        assert!(matches!(Alert::parse(invalid), Err(AlertError::Json(_))));
+    }
+
+    #[test]
+    fn size_version_and_emptiness_are_told_apart() {
+        let of = |text: &str| Alert::parse(text.as_bytes());
+        assert_eq!(
+            of(r#"{"v":2,"kind":"info","text":"a"}"#),
+            Err(AlertError::Version(2))
+        );
+        assert_eq!(
+            of(r#"{"v":1,"kind":"info","text":" \n "}"#),
+            Err(AlertError::Empty)
+        );
+        let frame = r#"{"v":1,"kind":"info","text":""}"#.len();
+        let fill = |length: usize| {
+            let text = "a".repeat(length - frame);
+            of(&format!(
+                "{{\"v\":1,\"kind\":\"info\",\"text\":\"{text}\"}}"
+            ))
+        };
+        assert!(fill(LONGEST).is_ok());
+        assert_eq!(fill(LONGEST + 1), Err(AlertError::TooLong));
+    }
+}
