@@ -109,7 +109,6 @@ mod tests {
         for (pattern, text) in [
             ("**", "a"),
             ("**/z", "z"),
-            ("a/**", "a"),
             ("a/**/z", "a/b/c/z"),
             ("**/b/**/z", "a/b/b/z"),
         ] {

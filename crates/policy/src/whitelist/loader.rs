@@ -242,14 +242,18 @@ impl<'p> Loader<'p> {
         Some(file)
     }
 
-    /// Whether an open include leaves out the line with this first word.
+    /// Whether an open include leaves out the line with this first word, written with its ports
+    /// or without.
     fn is_left_out(&mut self, target: &str) -> bool {
+        let end = target.find(']').map_or(0, |end| end + 1);
+        let ports = target
+            .get(end..)
+            .and_then(|rest| rest.find(':'))
+            .map(|at| end + at);
+        let host = ports.and_then(|at| target.get(..at)).unwrap_or(target);
         let mut left_out = false;
-        for except in self
-            .except
-            .iter_mut()
-            .filter(|except| except.word == target)
-        {
+        let hit = |except: &&mut Except| except.word == target || except.word == host;
+        for except in self.except.iter_mut().filter(hit) {
             except.used = true;
             left_out = true;
         }
