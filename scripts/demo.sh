@@ -14,8 +14,11 @@ scratch=$(mktemp -d)
 server=
 
 say() { printf '%s\n' "$*" >&2; }
-title() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-[ -t 1 ] && [ -z "${NO_COLOR:-}" ] || title() { printf '\n%s\n' "$*"; }
+bold='' plain=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+    bold=$(printf '\033[1m') plain=$(printf '\033[0m')
+fi
+title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 
 # shellcheck disable=SC2317 # the trap calls it
 tidy() {

@@ -59,10 +59,24 @@ take_lock() {
 
 # --- packages ---------------------------------------------------------------------------------------------------
 
-# The mirror this machine already uses for Debian's main component; never written down in a file of ours.
+# The mirror this machine already uses for Debian's main component; never written down in a file of ours. A machine
+# that never read its package lists does not know which of its sources is Debian's, so they are read, into our own place.
 debian_mirror() {
+    lists=$state/apt/machine
+    mirror=$(mirror_in "$(apt-config dump --format '%v%n' Dir::State::lists)")
+    if [ -z "$mirror" ]; then
+        say "reading the package lists of this machine's own sources"
+        mkdir -p "$lists/partial"
+        apt-get -qq -o Dir::State::lists="$lists" -o APT::Update::Post-Invoke-Success="" update >&2 || :
+        mirror=$(mirror_in "$lists")
+    fi
+    [ -n "$mirror" ] || fail "this machine's apt sources name no Debian mirror, so no engine can be unpacked"
+    echo "$mirror"
+}
+
+mirror_in() {
     # shellcheck disable=SC2016 # apt expands these
-    apt-get indextargets --format '$(LABEL) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+    apt-get -o Dir::State::lists="$1" indextargets --format '$(LABEL) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
         awk '$1 == "Debian" && $2 == "main" { print $3; exit }'
 }
 
@@ -80,7 +94,6 @@ prepare_apt() {
     dir=$state/apt/$suite
     [ -e "$dir/ready" ] && return
     mirror=$(debian_mirror)
-    [ -n "$mirror" ] || fail "this machine's apt sources name no Debian mirror, so no engine can be unpacked"
     rm -rf "$dir"
     mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
     printf 'deb [signed-by=%s] %s %s main\n' "$keys" "$mirror" "$suite" >"$dir/sources.list"

@@ -44,7 +44,7 @@ pub fn root() -> PathBuf {
 /// One test function for every engine it names: `current`, `isolating` (current, and it must have the isolated gateway
 /// mode) or `old`.
 ///
-/// ```ignore
+/// ```text
 /// on_engines! {
 ///     [current, old] fn an_agent_cannot_reach_the_host(engine) { … }
 /// }
