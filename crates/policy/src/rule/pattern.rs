@@ -222,6 +222,9 @@ fn check_shape(text: &str) -> Result<(), PatternError> {
             never(error)
         })
     })?;
+    if !text.bytes().any(|b| b.is_ascii_alphanumeric() || b == b'*') {
+        return Err(PatternError::new("names no host"));
+    }
     if text.bytes().all(|b| matches!(b, b'*' | b'.')) {
         return Err(PatternError::new(
             "would match every host; name the hosts that are needed",
@@ -229,23 +232,20 @@ fn check_shape(text: &str) -> Result<(), PatternError> {
     }
     let after_first = text.split('.').skip(1);
     if after_first.clone().any(|label| label.contains("**")) || is_glued_double(text) {
-        let fix = format!(
-            "**.{}",
-            text.trim_start_matches(['*', '.']).replace("**", "*")
-        );
+        let fix = match text.strip_prefix("**") {
+            Some(rest) if !rest.starts_with('.') => format!("**.{rest}"),
+            _ => text.replace("**", "*"),
+        };
         let what = "has a `**` that is not the whole first label";
-        let usable = NamePattern::parse(&fix).is_ok();
-        return Err(PatternError {
-            what: what.to_owned(),
-            fix: usable.then_some(fix),
-        });
+        return Err(PatternError::fixed(what, fix));
     }
     if text
         .rsplit('.')
         .next()
         .is_some_and(|label| label.contains('*'))
     {
-        let what = "has a `*` in its last label; every owner of a top-level name would match";
+        let what =
+            "has a `*` in its last label; every top-level name would match. Write the domains out";
         return Err(PatternError::new(what));
     }
     if host::ends_in_number(text) {

@@ -139,7 +139,8 @@ fn check_network(
         IpNet::V6(_) => (WIDEST_V6, "IPv6"),
     };
     if network.prefix_len() < widest {
-        let what = format!("is wider than any one owner's network: at least /{widest} in {family}");
+        let what =
+            format!("is wider than any one owner's network; in {family} that is /{widest} at most");
         return Err(Wrong::word(place.host, what));
     }
     let Some(class) = class_of_all(network) else {
@@ -172,15 +173,12 @@ fn check_machine(network: &IpNet, place: &Place<'_>, words: &Words<'_>) -> Resul
         .as_ref()
         .is_none_or(|ports| ports.singles().is_none())
     {
-        let what = "needs its port written out: `host` opens one address on one port";
+        let what = "needs the port in front of `host`, which opens one address on one port";
+        // Some port, so that the line can be read; the right one is not known here.
         let fix = place
             .ports
             .is_none()
             .then(|| words.with(0, &format!("{}:11434", place.host)));
-        let what = match &fix {
-            Some(_) => format!("{what}, for example"),
-            None => what.to_owned(),
-        };
         return Err(Wrong::word(place.host, what).write_if(fix));
     }
     Ok(())

@@ -55,8 +55,15 @@ pub(super) struct Said {
     pub(super) path: Option<PathPattern>,
 }
 
-/// Reads a line without its line end.
+/// Reads a line without its line end. A fix in the error is a line that can be read.
 pub(super) fn parse(line: &str) -> Result<Line<'_>, Wrong> {
+    read(line).map_err(|wrong| {
+        let fix = wrong.fix.clone().filter(|fix| read(fix).is_ok());
+        wrong.write_if(fix)
+    })
+}
+
+fn read(line: &str) -> Result<Line<'_>, Wrong> {
     if line.len() > MAX_LINE {
         return Err(Wrong::line(format!(
             "the line is longer than {MAX_LINE} bytes"
@@ -75,6 +82,7 @@ pub(super) fn parse(line: &str) -> Result<Line<'_>, Wrong> {
         None => Says::Nothing,
         Some(word) => {
             check_glued_comment(text)?;
+            check_quotes(word, text)?;
             match word.strip_prefix('@') {
                 Some(name) => include(name, &words)?,
                 None => rule(word, &words)?,
@@ -123,6 +131,15 @@ fn check_glued_comment(text: &str) -> Result<(), Wrong> {
     }
 }
 
+fn check_quotes(word: &str, text: &str) -> Result<(), Wrong> {
+    let quotes = ['"', '\''];
+    if !word.starts_with(quotes) {
+        return Ok(());
+    }
+    let fix = text.replace(quotes, "").trim().to_owned();
+    Err(Wrong::word(word, "has quotes; nothing is quoted here").write(fix))
+}
+
 fn include<'a>(name: &'a str, words: &Words<'a>) -> Result<Says<'a>, Wrong> {
     let mut rest = words.rest();
     let except = match rest.next() {
@@ -152,6 +169,10 @@ fn include<'a>(name: &'a str, words: &Words<'a>) -> Result<Says<'a>, Wrong> {
 }
 
 fn rule<'a>(word: &'a str, words: &Words<'a>) -> Result<Says<'a>, Wrong> {
+    if WORDS.contains(&word) || Methods::parse(word).is_ok() {
+        let what = "stands where the target belongs; a line begins with a host";
+        return Err(Wrong::word(word, what).write(words.second_first()));
+    }
     let place = Place::parse(word).map_err(|wrong| {
         let fix = wrong.fix.as_ref().map(|fix| words.with(0, fix));
         wrong.write_if(fix)
@@ -177,7 +198,11 @@ impl Said {
             "host" => std::mem::replace(&mut self.host, true),
             _ if word.starts_with('/') => self.path.replace(path(word)?).is_some(),
             _ if Methods::is_meant(word) => {
-                self.methods.replace(methods(at, word, words)?).is_some()
+                if self.methods.replace(methods(at, word, words)?).is_some() {
+                    let what = "is a second list of methods; they stand in one, with commas";
+                    return Err(Wrong::word(word, what).write(words.joined_to_method(at)));
+                }
+                false
             }
             _ => match word.split_once('=') {
                 Some(("up", bytes)) => self.up.replace(up(at, bytes, words)?).is_some(),
@@ -281,6 +306,10 @@ fn unknown(at: usize, word: &str, words: &Words<'_>) -> Wrong {
     if let Some(plain) = plain {
         let fix = words.with(at, plain);
         return Wrong::word(word, "is not a word of this language").write(fix);
+    }
+    if word.starts_with("for=") || word.starts_with("expires=") {
+        let what = "is not a word of this language; a line ends at a moment, as in until=2026-11-20T22:00:00Z";
+        return Wrong::word(word, what);
     }
     if word.contains('.') || word.starts_with(['@', '*', '[']) {
         let what = "is a second target; one permission stands on a line";

@@ -27,21 +27,14 @@ impl<'a> Place<'a> {
         let ports = match suffix.strip_prefix(':') {
             None => None,
             Some(list) => Some(Ports::parse(list).map_err(|error| {
-                let fix = suffix.len() == 1 || list.starts_with('/');
                 Wrong::word(if list.is_empty() { word } else { list }, error.words())
-                    .write_if(fix.then(|| host.to_owned()))
+                    .write_if(list.is_empty().then(|| host.to_owned()))
             })?),
         };
-        let hosts = if let Some(inner) = host.strip_prefix('[') {
-            bracketed(inner.strip_suffix(']').unwrap_or(inner), host)?
-        } else if is_numeric(host) {
-            numeric(host)?
-        } else {
-            let fixed = |fix: String| format!("{fix}{suffix}");
-            let pattern = NamePattern::parse(host)
-                .map_err(|error| Wrong::word(host, error.what).write_if(error.fix.map(fixed)))?;
-            Hosts::Names(pattern)
-        };
+        let hosts = hosts(host).map_err(|wrong| {
+            let fix = wrong.fix.as_ref().map(|fix| format!("{fix}{suffix}"));
+            wrong.write_if(fix)
+        })?;
         Ok(Self {
             hosts,
             ports,
@@ -51,18 +44,26 @@ impl<'a> Place<'a> {
     }
 }
 
-/// What people write who come from URLs, quotes and other lists.
+fn hosts(host: &str) -> Result<Hosts, Wrong> {
+    if let Some(inner) = host.strip_prefix('[') {
+        return bracketed(inner.strip_suffix(']').unwrap_or(inner), host);
+    }
+    if is_numeric(host) {
+        return numeric(host);
+    }
+    match NamePattern::parse(host) {
+        Ok(pattern) => Ok(Hosts::Names(pattern)),
+        Err(error) => Err(Wrong::word(host, error.what).write_if(error.fix)),
+    }
+}
+
+/// What people write who come from URLs and other lists.
 fn check_habits(word: &str) -> Result<(), Wrong> {
     if let Some((_, rest)) = word.split_once("://") {
         let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
         let host = host.rsplit('@').next().unwrap_or(host);
         let what = "is a URL; a line names a host, and a path is a word of its own";
         return Err(Wrong::word(word, what).write_if((!host.is_empty()).then(|| host.to_owned())));
-    }
-    if let Some(bare) = word.strip_prefix(['"', '\'']) {
-        let bare = bare.trim_end_matches(['"', '\'']).to_owned();
-        let fix = (!bare.is_empty()).then_some(bare);
-        return Err(Wrong::word(word, "has quotes; nothing is quoted here").write_if(fix));
     }
     if let Some(bare) = word.strip_suffix([',', ';']) {
         let bare = bare.trim_end_matches([',', ';']).to_owned();
@@ -92,15 +93,18 @@ fn split(word: &str) -> Result<(&str, &str), Wrong> {
             }
             Some(_) => Err(Wrong::word(
                 word,
-                "has text after its bracket that is no port",
+                "has text after its bracket that is no port; brackets hold an IPv6 address",
             )),
             None => Err(Wrong::word(word, "has a bracket that is not closed")),
         };
     }
     let (host, suffix) = word.split_at(word.find(':').unwrap_or(word.len()));
-    if let Some((name, _)) = host.split_once('/').filter(|_| !is_numeric(host)) {
+    if host.is_empty() {
+        return Err(Wrong::word(word, "names no host"));
+    }
+    if let Some((place, _)) = word.split_once('/').filter(|_| !is_numeric(host)) {
         let what = "has a path glued to its host; a path is a word of its own, for plain HTTP";
-        let fix = (!name.is_empty()).then(|| format!("{name}{suffix}"));
+        let fix = (!place.is_empty()).then(|| place.to_owned());
         return Err(Wrong::word(word, what).write_if(fix));
     }
     Ok((host, suffix))
@@ -110,7 +114,7 @@ fn split(word: &str) -> Result<(&str, &str), Wrong> {
 fn is_numeric(host: &str) -> bool {
     host.bytes()
         .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'/'))
-        && !host.is_empty()
+        && host.bytes().any(|b| b.is_ascii_digit())
 }
 
 fn numeric(host: &str) -> Result<Hosts, Wrong> {
@@ -131,8 +135,9 @@ fn bracketed(inner: &str, host: &str) -> Result<Hosts, Wrong> {
         (Ok(ip), _) => ipnet::Ipv6Net::from(ip),
         (_, Ok(network)) => network,
         _ => {
-            let what = "is no IPv6 address in brackets; zones are not allowed";
-            return Err(Wrong::word(host, what));
+            let what = "has brackets, and those hold an IPv6 address without a zone";
+            let name = NamePattern::parse(inner).is_ok().then(|| inner.to_owned());
+            return Err(Wrong::word(host, what).write_if(name));
         }
     };
     if let Some(ip) = network
@@ -146,7 +151,7 @@ fn bracketed(inner: &str, host: &str) -> Result<Hosts, Wrong> {
         } else {
             format!("{ip}/{bits}")
         };
-        let what = "is an IPv4 address in IPv6 clothes; write the IPv4 address";
+        let what = "is an IPv4 address that is dressed as IPv6";
         return Err(Wrong::word(host, what).write(fix));
     }
     aligned(network.into(), host, |fix| format!("[{fix}]"))

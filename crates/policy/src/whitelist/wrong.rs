@@ -1,5 +1,7 @@
 //! What is wrong with one line, before it is known which file the line is in.
 
+use crate::rule::Methods;
+
 /// A problem without its place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Wrong {
@@ -75,6 +77,27 @@ impl<'a> Words<'a> {
 
     pub(super) fn plus(&self, word: &str) -> String {
         format!("{} {word}", self.joined(|_, old| Some(old)))
+    }
+
+    /// The first two words changed over.
+    pub(super) fn second_first(&self) -> String {
+        let mut words = self.0.clone();
+        if words.len() > 1 {
+            words.swap(0, 1);
+        }
+        words.join(" ")
+    }
+
+    /// The methods at `place` put behind those that stand before it.
+    pub(super) fn joined_to_method(&self, place: usize) -> String {
+        let second = self.0.get(place).copied().unwrap_or_default();
+        let first = self.rest().find(|(_, word)| Methods::is_meant(word));
+        let (at, first) = first.unwrap_or_default();
+        let joined = format!("{first},{second}");
+        self.joined(|here, old| match here {
+            _ if here == at => Some(joined.as_str()),
+            _ => (here != place).then_some(old),
+        })
     }
 
     fn joined<'b>(&'b self, keep: impl Fn(usize, &'b str) -> Option<&'b str>) -> String {
