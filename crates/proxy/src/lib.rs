@@ -1,1 +1,55 @@
-//! Laid out by the first commits.
+//! agentnet's egress proxy: the only thing that answers in a task's network.
+//!
+//! A request's way through the modules: [`accept`] → [`connection`] (hyper, with limits) →
+//! [`handler`] → [`request`] (strict canonical target) → the policy's `judge` → [`reach`]:
+//! [`resolve`] once, `admit` every answer, [`dial`] what was admitted → [`connect`] and [`tunnel`],
+//! or [`forward`]. A refusal is a [`record`], which tells the counters ([`metrics`]), the
+//! [`journal`] and the client ([`refusal`]) the same word.
+//!
+//! Two doors: names become addresses only in [`resolve`], sockets are opened only in [`dial`].
+//!
+//! Places that later work fills, so that it need not be looked for:
+//!
+//! | what | where |
+//! |---|---|
+//! | check of the raw head before hyper | `head.rs`, called by [`connection`] |
+//! | ClientHello check | `sni.rs`, between the 200 and the copying in [`connect`] |
+//! | parents: HTTP CONNECT and SOCKS5 | `upstream.rs`, `upstream/`, between `admit` and [`dial`] in [`reach`] |
+//! | `tinyproxy.conf` | `settings/tinyproxy.rs`, beside the TOML file |
+//! | DNS answerer, transparent doors | `answer.rs`, `transparent.rs`, beside [`accept`] |
+//! | budgets that survive a restart | [`budget`] |
+
+pub mod accept;
+pub mod active;
+pub mod admin;
+pub mod app;
+pub mod bind;
+pub mod body;
+pub mod budget;
+pub mod cli;
+pub mod connect;
+pub mod connection;
+pub mod diagnostic;
+pub mod dial;
+pub mod endpoint;
+pub mod environment;
+pub mod exchange;
+pub mod forward;
+pub mod handler;
+pub mod headers;
+pub mod journal;
+pub mod listener;
+pub mod live;
+pub mod metrics;
+pub mod reach;
+pub mod record;
+pub mod refusal;
+pub mod relay;
+pub mod reload;
+pub mod request;
+pub mod resolve;
+pub mod settings;
+pub mod stream;
+pub mod surroundings;
+pub mod tasks;
+pub mod tunnel;

@@ -1,0 +1,131 @@
+//! The accept loop of one door.
+//!
+//! A connection is served only with a permit in hand. When none comes free within a second the
+//! client is told so and counted; meanwhile the rest waits in the kernel's backlog. Running out of
+//! descriptors is waited out, never fatal and never a busy loop (THREATS W115).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use crate::bind::{Arrival, Door};
+use crate::connection;
+use crate::diagnostic;
+use crate::listener::{Listener, Session};
+use crate::metrics::Rejection;
+
+/// How long an accepted connection waits for a permit.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a client reads when the limit is reached; the words are those of the reason.
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 too_many_connections: this task has too many connections open\r\n\
+    X-Agentnet-Reason: too_many_connections\r\n\
+    Proxy-Status: agentnet; error=connection_limit_reached; details=\"too_many_connections\"\r\n\
+    Content-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// Accepts until the drain begins.
+pub async fn run(door: Door, listener: Arc<Listener>, permits: Arc<Semaphore>) {
+    let shared = Arc::clone(&listener.shared);
+    let drain = shared.tasks.drain().clone();
+    let mut exhausted = false;
+    loop {
+        let arrival = tokio::select! {
+            biased;
+            () = drain.cancelled() => return,
+            arrival = door.accept() => arrival,
+        };
+        let arrival = match arrival {
+            Ok(arrival) => arrival,
+            Err(error) if is_exhaustion(&error) => {
+                shared.metrics.rejected(Rejection::OutOfDescriptors).inc();
+                if !exhausted {
+                    diagnostic::error(format_args!(
+                        "cannot accept at listener {}: {error}; waiting for connections to end",
+                        listener.name
+                    ));
+                }
+                exhausted = true;
+                // Not all doors at the same moment: the number of the request is as good as random.
+                let spread = shared.next_request() % 50;
+                sleep(Duration::from_millis(50 + spread)).await;
+                continue;
+            }
+            Err(_) => {
+                // The client went away between its handshake and our accept, most likely.
+                shared.metrics.rejected(Rejection::AcceptFailed).inc();
+                sleep(Duration::from_millis(1)).await;
+                continue;
+            }
+        };
+        if exhausted {
+            exhausted = false;
+            diagnostic::note(format_args!("listener {} accepts again", listener.name));
+        }
+        let permit = match Arc::clone(&permits).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => match timeout(PATIENCE, Arc::clone(&permits).acquire_owned()).await {
+                Ok(Ok(permit)) => permit,
+                Ok(Err(_)) | Err(_) => {
+                    shared.metrics.rejected(Rejection::TooManyConnections).inc();
+                    turn_away(arrival).await;
+                    continue;
+                }
+            },
+        };
+        let session = Arc::new(Session::new(Arc::clone(&listener), arrival.peer, permit));
+        shared
+            .tasks
+            .spawn("connection", connection::serve(arrival.stream, session));
+    }
+}
+
+/// EMFILE, ENFILE, ENOBUFS, ENOMEM: nothing is wrong with the connection, it cannot be had now.
+fn is_exhaustion(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = Errno::from_io_error(error);
+    errno.is_some_and(|errno| {
+        [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&errno)
+    })
+}
+
+async fn turn_away(arrival: Arrival) {
+    let mut stream = arrival.stream;
+    let answer = async {
+        stream.write_all(TOO_MANY).await?;
+        stream.shutdown().await
+    };
+    // The answer fits every socket buffer; a client that is gone does not need it.
+    timeout(Duration::from_millis(10), answer).await.ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use agentnet_policy::Reason;
+
+    #[test]
+    fn says_the_reason_in_its_own_words() {
+        let text = String::from_utf8(TOO_MANY.to_vec()).unwrap();
+        let reason = Reason::TooManyConnections;
+        let line = format!(
+            "HTTP/1.1 {} {reason}: {}\r\n",
+            reason.status(),
+            reason.clause()
+        );
+        assert!(text.starts_with(&line), "{text}");
+    }
+
+    #[test]
+    fn takes_a_lack_of_descriptors_for_what_it_is() {
+        assert!(is_exhaustion(&io::Error::from_raw_os_error(24)));
+        assert!(is_exhaustion(&io::Error::from_raw_os_error(23)));
+        assert!(!is_exhaustion(&io::Error::from(
+            io::ErrorKind::ConnectionAborted
+        )));
+    }
+}

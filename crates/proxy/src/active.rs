@@ -1,0 +1,349 @@
+//! The policy in force at one listener, and how a new one takes its place.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use agentnet_policy::event::RuleLine;
+use agentnet_policy::{
+    BuiltinPresets, Grant, Layer, LoadOptions, Loaded, Mode, Policy, Problem, RuleId, Severity,
+    Source, load,
+};
+use arc_swap::{ArcSwap, Guard};
+use prometheus::IntCounter;
+use tokio::sync::watch;
+
+use crate::budget::{Budget, Purses};
+use crate::metrics::{MAX_RULES, Metrics};
+use crate::settings::WhitelistFile;
+
+/// Largest whitelist file. 100,000 rules are about 3 MiB.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A policy and what belongs to this load of it.
+#[derive(Debug)]
+pub struct Active {
+    /// The policy.
+    pub policy: Policy,
+    /// Grows with each policy that comes into force.
+    pub generation: u64,
+    hits: Vec<IntCounter>,
+    /// Positions of the rules by line number: a `RuleId` tells its rule but not its position.
+    positions: HashMap<u32, Vec<usize>>,
+}
+
+impl Active {
+    fn new(policy: Policy, generation: u64, metrics: &Metrics, listener: &str) -> Self {
+        let mut hits = Vec::new();
+        let mut positions: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (position, rule) in policy.rules().enumerate() {
+            if position <= MAX_RULES {
+                hits.push(metrics.rule_hits(listener, position, rule.text()));
+            }
+            positions.entry(rule.line()).or_default().push(position);
+        }
+        Self {
+            policy,
+            generation,
+            hits,
+            positions,
+        }
+    }
+
+    /// Counts that a rule decided.
+    pub fn hit(&self, id: RuleId) {
+        let Some(rule) = self.policy.rule(id) else {
+            return;
+        };
+        let candidates = self
+            .positions
+            .get(&rule.line())
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let position = candidates.iter().copied().find(|position| {
+            let candidate = self.policy.rules().nth(*position);
+            candidate.is_some_and(|candidate| std::ptr::eq(candidate, rule))
+        });
+        if let Some(hits) = position.and_then(|at| self.hits.get(at.min(MAX_RULES))) {
+            hits.inc();
+        }
+    }
+
+    /// A rule as it stands in events.
+    #[must_use]
+    pub fn rule_line(&self, id: Option<RuleId>) -> Option<RuleLine> {
+        self.policy.rule(id?).map(RuleLine::from)
+    }
+}
+
+/// What a reload did.
+#[derive(Debug)]
+pub enum Reloaded {
+    /// The files say what they said before.
+    Unchanged,
+    /// A new policy is in force.
+    Changed {
+        /// What is odd about it.
+        warnings: Vec<Problem>,
+    },
+}
+
+/// Reads the policy of one listener and holds the one in force.
+#[derive(Debug)]
+pub struct PolicyStore {
+    listener: String,
+    files: Vec<WhitelistFile>,
+    mode: Mode,
+    metrics: Metrics,
+    active: ArcSwap<Active>,
+    generation: watch::Sender<u64>,
+    purses: Mutex<Purses>,
+    /// The hash of the text in force, and of the last text that was refused.
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    good: u64,
+    bad: Option<u64>,
+}
+
+impl PolicyStore {
+    /// Loads the policy for the first time.
+    ///
+    /// # Errors
+    /// With everything that is wrong with the files; there is no last good policy to keep.
+    pub fn open(
+        listener: &str,
+        files: Vec<WhitelistFile>,
+        mode: Mode,
+        metrics: &Metrics,
+    ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let sources = read(&files)?;
+        let good = fingerprint(&sources);
+        let Loaded { policy, warnings } = compile(&sources, mode)?;
+        let active = Active::new(policy, 1, metrics, listener);
+        metrics.last_reload.set(unix_now());
+        let store = Self {
+            listener: listener.to_owned(),
+            files,
+            mode,
+            metrics: metrics.clone(),
+            active: ArcSwap::from_pointee(active),
+            generation: watch::Sender::new(1),
+            purses: Mutex::default(),
+            seen: Mutex::new(Seen { good, bad: None }),
+        };
+        Ok((store, warnings))
+    }
+
+    /// The policy in force; cheap, without a lock.
+    pub fn now(&self) -> Guard<Arc<Active>> {
+        self.active.load()
+    }
+
+    /// The policy in force, to keep over an await.
+    #[must_use]
+    pub fn now_full(&self) -> Arc<Active> {
+        self.active.load_full()
+    }
+
+    /// The number of the policy in force, and a way to wait for the next.
+    #[must_use]
+    pub fn generation(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// Its files.
+    #[must_use]
+    pub fn files(&self) -> &[WhitelistFile] {
+        &self.files
+    }
+
+    /// The purse of a grant, if its rule has a limit. It outlives the policy that made the grant.
+    #[must_use]
+    pub fn purse(&self, active: &Active, grant: &Grant) -> Option<Arc<Budget>> {
+        let limit = grant.budget()?;
+        let rule = active.policy.rule(grant.rule()?)?;
+        let mut purses = match self.purses.lock() {
+            Ok(purses) => purses,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        Some(purses.purse(rule.text(), limit))
+    }
+
+    /// Bytes sent and allowed, by rule text, of the rules whose purse has been opened.
+    #[must_use]
+    pub fn budgets(&self) -> HashMap<String, (u64, u64)> {
+        match self.purses.lock() {
+            Ok(purses) => purses.states(),
+            Err(poisoned) => poisoned.into_inner().states(),
+        }
+    }
+
+    /// A hash of what the files say now; unreadable ones count as such.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        match read(&self.files) {
+            Ok(sources) => fingerprint(&sources),
+            Err(problems) => fingerprint_of(&problems),
+        }
+    }
+
+    /// True if a text with this hash is in force, or was refused last.
+    #[must_use]
+    pub fn knows(&self, fingerprint: u64) -> bool {
+        let seen = match self.seen.lock() {
+            Ok(seen) => seen,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        fingerprint == seen.good && seen.bad.is_none() || seen.bad == Some(fingerprint)
+    }
+
+    /// Reads the files and puts a changed policy in force. With `even_if_known`, a text that was
+    /// refused before is refused again, with its problems, instead of passed over.
+    ///
+    /// # Errors
+    /// With everything that is wrong; the last good policy stays in force.
+    pub fn reload(&self, even_if_known: bool) -> Result<Reloaded, Vec<Problem>> {
+        let mut seen = match self.seen.lock() {
+            Ok(seen) => seen,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        let result = read(&self.files).inspect_err(|problems| {
+            seen.bad = Some(fingerprint_of(problems));
+        });
+        let result = result.and_then(|sources| {
+            let found = fingerprint(&sources);
+            if found == seen.good {
+                seen.bad = None;
+                return Ok(None);
+            }
+            if seen.bad == Some(found) && !even_if_known {
+                return Ok(None);
+            }
+            // Remembered as bad until it has proved good.
+            seen.bad = Some(found);
+            let loaded = compile(&sources, self.mode)?;
+            seen.good = found;
+            seen.bad = None;
+            Ok(Some(loaded))
+        });
+        match result? {
+            None => Ok(Reloaded::Unchanged),
+            Some(Loaded { policy, warnings }) => {
+                self.put(policy);
+                Ok(Reloaded::Changed { warnings })
+            }
+        }
+    }
+
+    fn put(&self, policy: Policy) {
+        let before = self.active.load_full();
+        let after = Active::new(policy, before.generation + 1, &self.metrics, &self.listener);
+        let generation = after.generation;
+        let kept: std::collections::HashSet<&str> = after
+            .policy
+            .rules()
+            .take(MAX_RULES)
+            .map(|rule| rule.text())
+            .collect();
+        for rule in before.policy.rules().take(MAX_RULES) {
+            if !kept.contains(rule.text()) {
+                self.metrics.forget_rule(&self.listener, rule.text());
+            }
+        }
+        drop(kept);
+        self.active.store(Arc::new(after));
+        self.generation.send_replace(generation);
+        self.metrics.last_reload.set(unix_now());
+    }
+}
+
+/// Reads every file, or says which cannot be read. A missing file of the task layer is empty: it
+/// comes into being with the first grant.
+fn read(files: &[WhitelistFile]) -> Result<Vec<Source>, Vec<Problem>> {
+    let mut sources = Vec::new();
+    let mut problems = Vec::new();
+    for WhitelistFile { path, layer } in files {
+        let name = path.display().to_string();
+        match read_bounded(path) {
+            Ok(text) => sources.push(Source {
+                name,
+                layer: *layer,
+                text,
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && *layer == Layer::Task => {
+                sources.push(Source {
+                    name,
+                    layer: *layer,
+                    text: String::new(),
+                });
+            }
+            Err(error) => problems.push(Problem {
+                file: name,
+                line: 0,
+                word: None,
+                what: format!("the file cannot be read: {error}"),
+                fix: None,
+                severity: Severity::Error,
+            }),
+        }
+    }
+    if problems.is_empty() {
+        Ok(sources)
+    } else {
+        Err(problems)
+    }
+}
+
+fn read_bounded(path: &PathBuf) -> std::io::Result<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    std::fs::File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(std::io::Error::other("it is larger than 64 MiB"));
+    }
+    Ok(text)
+}
+
+/// Reads and compiles whitelist files as the running proxy does.
+///
+/// # Errors
+/// With everything that is wrong.
+pub fn compile_files(files: &[WhitelistFile], mode: Mode) -> Result<Loaded, Vec<Problem>> {
+    compile(&read(files)?, mode)
+}
+
+fn compile(sources: &[Source], mode: Mode) -> Result<Loaded, Vec<Problem>> {
+    load(sources, &BuiltinPresets, LoadOptions { mode })
+        .map_err(|problems| problems.iter().cloned().collect())
+}
+
+fn fingerprint(sources: &[Source]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for source in sources {
+        source.name.hash(&mut hasher);
+        source.text.hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn fingerprint_of(problems: &[Problem]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for problem in problems {
+        problem.to_string().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn unix_now() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+}

@@ -1,0 +1,40 @@
+//! The effective policy as JSON: every line in force, and where it came from.
+
+use std::sync::Arc;
+
+use agentnet_policy::event::RuleLine;
+use serde_json::{Value, json};
+
+use crate::listener::Listener;
+
+/// All listeners.
+pub(super) fn describe(listeners: &[Arc<Listener>]) -> Value {
+    let listeners: Vec<Value> = listeners.iter().map(|listener| one(listener)).collect();
+    json!({ "v": 1, "listeners": listeners })
+}
+
+fn one(listener: &Listener) -> Value {
+    let active = listener.policy.now();
+    let budgets = listener.policy.budgets();
+    let rules: Vec<Value> = active
+        .policy
+        .rules()
+        .map(|rule| {
+            let mut line = json!(RuleLine::from(rule));
+            if let Some(line) = line.as_object_mut() {
+                line.insert("layer".to_owned(), json!(rule.layer()));
+                if let Some((spent, limit)) = budgets.get(rule.text()) {
+                    line.insert("up".to_owned(), json!({ "spent": spent, "limit": limit }));
+                }
+            }
+            line
+        })
+        .collect();
+    json!({
+        "name": listener.name,
+        "mode": active.policy.mode(),
+        "generation": active.generation,
+        "fingerprint": format!("{:016x}", active.policy.fingerprint()),
+        "rules": rules,
+    })
+}

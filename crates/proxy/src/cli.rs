@@ -1,0 +1,178 @@
+//! The command line: what can be typed, and where each command lives.
+
+mod check;
+mod explain;
+mod serve;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::admin;
+use crate::environment::{Environment, PREFIX};
+use crate::relay;
+use crate::settings::{Problem, Raw, Settings};
+
+/// Exit status of everything that worked.
+pub const OK: u8 = 0;
+/// Exit status when the answer is no: a whitelist with errors, an explained refusal, not healthy.
+pub const NO: u8 = 1;
+/// Exit status of bad settings, whitelists or arguments, before any port is bound.
+pub const USAGE: u8 = 2;
+
+/// agentnet's egress proxy: lets through what the whitelist names, and says why for the rest
+#[derive(Debug, Parser)]
+#[command(
+    name = "agentnet-proxy",
+    version,
+    args_conflicts_with_subcommands = false
+)]
+pub struct Cli {
+    /// A TOML file with the settings below; AGENTNET_* and flags win over it
+    #[arg(short = 'c', long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Raw,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check whitelist files, in layer order; 1 if one has an error
+    Check(check::Check),
+    /// Say what would happen to a URL, and which line decides; 1 if it is refused
+    Explain(explain::Explain),
+    /// Carry connections to a proxy's unix socket: the `socket` fence's door
+    Relay(relay::Relay),
+    /// The process that `relay` starts again when it dies
+    #[command(hide = true)]
+    RelayWorker(relay::Worker),
+    /// Ask the running proxy whether it is ready
+    Healthcheck,
+    /// Ask the running proxy's admin listener
+    Admin {
+        /// What to ask
+        what: admin::Asked,
+    },
+}
+
+/// Runs the program.
+#[must_use]
+pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout with 0, mistakes to stderr with 2.
+            error.print().ok();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    ExitCode::from(match cli.command {
+        Some(Command::Check(check)) => check.run(),
+        Some(Command::Explain(explain)) => explain.run(),
+        Some(Command::Relay(relay)) => relay.run(),
+        Some(Command::RelayWorker(worker)) => worker.run(),
+        Some(Command::Healthcheck) => {
+            ask(cli.config, cli.settings, environment, admin::Asked::Ready)
+        }
+        Some(Command::Admin { what }) => ask(cli.config, cli.settings, environment, what),
+        None => match settings(cli.config, cli.settings, environment) {
+            Ok(settings) => serve::run(settings),
+            Err(problems) => complain(&problems),
+        },
+    })
+}
+
+fn raw(
+    config: Option<PathBuf>,
+    flags: Raw,
+    environment: &dyn Environment,
+) -> Result<Raw, Vec<Problem>> {
+    let (from_environment, strangers) =
+        Raw::from_environment(environment).map_err(|problem| vec![problem])?;
+    let config_variable = format!("{PREFIX}CONFIG");
+    for stranger in strangers.iter().filter(|name| **name != config_variable) {
+        crate::diagnostic::warn(format_args!(
+            "{stranger} is set and is no setting of the proxy"
+        ));
+    }
+    let config = config.or_else(|| environment.get(&config_variable).map(PathBuf::from));
+    let file = match config {
+        None => Raw::default(),
+        Some(path) => {
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| vec![Problem::new(&name, format!("cannot be read: {error}"))])?;
+            Raw::from_toml(&name, &text).map_err(|problem| vec![problem])?
+        }
+    };
+    Ok(flags.over(from_environment).over(file))
+}
+
+fn settings(
+    config: Option<PathBuf>,
+    flags: Raw,
+    environment: &dyn Environment,
+) -> Result<Settings, Vec<Problem>> {
+    Settings::check(raw(config, flags, environment)?)
+}
+
+fn complain(problems: &[Problem]) -> u8 {
+    for problem in problems {
+        crate::diagnostic::error(problem);
+    }
+    USAGE
+}
+
+fn ask(
+    config: Option<PathBuf>,
+    flags: Raw,
+    environment: &dyn Environment,
+    what: admin::Asked,
+) -> u8 {
+    let settings = match settings(config, flags, environment) {
+        Ok(settings) => settings,
+        Err(problems) => return complain(&problems),
+    };
+    block_on(async {
+        let mut output = std::io::stdout();
+        match admin::ask(&settings.admin, what, &mut output).await {
+            Ok(status) if status.is_success() => OK,
+            Ok(status) => {
+                crate::diagnostic::error(format_args!("the admin listener answered {status}"));
+                NO
+            }
+            Err(admin::ClientError::Output(error))
+                if error.kind() == std::io::ErrorKind::BrokenPipe =>
+            {
+                OK
+            }
+            Err(error) => {
+                crate::diagnostic::error(error);
+                NO
+            }
+        }
+    })
+}
+
+/// Runs a small task on a runtime of its own.
+fn block_on(task: impl Future<Output = u8>) -> u8 {
+    match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime.block_on(task),
+        Err(error) => {
+            crate::diagnostic::error(format_args!("no runtime: {error}"));
+            NO
+        }
+    }
+}
+
+/// Writes data to stdout; a reader that has gone is no error.
+fn print(text: &str) {
+    std::io::stdout().lock().write_all(text.as_bytes()).ok();
+}

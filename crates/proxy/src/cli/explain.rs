@@ -1,0 +1,108 @@
+//! `explain URL`: what would happen, and which line decides.
+
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
+use agentnet_policy::{Ask, Mode, Request, Target, Verdict};
+use clap::Args;
+use http::Uri;
+
+use super::{NO, OK, USAGE, print};
+use crate::active::compile_files;
+use crate::diagnostic;
+use crate::settings::whitelist_files;
+
+/// Explain a decision.
+#[derive(Args, Debug)]
+pub(super) struct Explain {
+    /// Whitelist files in layer order
+    #[arg(long = "whitelist", value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// The method of a plain request
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    method: String,
+    /// https://HOST[:PORT] or HOST:PORT for a tunnel, http://HOST[:PORT]/PATH for a plain request
+    #[arg(value_name = "URL")]
+    url: String,
+}
+
+impl Explain {
+    pub(super) fn run(&self) -> u8 {
+        let loaded = match compile_files(&whitelist_files(&self.files, &[]), Mode::Enforce) {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                for problem in &problems {
+                    diagnostic::error(problem);
+                }
+                return USAGE;
+            }
+        };
+        let (target, path) = match read(&self.url) {
+            Ok(read) => read,
+            Err(what) => {
+                diagnostic::error(format_args!("{}: {what}", self.url));
+                return USAGE;
+            }
+        };
+        let ask = match &path {
+            None => Ask::Tunnel,
+            Some(path) => Ask::Http {
+                method: &self.method,
+                path,
+            },
+        };
+        let now = jiff::Timestamp::now();
+        let explanation = loaded.policy.explain(Request { target, ask }, now);
+        let mut text = explanation.render(&loaded.policy);
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        print(&text);
+        match explanation.verdict {
+            Verdict::Allow(_) | Verdict::Report(..) => OK,
+            Verdict::Deny(_) => NO,
+        }
+    }
+}
+
+/// The target, and the path of a plain request.
+fn read(url: &str) -> Result<(Target, Option<String>), String> {
+    let target = |authority: &str, port: Option<u16>| {
+        Target::parse(authority, port.and_then(NonZeroU16::new)).map_err(|error| error.to_string())
+    };
+    if let Some(rest) = url.strip_prefix("https://") {
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        return Ok((target(rest.get(..end).unwrap_or(rest), Some(443))?, None));
+    }
+    if url.starts_with("http://") {
+        let uri: Uri = url
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| error.to_string())?;
+        let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
+        return Ok((target(&authority, Some(80))?, Some(uri.path().to_owned())));
+    }
+    Ok((target(url, None)?, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_a_person_would_paste() {
+        let seen = |url: &str| read(url).map(|(target, path)| (target.to_string(), path));
+        assert_eq!(
+            seen("https://a.example/x?y#z"),
+            Ok(("a.example:443".to_owned(), None))
+        );
+        assert_eq!(
+            seen("https://a.example:8443"),
+            Ok(("a.example:8443".to_owned(), None))
+        );
+        assert_eq!(seen("a.example:22"), Ok(("a.example:22".to_owned(), None)));
+        let plain = ("a.example:80".to_owned(), Some("/x".to_owned()));
+        assert_eq!(seen("http://a.example/x?y"), Ok(plain));
+        assert!(seen("a.example").is_err(), "no port and no scheme");
+        assert!(seen("https://u@a.example/").is_err());
+    }
+}

@@ -1,0 +1,196 @@
+//! The one place where an outbound socket is opened.
+//!
+//! [`Dialer::dial`] takes [`Admitted`] addresses and nothing else: they can only be had from
+//! `Policy::admit`, which needs a `Grant`, which only `Policy::judge` makes. So a connection without
+//! a decision does not compile. The two exceptions at the end are for this program's own clients.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentnet_policy::Admitted;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{sleep, timeout};
+
+use crate::stream::Stream;
+
+/// Pause before the next address is tried beside the one under way (RFC 8305 §5).
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// A boxed future, because `dyn Connect` needs one.
+pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send + 'a>>;
+
+/// Opens a TCP connection. The tests map admitted public addresses to loopback listeners here.
+pub trait Connect: fmt::Debug + Send + Sync + 'static {
+    /// Connects to exactly `address`.
+    fn connect(&self, address: SocketAddr) -> Connecting<'_>;
+}
+
+/// Connects by the system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemConnect;
+
+impl Connect for SystemConnect {
+    fn connect(&self, address: SocketAddr) -> Connecting<'_> {
+        Box::pin(async move {
+            #[expect(clippy::disallowed_methods, reason = "this is the door")]
+            let stream = TcpStream::connect(address).await?;
+            // A redirecting firewall rule or a translated address would make these differ; what is
+            // talked to must be what was admitted (THREATS §0 rule 3).
+            let peer = stream.peer_addr()?;
+            if peer.ip() != address.ip() || peer.port() != address.port() {
+                return Err(io::Error::other(format!("connected to {peer} instead")));
+            }
+            Ok(stream)
+        })
+    }
+}
+
+/// Why no address could be connected.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// Every address refused or was unreachable; the last error and its address.
+    #[error("{address}: {source}")]
+    Failed {
+        /// The address tried last.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No address answered in time.
+    #[error("{address}: no answer in time")]
+    TimedOut {
+        /// The address tried last.
+        address: SocketAddr,
+    },
+    /// Nothing to dial.
+    #[error("no address was admitted")]
+    Nothing,
+}
+
+/// Dials admitted addresses.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    connect: Arc<dyn Connect>,
+    per_address: Duration,
+}
+
+/// An upstream connection and the admitted address it goes to.
+#[derive(Debug)]
+pub struct Dialed {
+    /// The socket, with Nagle's algorithm off.
+    pub stream: Stream,
+    /// The address that answered.
+    pub address: SocketAddr,
+}
+
+impl Dialer {
+    /// `per_address` bounds each attempt; attempts overlap, 250 ms apart.
+    #[must_use]
+    pub fn new(connect: Arc<dyn Connect>, per_address: Duration) -> Self {
+        Self {
+            connect,
+            per_address,
+        }
+    }
+
+    /// Connects to the first address that answers, IPv6 and IPv4 in turn.
+    ///
+    /// # Errors
+    /// When none does, with what the last one said.
+    pub async fn dial(&self, admitted: &[Admitted]) -> Result<Dialed, DialError> {
+        let mut order = happy_order(admitted.iter().map(Admitted::address)).into_iter();
+        let mut attempts = FuturesUnordered::new();
+        let mut last = DialError::Nothing;
+        if let Some(address) = order.next() {
+            attempts.push(self.attempt(address));
+        }
+        loop {
+            let next = async {
+                if order.len() == 0 {
+                    std::future::pending().await
+                } else {
+                    sleep(STAGGER).await
+                }
+            };
+            tokio::select! {
+                biased;
+                tried = attempts.next() => match tried {
+                    Some(Ok(dialed)) => return Ok(dialed),
+                    Some(Err(error)) => last = error,
+                    // All attempts have failed and their successors were started below.
+                    None => return Err(last),
+                },
+                () = next => {}
+            }
+            if let Some(address) = order.next() {
+                attempts.push(self.attempt(address));
+            }
+        }
+    }
+
+    async fn attempt(&self, address: SocketAddr) -> Result<Dialed, DialError> {
+        match timeout(self.per_address, self.connect.connect(address)).await {
+            Ok(Ok(stream)) => {
+                let stream = Stream::from(stream);
+                stream.set_nodelay();
+                Ok(Dialed { stream, address })
+            }
+            Ok(Err(source)) => Err(DialError::Failed { address, source }),
+            Err(_) => Err(DialError::TimedOut { address }),
+        }
+    }
+}
+
+/// IPv6 first, then the families in turn (RFC 8305 §4), each in the resolver's order.
+fn happy_order(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let (six, four): (Vec<_>, Vec<_>) = addresses.partition(SocketAddr::is_ipv6);
+    let (mut six, mut four) = (six.into_iter(), four.into_iter());
+    let mut order = Vec::with_capacity(six.len() + four.len());
+    while six.len() + four.len() > 0 {
+        order.extend(six.next());
+        order.extend(four.next());
+    }
+    order
+}
+
+/// The way of `admin` and `healthcheck` to our own admin listener: an address from the settings,
+/// never one that a request named.
+///
+/// # Errors
+/// The system's.
+pub async fn own_admin(address: SocketAddr) -> io::Result<Stream> {
+    #[expect(clippy::disallowed_methods, reason = "this is the door; see above")]
+    TcpStream::connect(address).await.map(Stream::from)
+}
+
+/// The way to a unix socket of our own: the relay's to the proxy, `admin`'s to its listener.
+///
+/// # Errors
+/// The system's.
+pub async fn own_socket(path: &Path) -> io::Result<Stream> {
+    UnixStream::connect(path).await.map(Stream::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_the_families_in_turn_and_ipv6_first() {
+        let texts = ["1.0.0.1:1", "1.0.0.2:1", "[2::1]:1", "1.0.0.3:1"];
+        let addresses: Vec<SocketAddr> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        let order: Vec<String> = happy_order(addresses.into_iter())
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(order, ["[2::1]:1", "1.0.0.1:1", "1.0.0.2:1", "1.0.0.3:1"]);
+    }
+}

@@ -1,0 +1,283 @@
+//! Plain HTTP: terminated here and serialised anew from the target that was judged.
+//!
+//! Nothing of the client's own head goes upstream as bytes; redirects go back to the client, which
+//! asks again and is judged again (THREATS W68). Bodies stream both ways.
+
+mod pool;
+
+use std::sync::Arc;
+
+use agentnet_policy::{Denial, Reason, Target};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use hyper::body::{Body as _, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+
+pub use self::pool::{Bounds, Connection, Key, Lease, Pool};
+use crate::body::{Body, Download, Upload};
+use crate::connect::{Watched, carry};
+use crate::endpoint::{Abort, Endpoint};
+use crate::exchange::Exchange;
+use crate::handler::Granted;
+use crate::headers;
+use crate::listener::Session;
+use crate::live::Kind;
+use crate::reach::{Unreached, reach};
+use crate::record::Record;
+use crate::tunnel::Direction;
+
+/// Largest response head in bytes, and the most that is buffered of one response.
+const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+
+/// Serves a plain request that was granted.
+pub async fn serve(
+    mut record: Record,
+    granted: Granted,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    let session = Arc::clone(record.session());
+    let active = Arc::clone(&granted.active);
+    let target = granted.grant.target().clone();
+    let deny = |record: &mut Record, reason, detail: Option<&str>| {
+        record.refused(&active, &Denial::new(target.clone(), reason), detail)
+    };
+    let upgrade = match headers::wanted_upgrade(request.headers()) {
+        None => None,
+        Some(protocol) if granted.grant.raw() => Some(protocol.clone()),
+        Some(protocol) if headers::is_optional_upgrade(protocol) => None,
+        Some(_) => return deny(&mut record, Reason::UpgradeNotListed, None),
+    };
+    let client_upgrade = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+    let (parts, incoming) = request.into_parts();
+    let generation = active.generation;
+    let purse = granted.purse.clone();
+    let exchange = Exchange::begin(&session, target.clone(), &parts, generation, purse);
+    let exchange = Arc::new(exchange);
+    if let Err(reason) = exchange.pass(Direction::Up, head_size(&parts)) {
+        return deny(&mut record, reason, None);
+    }
+    let key = Key {
+        target: target.clone(),
+        rule: granted.grant.rule(),
+        generation,
+    };
+    let send = Send {
+        session: &session,
+        granted: &granted,
+        key,
+        parts: &parts,
+        upgrade,
+    };
+    let (mut response, lease) = match send.send(incoming, &exchange).await {
+        Ok(answered) => answered,
+        Err(Failure::Unreached(unreached)) => {
+            return record.refused(&active, &unreached.denial, unreached.detail.as_deref());
+        }
+        Err(Failure::Broken(reason, detail)) => {
+            return deny(&mut record, reason, detail.as_deref());
+        }
+    };
+    record.set_address(lease.connection.address);
+    record.passed(response.status());
+    let upstream_upgrade = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
+        .then(|| hyper::upgrade::on(&mut response));
+    let (mut head, incoming) = response.into_parts();
+    let via = &session.shared().via;
+    head.headers = headers::client_response(&head.headers, via, upstream_upgrade.is_some());
+    head.version = http::Version::HTTP_11;
+    match (client_upgrade, upstream_upgrade) {
+        (Some(client), Some(upstream)) => {
+            let kind = Kind::Http {
+                method: parts.method,
+                path: parts.uri.path().to_owned(),
+            };
+            let address = (lease.connection.address, target.port()).into();
+            let expires = granted.grant.expires();
+            let live = &session.listener.live;
+            let member = live.enter(target, address, kind, granted.purse, expires);
+            let watched = Watched::new(&session.listener, member);
+            watched.judge_again(generation);
+            session.shared().tasks.spawn("upgrade", async move {
+                let Ok(upgraded) = upstream.await else { return };
+                let Ok(upstream) = upgraded.downcast::<TokioIo<Endpoint>>() else {
+                    return;
+                };
+                let early = upstream.read_buf;
+                if let Ok(stream) = upstream.io.into_inner().into_stream() {
+                    carry(record, watched, client, stream, early).await;
+                }
+            });
+            Response::from_parts(head, Body::Empty)
+        }
+        (_, None) => {
+            exchange.passed(record);
+            let download = Download::new(incoming, exchange, lease);
+            Response::from_parts(head, Body::Download(Box::new(download)))
+        }
+        // A switch that nobody asked for leaves the connection in no known state.
+        (None, Some(_)) => deny(
+            &mut record,
+            Reason::UpstreamFailed,
+            Some("it switched protocols"),
+        ),
+    }
+}
+
+/// Why there is no response.
+enum Failure {
+    Unreached(Unreached),
+    Broken(Reason, Option<String>),
+}
+
+/// What is needed to send a request, once or twice.
+struct Send<'a> {
+    session: &'a Arc<Session>,
+    granted: &'a Granted,
+    key: Key,
+    parts: &'a Parts,
+    upgrade: Option<HeaderValue>,
+}
+
+impl Send<'_> {
+    /// Sends the request over an idle connection if there is one, else over a new one.
+    async fn send(
+        &self,
+        incoming: Incoming,
+        exchange: &Arc<Exchange>,
+    ) -> Result<(Response<Incoming>, Lease), Failure> {
+        let pool = &self.session.listener.pool;
+        let lease = |connection| Lease {
+            pool: pool.clone(),
+            key: self.key.clone(),
+            connection,
+        };
+        let empty = incoming.is_end_stream();
+        let mut request = self.request(Upload::new(incoming, Arc::clone(exchange)));
+        while let Some(mut connection) = pool.take(&self.key) {
+            if connection.sender.ready().await.is_err() {
+                continue;
+            }
+            match self.try_on(&mut connection, request, exchange).await {
+                Ok(response) => return Ok((response, lease(connection))),
+                Err(Tried::Unsent(unsent)) => request = *unsent,
+                // The server closed the idle connection just as the request went out. Whether it
+                // saw the request is unknown, so only what is safe twice is sent twice (RFC 9110
+                // §9.2.2), and only what is still there: a body is not.
+                Err(Tried::Failed(_)) if empty && self.parts.method.is_safe() => {
+                    request = self.request(Upload::empty(Arc::clone(exchange)));
+                    break;
+                }
+                Err(Tried::Failed(failure)) => return Err(failure),
+            }
+        }
+        let mut connection = self.open().await?;
+        match self.try_on(&mut connection, request, exchange).await {
+            Ok(response) => Ok((response, lease(connection))),
+            Err(Tried::Failed(failure)) => Err(failure),
+            Err(Tried::Unsent(_)) => Err(Failure::Broken(
+                Reason::UpstreamFailed,
+                Some("it closed the connection at once".to_owned()),
+            )),
+        }
+    }
+
+    async fn open(&self) -> Result<Connection, Failure> {
+        let shared = self.session.shared();
+        let dialed = reach(shared, &self.granted.active, &self.granted.grant)
+            .await
+            .map_err(Failure::Unreached)?;
+        let abort = Abort::default();
+        let endpoint = TokioIo::new(Endpoint::new(dialed.stream, abort.clone()));
+        let (sender, connection) = http1::Builder::new()
+            .max_header_size(MAX_RESPONSE_HEAD)
+            .max_buf_size(2 * MAX_RESPONSE_HEAD)
+            .handshake::<_, Upload>(endpoint)
+            .await
+            .map_err(|error| broken(Reason::UpstreamFailed, &error))?;
+        shared.tasks.spawn("upstream", async move {
+            // How it ended is seen by the exchange that it carried.
+            connection.with_upgrades().await.ok();
+        });
+        Ok(Connection {
+            sender,
+            abort,
+            address: dialed.address.ip(),
+        })
+    }
+
+    async fn try_on(
+        &self,
+        connection: &mut Connection,
+        request: Request<Upload>,
+        exchange: &Exchange,
+    ) -> Result<Response<Incoming>, Tried> {
+        exchange.set_upstream(&connection.abort);
+        let mut sending = std::pin::pin!(connection.sender.try_send_request(request));
+        let idle = self.session.shared().timeouts.idle;
+        let mut seen = exchange.moved();
+        let sent = loop {
+            match timeout(idle, sending.as_mut()).await {
+                Ok(sent) => break sent,
+                // Silence is limited, not the time an upload takes.
+                Err(_) if exchange.moved() != seen => seen = exchange.moved(),
+                Err(_) => {
+                    connection.abort.set();
+                    let said = "it sent no response".to_owned();
+                    return Err(Tried::Failed(Failure::Broken(Reason::TimedOut, Some(said))));
+                }
+            }
+        };
+        sent.map_err(|mut error| match error.take_message() {
+            Some(unsent) => Tried::Unsent(Box::new(unsent)),
+            None => {
+                let reason = exchange.broken().unwrap_or(Reason::UpstreamFailed);
+                Tried::Failed(broken(reason, error.error()))
+            }
+        })
+    }
+
+    fn request(&self, upload: Upload) -> Request<Upload> {
+        let target: &Target = self.granted.grant.target();
+        let via = &self.session.shared().via;
+        let mut request = Request::new(upload);
+        *request.method_mut() = self.parts.method.clone();
+        *request.uri_mut() = origin_form(&self.parts.uri);
+        let host = headers::host_of(target);
+        *request.headers_mut() =
+            headers::upstream_request(&self.parts.headers, host, via, self.upgrade.as_ref());
+        request
+    }
+}
+
+enum Tried {
+    /// Nothing of the request has left.
+    Unsent(Box<Request<Upload>>),
+    Failed(Failure),
+}
+
+fn broken(reason: Reason, error: &hyper::Error) -> Failure {
+    let detail = (reason == Reason::UpstreamFailed).then(|| error.to_string());
+    Failure::Broken(reason, detail)
+}
+
+fn origin_form(uri: &Uri) -> Uri {
+    let root = || PathAndQuery::from_static("/");
+    Uri::from(uri.path_and_query().cloned().unwrap_or_else(root))
+}
+
+/// What the head of a request weighs: a URL and a header carry data out as well as a body does.
+fn head_size(parts: &Parts) -> usize {
+    let line = parts.method.as_str().len()
+        + parts
+            .uri
+            .path_and_query()
+            .map_or(1, |path| path.as_str().len());
+    let fields = parts
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4);
+    line + fields.sum::<usize>()
+}

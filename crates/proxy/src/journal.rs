@@ -1,0 +1,210 @@
+//! Where events go: stdout, and whoever watches `/events`. Never at the cost of a request.
+//!
+//! A request hands its event to a bounded queue and goes on; a full queue loses the event and counts
+//! it. One task turns events into lines; a thread of its own writes them, because a stdout that
+//! nobody reads blocks for ever, and must not take the watchers with it.
+
+mod text;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::Write;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+
+use agentnet_policy::Event;
+use bytes::Bytes;
+use prometheus::IntCounter;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::diagnostic;
+use crate::metrics::Metrics;
+use crate::settings::LogFormat;
+
+/// Events waiting to become lines.
+const QUEUE: usize = 4096;
+/// Lines waiting for stdout.
+const LINES: usize = 4096;
+/// Lines a slow watcher may be behind.
+const WATCHER_LAG: usize = 1024;
+/// Lines that a new watcher can ask for.
+const RECENT: usize = 256;
+/// Bytes written at once.
+const BATCH: usize = 64 * 1024;
+
+enum Message {
+    Event(Box<Event>),
+    Flush(oneshot::Sender<()>),
+}
+
+enum Line {
+    Text(Bytes),
+    Flush(oneshot::Sender<()>),
+}
+
+/// A handle to the journal; clones are the same journal.
+#[derive(Clone)]
+pub struct Journal {
+    queue: mpsc::Sender<Message>,
+    watchers: broadcast::Sender<Bytes>,
+    recent: Arc<Mutex<VecDeque<Bytes>>>,
+    dropped: IntCounter,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal").finish_non_exhaustive()
+    }
+}
+
+impl Journal {
+    /// Starts the writing thread and returns the journal with the task that feeds it.
+    pub fn start(
+        format: LogFormat,
+        sink: Box<dyn Write + Send>,
+        metrics: &Metrics,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (queue, incoming) = mpsc::channel(QUEUE);
+        let (watchers, _) = broadcast::channel(WATCHER_LAG);
+        let (lines, outgoing) = sync_channel(LINES);
+        // The thread ends when the feeding task is gone; nobody waits for it.
+        let writer = std::thread::Builder::new().name("journal".to_owned());
+        if let Err(error) = writer.spawn(move || write(outgoing, sink)) {
+            diagnostic::error(format_args!("no thread for the event log: {error}"));
+        }
+        let recent = Arc::new(Mutex::new(VecDeque::new()));
+        let dropped = metrics.events_dropped_log.clone();
+        let journal = Self {
+            queue,
+            watchers,
+            recent,
+            dropped,
+        };
+        let feed = feed(journal.clone_for_feed(), incoming, lines, format);
+        (journal, feed)
+    }
+
+    fn clone_for_feed(&self) -> Feed {
+        Feed {
+            watchers: self.watchers.clone(),
+            recent: Arc::clone(&self.recent),
+            dropped: self.dropped.clone(),
+        }
+    }
+
+    /// Takes an event, or counts it as lost. Never waits.
+    pub fn record(&self, event: Event) {
+        if self
+            .queue
+            .try_send(Message::Event(Box::new(event)))
+            .is_err()
+        {
+            self.dropped.inc();
+        }
+    }
+
+    /// The last lines, at most `last` and never more than 256, and the stream from here on.
+    #[must_use]
+    pub fn watch(&self, last: usize) -> (Vec<Bytes>, broadcast::Receiver<Bytes>) {
+        let recent = match self.recent.lock() {
+            Ok(recent) => recent,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        // Under the lock that the feed holds while it sends: no line is missed or seen twice.
+        let stream = self.watchers.subscribe();
+        let skip = recent.len().saturating_sub(last);
+        (recent.iter().skip(skip).cloned().collect(), stream)
+    }
+
+    /// Resolves when all that was recorded before has been written.
+    pub async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        if self.queue.send(Message::Flush(done)).await.is_ok() {
+            // An error means that the writer is gone: then nothing more will be written either.
+            written.await.ok();
+        }
+    }
+}
+
+struct Feed {
+    watchers: broadcast::Sender<Bytes>,
+    recent: Arc<Mutex<VecDeque<Bytes>>>,
+    dropped: IntCounter,
+}
+
+impl Feed {
+    fn publish(&self, line: &Bytes) {
+        let mut recent = match self.recent.lock() {
+            Ok(recent) => recent,
+            Err(poisoned) => poisoned.into_inner(),
+        };
+        if recent.len() >= RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(line.clone());
+        // An error says that nobody watches.
+        self.watchers.send(line.clone()).ok();
+    }
+}
+
+async fn feed(
+    feed: Feed,
+    mut incoming: mpsc::Receiver<Message>,
+    lines: SyncSender<Line>,
+    format: LogFormat,
+) {
+    while let Some(message) = incoming.recv().await {
+        let line = match message {
+            Message::Event(event) => {
+                let Some(json) = json_line(&event) else {
+                    continue;
+                };
+                feed.publish(&json);
+                match format {
+                    LogFormat::Json => Line::Text(json),
+                    LogFormat::Text => Line::Text(text::line(&event).into()),
+                }
+            }
+            Message::Flush(done) => Line::Flush(done),
+        };
+        match lines.try_send(line) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => feed.dropped.inc(),
+        }
+    }
+}
+
+fn json_line(event: &Event) -> Option<Bytes> {
+    let mut line = serde_json::to_vec(event).ok()?;
+    line.push(b'\n');
+    Some(line.into())
+}
+
+fn write(lines: Receiver<Line>, mut sink: Box<dyn Write + Send>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    let mut broken = false;
+    while let Ok(first) = lines.recv() {
+        let mut next = Some(first);
+        let mut flushed = None;
+        while let Some(line) = next {
+            match line {
+                Line::Text(text) => batch.extend_from_slice(&text),
+                Line::Flush(done) => flushed = Some(done),
+            }
+            next = if batch.len() < BATCH && flushed.is_none() {
+                lines.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        if !broken && let Err(error) = sink.write_all(&batch).and_then(|()| sink.flush()) {
+            diagnostic::warn(format_args!("events are no longer written: {error}"));
+            broken = true;
+        }
+        batch.clear();
+        if let Some(done) = flushed {
+            // Whoever asked may have gone.
+            done.send(()).ok();
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A listener: the identity of everything that comes in through it, and what the requests share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use agentnet_policy::Surroundings;
+use agentnet_policy::event::Text;
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use prometheus::IntGauge;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::active::PolicyStore;
+use crate::dial::Dialer;
+use crate::endpoint::Abort;
+use crate::forward::Pool;
+use crate::journal::Journal;
+use crate::live::Live;
+use crate::metrics::{ListenerMetrics, Metrics};
+use crate::resolve::Resolver;
+use crate::settings::Timeouts;
+use crate::tasks::Tasks;
+
+/// What all listeners share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Every metric.
+    pub metrics: Metrics,
+    /// Where events go.
+    pub journal: Journal,
+    /// Door 1.
+    pub resolver: Resolver,
+    /// Door 2.
+    pub dialer: Dialer,
+    /// The addresses a name must never lead to, as they are now.
+    pub surroundings: ArcSwap<Surroundings>,
+    /// Time limits.
+    pub timeouts: Timeouts,
+    /// Largest request head in bytes.
+    pub max_head_bytes: usize,
+    /// What runs beside the accept loops.
+    pub tasks: Tasks,
+    /// Our name in `Via`, different in every process: a request that carries it has been here.
+    pub pseudonym: String,
+    /// The `Via` field itself.
+    pub via: HeaderValue,
+    last_request: AtomicU64,
+}
+
+impl Shared {
+    /// Puts the shared parts together.
+    #[expect(clippy::too_many_arguments, reason = "it is the list of the parts")]
+    #[must_use]
+    pub fn new(
+        metrics: Metrics,
+        journal: Journal,
+        resolver: Resolver,
+        dialer: Dialer,
+        surroundings: Surroundings,
+        timeouts: Timeouts,
+        max_head_bytes: usize,
+        tasks: Tasks,
+    ) -> Self {
+        let pseudonym = format!("agentnet-{:016x}", nonce());
+        let via = HeaderValue::try_from(format!("1.1 {pseudonym}"))
+            .unwrap_or_else(|_| HeaderValue::from_static("1.1 agentnet"));
+        Self {
+            metrics,
+            journal,
+            resolver,
+            dialer,
+            surroundings: ArcSwap::from_pointee(surroundings),
+            timeouts,
+            max_head_bytes,
+            tasks,
+            pseudonym,
+            via,
+            last_request: AtomicU64::new(0),
+        }
+    }
+
+    /// The number of the next request, unique in this process.
+    pub fn next_request(&self) -> u64 {
+        self.last_request.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// A number nobody can guess, from the keys that std draws for its hash maps.
+fn nonce() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    RandomState::new().build_hasher().finish()
+}
+
+/// One listener.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its name in metrics and events.
+    pub name: Text,
+    /// Its policy.
+    pub policy: PolicyStore,
+    /// Its counters.
+    pub metrics: ListenerMetrics,
+    /// Its open tunnels.
+    pub live: Live,
+    /// Its idle upstream connections. Never another listener's: identity is the listener.
+    pub pool: Pool,
+    /// What it shares with the others.
+    pub shared: Arc<Shared>,
+}
+
+/// One client connection, alive until the last tunnel or exchange of it has ended.
+#[derive(Debug)]
+pub struct Session {
+    /// Where it came in.
+    pub listener: Arc<Listener>,
+    /// The peer, as events name it.
+    pub client: Text,
+    /// Resets the client's connection when it closes.
+    pub abort: Abort,
+    _permit: OwnedSemaphorePermit,
+    _open: Raised,
+}
+
+impl Session {
+    /// A connection that holds `permit` for as long as it lives.
+    #[must_use]
+    pub fn new(listener: Arc<Listener>, client: Text, permit: OwnedSemaphorePermit) -> Self {
+        let open = Raised::new(&listener.shared.metrics.connections);
+        Self {
+            listener,
+            client,
+            abort: Abort::default(),
+            _permit: permit,
+            _open: open,
+        }
+    }
+
+    /// What all listeners share.
+    #[must_use]
+    pub fn shared(&self) -> &Shared {
+        &self.listener.shared
+    }
+}
+
+/// A gauge that is one higher for as long as this lives.
+#[derive(Debug)]
+pub struct Raised(IntGauge);
+
+impl Raised {
+    /// Raises `gauge`.
+    #[must_use]
+    pub fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

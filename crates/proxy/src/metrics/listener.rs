@@ -1,0 +1,168 @@
+//! The counters of one listener, resolved before the first request.
+
+use agentnet_policy::Reason;
+use agentnet_policy::event::{Protocol, Word};
+use prometheus::IntCounter;
+
+use super::{BlockedHosts, Metrics};
+
+const PROTOCOLS: [(Protocol, &str); 2] = [(Protocol::Connect, "connect"), (Protocol::Http, "http")];
+const WORDS: [(Word, &str); 3] = [
+    (Word::Allow, "allow"),
+    (Word::Report, "report"),
+    (Word::Deny, "deny"),
+];
+
+/// What one listener counts.
+#[derive(Debug)]
+pub struct ListenerMetrics {
+    /// By protocol, verdict and reason, in the order of the tables above and of `Reason::ALL`.
+    requests: Vec<Option<IntCounter>>,
+    closed: Vec<IntCounter>,
+    /// Bytes that went out through tunnels.
+    pub tunnel_up: IntCounter,
+    /// Bytes that came in through tunnels.
+    pub tunnel_down: IntCounter,
+    /// Refusals by host.
+    pub blocked_hosts: BlockedHosts,
+    all: Metrics,
+    name: String,
+}
+
+impl ListenerMetrics {
+    /// Resolves the counters of the listener `name`; `hosts` bounds the host label.
+    #[must_use]
+    pub fn new(metrics: &Metrics, name: &str, hosts: usize) -> Self {
+        let mut requests = Vec::new();
+        for (_, protocol) in PROTOCOLS {
+            for (word, verdict) in WORDS {
+                for reason in Reason::ALL {
+                    requests.push(can_be(word, *reason).then(|| {
+                        let labels = [name, protocol, verdict, reason.as_str()];
+                        metrics.requests.with_label_values(&labels)
+                    }));
+                }
+            }
+        }
+        let closed = Reason::ALL
+            .iter()
+            .filter(|reason| ends_a_tunnel(**reason))
+            .map(|reason| {
+                metrics
+                    .tunnels_closed
+                    .with_label_values(&[name, reason.as_str()])
+            })
+            .collect();
+        Self {
+            requests,
+            closed,
+            tunnel_up: metrics.tunnel_bytes.with_label_values(&[name, "up"]),
+            tunnel_down: metrics.tunnel_bytes.with_label_values(&[name, "down"]),
+            blocked_hosts: BlockedHosts::new(metrics.blocked_hosts.clone(), name, hosts),
+            all: metrics.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Counts one decided request.
+    pub fn request(&self, protocol: Protocol, word: Word, reason: Reason) {
+        let position = |found: Option<usize>| found.unwrap_or_default();
+        let row = position(PROTOCOLS.iter().position(|(known, _)| *known == protocol));
+        let column = position(WORDS.iter().position(|(known, _)| *known == word));
+        let place = position(Reason::ALL.iter().position(|known| *known == reason));
+        let index = (row * WORDS.len() + column) * Reason::ALL.len() + place;
+        match self.requests.get(index) {
+            Some(Some(counter)) => counter.inc(),
+            // A combination that nobody foresaw is still counted.
+            Some(None) | None => {
+                let words = (PROTOCOLS.get(row), WORDS.get(column));
+                if let (Some((_, protocol)), Some((_, verdict))) = words {
+                    let labels = [self.name.as_str(), protocol, verdict, reason.as_str()];
+                    self.all.requests.with_label_values(&labels).inc();
+                }
+            }
+        }
+    }
+
+    /// Counts one ended tunnel.
+    pub fn closed(&self, reason: Reason) {
+        let mut ends = Reason::ALL.iter().filter(|known| ends_a_tunnel(**known));
+        match ends
+            .position(|known| *known == reason)
+            .and_then(|place| self.closed.get(place))
+        {
+            Some(counter) => counter.inc(),
+            None => {
+                let labels = [self.name.as_str(), reason.as_str()];
+                self.all.tunnels_closed.with_label_values(&labels).inc();
+            }
+        }
+    }
+}
+
+/// Which combinations are known and so start at 0.
+fn can_be(word: Word, reason: Reason) -> bool {
+    let (allow, report, deny) = match reason {
+        Reason::Allowed => (true, false, false),
+        Reason::NotListed
+        | Reason::RuleDenied
+        | Reason::PortNotListed
+        | Reason::MethodNotListed
+        | Reason::PathNotListed => (false, true, true),
+        Reason::PrivateAddress
+        | Reason::HostMismatch
+        | Reason::UpgradeNotListed
+        | Reason::BudgetSpent
+        | Reason::ClientNotAllowed
+        | Reason::Loop
+        | Reason::BadRequest
+        | Reason::AuthRequired
+        | Reason::TooManyConnections => (false, false, true),
+        // Allowed, and then it did not work: not a refusal of ours.
+        Reason::ResolveFailed
+        | Reason::ConnectFailed
+        | Reason::UpstreamFailed
+        | Reason::TimedOut => (true, true, false),
+        // What the checks inside a tunnel refuse; they come with the ClientHello check.
+        Reason::SniMismatch
+        | Reason::SniMissing
+        | Reason::EchRefused
+        | Reason::NotTls
+        | Reason::PolicyChanged => (false, false, false),
+    };
+    match word {
+        Word::Allow => allow,
+        Word::Report => report,
+        Word::Deny => deny,
+    }
+}
+
+/// Which reasons a tunnel can end with today.
+fn ends_a_tunnel(reason: Reason) -> bool {
+    match reason {
+        Reason::Allowed
+        | Reason::PolicyChanged
+        | Reason::BudgetSpent
+        | Reason::TimedOut
+        | Reason::UpstreamFailed => true,
+        Reason::NotListed
+        | Reason::RuleDenied
+        | Reason::PortNotListed
+        | Reason::MethodNotListed
+        | Reason::PathNotListed
+        | Reason::PrivateAddress
+        | Reason::HostMismatch
+        | Reason::UpgradeNotListed
+        | Reason::ClientNotAllowed
+        | Reason::Loop
+        | Reason::SniMismatch
+        | Reason::SniMissing
+        | Reason::EchRefused
+        | Reason::NotTls
+        | Reason::BadRequest
+        | Reason::AuthRequired
+        | Reason::ResolveFailed
+        | Reason::ConnectFailed
+        | Reason::TooManyConnections => false,
+    }
+}

@@ -1,0 +1,224 @@
+//! One request, told once: to the counters, to the journal and to the client, with the same word.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use agentnet_policy::event::{Event, Moment, Protocol, Text, Version, Word};
+use agentnet_policy::{Denial, Reason, Target};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+
+use crate::active::Active;
+use crate::body::Body;
+use crate::listener::Session;
+use crate::refusal::Refusal;
+use crate::request::BadRequest;
+
+/// What is known of one request so far.
+#[derive(Debug)]
+pub struct Record {
+    session: Arc<Session>,
+    started: Instant,
+    event: Event,
+}
+
+impl Record {
+    /// Begins the record of a request that has just been read.
+    #[must_use]
+    pub fn begin(session: &Arc<Session>, protocol: Protocol, parts: &Parts) -> Self {
+        let number = session.shared().next_request();
+        let path = match protocol {
+            Protocol::Connect => None,
+            Protocol::Http => Some(Text::new(parts.uri.path())),
+        };
+        let event = Event {
+            v: Version,
+            time: Timestamp::now(),
+            id: Text::new(&number.to_string()),
+            event: Moment::Decision,
+            listener: session.listener.name.clone(),
+            client: session.client.clone(),
+            protocol,
+            method: Text::new(parts.method.as_str()),
+            path,
+            host: Text::default(),
+            port: 0,
+            verdict: Word::Deny,
+            reason: Reason::BadRequest,
+            rule: None,
+            address: None,
+            route: None,
+            status: None,
+            up: 0,
+            down: 0,
+            ms: 0,
+            sentence: None,
+            quiet: false,
+        };
+        Self {
+            session: Arc::clone(session),
+            started: Instant::now(),
+            event,
+        }
+    }
+
+    /// The request is for `target`.
+    pub fn set_target(&mut self, target: &Target) {
+        self.event.host = Text::new(&target.host().to_string());
+        self.event.port = target.port();
+    }
+
+    /// The policy let it pass, in the mode's way.
+    pub fn set_permission(&mut self, word: Word, reason: Reason) {
+        self.event.verdict = word;
+        self.event.reason = reason;
+    }
+
+    /// It is connected to `address`.
+    pub fn set_address(&mut self, address: IpAddr) {
+        self.event.address = Some(address);
+        self.event.route = Some(Text::new("direct"));
+    }
+
+    /// Whose request it is.
+    #[must_use]
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// The rule that decides, and a count for it.
+    pub fn set_rule(&mut self, active: &Active, rule: Option<agentnet_policy::RuleId>) {
+        if let Some(rule) = rule {
+            active.hit(rule);
+        }
+        self.event.rule = active.rule_line(rule);
+    }
+
+    /// It was let through and answered with `status`: counts and records that.
+    pub fn passed(&mut self, status: StatusCode) {
+        self.event.status = Some(status.as_u16());
+        self.tell();
+    }
+
+    /// It is refused, or failed: counts, records and answers. A failure of something that was
+    /// permitted keeps the permission's verdict and says its own reason.
+    #[must_use]
+    pub fn refused(
+        &mut self,
+        active: &Active,
+        denial: &Denial,
+        detail: Option<&str>,
+    ) -> Response<Body> {
+        let reason = denial.reason();
+        if self.event.rule.is_none() {
+            self.set_rule(active, denial.rule());
+        }
+        if !is_failure(reason) {
+            self.event.verdict = Word::Deny;
+            self.session
+                .listener
+                .metrics
+                .blocked_hosts
+                .count(denial.target().host());
+        }
+        self.event.reason = reason;
+        self.event.quiet = denial.quiet();
+        let mut sentence = denial.sentence(&active.policy);
+        if let Some(detail) = detail {
+            sentence.push_str(" (");
+            sentence.push_str(detail);
+            sentence.push(')');
+        }
+        let clause = match detail {
+            Some(detail) => format!("{}: {detail}", reason.clause()),
+            None => reason.clause().to_owned(),
+        };
+        let status =
+            StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.answer(reason, status, Some(denial.target()), &clause, &sentence)
+    }
+
+    /// It is not even a request: counts, records and answers.
+    #[must_use]
+    pub fn malformed(&mut self, bad: &BadRequest) -> Response<Body> {
+        if let Some(target) = &bad.target {
+            self.set_target(target);
+        }
+        self.event.verdict = Word::Deny;
+        self.event.reason = bad.reason;
+        let sentence = format!("The request was refused ({}): {}.", bad.reason, bad.what);
+        self.answer(
+            bad.reason,
+            bad.status,
+            bad.target.as_ref(),
+            &bad.what,
+            &sentence,
+        )
+    }
+
+    fn answer(
+        &mut self,
+        reason: Reason,
+        status: StatusCode,
+        target: Option<&Target>,
+        clause: &str,
+        sentence: &str,
+    ) -> Response<Body> {
+        let sentence = Text::new(sentence);
+        self.event.status = Some(status.as_u16());
+        self.event.sentence = Some(sentence.clone());
+        self.tell();
+        let refusal = Refusal {
+            reason,
+            status,
+            target,
+            clause,
+            sentence: sentence.as_str(),
+            rule: self.event.rule.as_ref(),
+            // What follows a refused CONNECT may be meant for the tunnel, and what follows a
+            // request that two parsers read differently may be anything: neither is a request.
+            close: self.event.protocol == Protocol::Connect || reason == Reason::BadRequest,
+        };
+        refusal.response()
+    }
+
+    fn tell(&mut self) {
+        let Event {
+            protocol,
+            verdict,
+            reason,
+            ..
+        } = self.event;
+        self.session
+            .listener
+            .metrics
+            .request(protocol, verdict, reason);
+        self.event.ms = millis(self.started);
+        self.session.shared().journal.record(self.event.clone());
+    }
+
+    /// What was let through is over.
+    pub fn closed(mut self, reason: Reason, up: u64, down: u64) {
+        self.event.event = Moment::Closed;
+        self.event.time = Timestamp::now();
+        self.event.reason = reason;
+        self.event.up = up;
+        self.event.down = down;
+        self.event.ms = millis(self.started);
+        self.session.shared().journal.record(self.event);
+    }
+}
+
+/// True for what went wrong after it was permitted.
+fn is_failure(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ResolveFailed | Reason::ConnectFailed | Reason::UpstreamFailed | Reason::TimedOut
+    )
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,183 @@
+//! What a refused client reads.
+//!
+//! Three readers: a program that sees only the status line of a refused CONNECT (most do), a tool
+//! that reads `X-Agentnet-Reason` or the JSON of the body's first line, and a model that acts on the
+//! sentence of the second.
+
+use agentnet_policy::event::RuleLine;
+use agentnet_policy::{Reason, Target};
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use hyper::ext::ReasonPhrase;
+use serde::Serialize;
+
+use crate::body::Body;
+
+const X_AGENTNET_REASON: HeaderName = HeaderName::from_static("x-agentnet-reason");
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// Longest reason phrase. Clients print it; some cut lines at 256 bytes.
+const MAX_PHRASE: usize = 200;
+
+/// A refusal in words.
+#[derive(Clone, Debug)]
+pub struct Refusal<'a> {
+    /// The word.
+    pub reason: Reason,
+    /// The status, where it is not the reason's own.
+    pub status: StatusCode,
+    /// What was refused, if it could be told.
+    pub target: Option<&'a Target>,
+    /// What happened, as a clause for the status line.
+    pub clause: &'a str,
+    /// What happened and what to do, for a model.
+    pub sentence: &'a str,
+    /// The line that decided.
+    pub rule: Option<&'a RuleLine>,
+    /// Whether the connection can be used for another request.
+    pub close: bool,
+}
+
+/// The first line of the body.
+#[derive(Serialize)]
+struct Machine<'a> {
+    v: u8,
+    reason: Reason,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a RuleLine>,
+}
+
+impl Refusal<'_> {
+    /// The answer.
+    #[must_use]
+    pub fn response(&self) -> Response<Body> {
+        let machine = Machine {
+            v: 1,
+            reason: self.reason,
+            status: self.status.as_u16(),
+            host: self.target.map(|target| target.host().to_string()),
+            port: self.target.map(Target::port),
+            rule: self.rule,
+        };
+        let mut text = serde_json::to_string(&machine).unwrap_or_default();
+        text.push('\n');
+        text.push_str(self.sentence);
+        text.push('\n');
+        let length = HeaderValue::from(text.len());
+        let mut response = Response::new(Body::Full(Bytes::from(text)));
+        *response.status_mut() = self.status;
+        if let Ok(phrase) = ReasonPhrase::try_from(self.phrase().into_bytes()) {
+            response.extensions_mut().insert(phrase);
+        }
+        let headers = response.headers_mut();
+        headers.insert(
+            X_AGENTNET_REASON,
+            HeaderValue::from_static(self.reason.as_str()),
+        );
+        headers.insert(PROXY_STATUS, proxy_status(self.reason));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        headers.insert(header::CONTENT_LENGTH, length);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// `not_listed: example.com:443: no line of the whitelist allows this host`, printable ASCII.
+    fn phrase(&self) -> String {
+        let mut phrase = self.reason.as_str().to_owned();
+        if let Some(target) = self.target {
+            phrase.push_str(": ");
+            phrase.push_str(&target.to_string());
+        }
+        phrase.push_str(": ");
+        phrase.push_str(self.clause);
+        let printable = phrase
+            .chars()
+            .map(|c| if (' '..='~').contains(&c) { c } else { '?' });
+        printable.take(MAX_PHRASE).collect()
+    }
+}
+
+/// RFC 9209: the error type that comes nearest, and our own word as the details.
+fn proxy_status(reason: Reason) -> HeaderValue {
+    let text = format!(
+        "agentnet; error={}; details=\"{reason}\"",
+        error_type(reason)
+    );
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("agentnet"))
+}
+
+/// RFC 9209 §2.3.
+fn error_type(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Allowed
+        | Reason::NotListed
+        | Reason::RuleDenied
+        | Reason::PortNotListed
+        | Reason::MethodNotListed
+        | Reason::PathNotListed
+        | Reason::HostMismatch
+        | Reason::UpgradeNotListed
+        | Reason::BudgetSpent
+        | Reason::ClientNotAllowed
+        | Reason::SniMismatch
+        | Reason::SniMissing
+        | Reason::EchRefused
+        | Reason::NotTls
+        | Reason::PolicyChanged
+        | Reason::AuthRequired => "http_request_denied",
+        Reason::PrivateAddress => "destination_ip_prohibited",
+        Reason::Loop => "proxy_loop_detected",
+        Reason::BadRequest => "http_request_error",
+        Reason::ResolveFailed => "dns_error",
+        Reason::ConnectFailed => "destination_unavailable",
+        Reason::UpstreamFailed => "http_protocol_error",
+        Reason::TooManyConnections => "connection_limit_reached",
+        Reason::TimedOut => "connection_timeout",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_the_phrase_printable_and_short() {
+        let clause = format!("a\r\nX: y\u{7f}é{}", "z".repeat(400));
+        let refusal = Refusal {
+            reason: Reason::BadRequest,
+            status: StatusCode::BAD_REQUEST,
+            target: None,
+            clause: &clause,
+            sentence: "s",
+            rule: None,
+            close: true,
+        };
+        let phrase = refusal.phrase();
+        assert!(phrase.starts_with("bad_request: a??X: y??zzz"), "{phrase}");
+        assert_eq!(phrase.len(), MAX_PHRASE);
+    }
+
+    #[test]
+    fn names_every_reason_in_proxy_status() {
+        for reason in Reason::ALL
+            .iter()
+            .filter(|reason| **reason != Reason::Allowed)
+        {
+            let value = proxy_status(*reason);
+            let details = format!("details=\"{reason}\"");
+            assert!(value.to_str().unwrap().ends_with(&details), "{value:?}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! From hyper's parts to what the policy judges, or a refusal. Pure.
+//!
+//! Refuse, do not repair (THREATS §0 rule 2): whatever two parsers could read differently is a 400.
+//! hyper has already swallowed some of what should be seen here (a Content-Length beside a
+//! Transfer-Encoding, bare line feeds, a fragment); the check of the raw bytes that catches those
+//! goes in front of hyper, between `connection.rs` and this module.
+
+use std::num::NonZeroU16;
+
+use agentnet_policy::event::Protocol;
+use agentnet_policy::{Ask, Reason, Target};
+use http::request::Parts;
+use http::uri::Scheme;
+use http::{HeaderMap, Method, StatusCode, Version, header};
+
+/// The longest method that is looked at; the longest registered one has 17 letters.
+const MAX_METHOD: usize = 24;
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Where to.
+    pub target: Target,
+    /// How.
+    pub protocol: Protocol,
+}
+
+impl Asked {
+    /// What the policy is to judge. `parts` are those that this came from.
+    #[must_use]
+    pub fn ask<'a>(&self, parts: &'a Parts) -> Ask<'a> {
+        match self.protocol {
+            Protocol::Connect => Ask::Tunnel,
+            Protocol::Http => Ask::Http {
+                method: parts.method.as_str(),
+                path: parts.uri.path(),
+            },
+        }
+    }
+}
+
+/// A request that is not judged at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRequest {
+    /// `bad_request`, or `host_mismatch`.
+    pub reason: Reason,
+    /// 400, or what says more.
+    pub status: StatusCode,
+    /// What is wrong and what would be right; a sentence without its full stop.
+    pub what: String,
+    /// What it was for, if that could be told.
+    pub target: Option<Target>,
+}
+
+impl BadRequest {
+    fn new(what: impl Into<String>) -> Self {
+        let (reason, status) = (Reason::BadRequest, StatusCode::BAD_REQUEST);
+        Self {
+            reason,
+            status,
+            what: what.into(),
+            target: None,
+        }
+    }
+
+    fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+}
+
+/// Which of the two kinds of request this is, for the record of one that cannot be read further.
+#[must_use]
+pub fn protocol(parts: &Parts) -> Protocol {
+    if parts.method == Method::CONNECT {
+        Protocol::Connect
+    } else {
+        Protocol::Http
+    }
+}
+
+/// Reads a request strictly.
+///
+/// # Errors
+/// On everything that is not exactly CONNECT in authority form or a plain request in absolute form.
+pub fn read(parts: &Parts) -> Result<Asked, BadRequest> {
+    check_method(&parts.method)?;
+    check_framing(&parts.headers)?;
+    let asked = if parts.method == Method::CONNECT {
+        connect(parts)?
+    } else {
+        absolute(parts)?
+    };
+    check_host(parts, &asked)?;
+    Ok(asked)
+}
+
+fn check_method(method: &Method) -> Result<(), BadRequest> {
+    let refuse =
+        |what: &str| Err(BadRequest::new(what).with_status(StatusCode::METHOD_NOT_ALLOWED));
+    if method == Method::TRACE {
+        // It would send back the headers that a credential helper may have added.
+        return refuse("TRACE is not served");
+    }
+    let name = method.as_str().as_bytes();
+    // Methods are case-sensitive (RFC 9110 §9.1) and all registered ones are upper case: `connect`
+    // is not CONNECT, and taking it for a plain request would be the wrong door.
+    if name.len() > MAX_METHOD
+        || !name
+            .iter()
+            .all(|byte| byte.is_ascii_uppercase() || *byte == b'-')
+    {
+        return refuse("the method is not a known word in upper case");
+    }
+    Ok(())
+}
+
+fn check_framing(headers: &HeaderMap) -> Result<(), BadRequest> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if lengths.next().is_some() && lengths.next().is_some() {
+        return Err(BadRequest::new("Content-Length is given more than once"));
+    }
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if !chunked || codings.next().is_some() {
+            return Err(BadRequest::new(
+                "Transfer-Encoding is not exactly `chunked`",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn connect(parts: &Parts) -> Result<Asked, BadRequest> {
+    let uri = &parts.uri;
+    let Some(authority) = uri.authority().filter(|_| uri.scheme().is_none()) else {
+        return Err(BadRequest::new("CONNECT takes HOST:PORT and nothing else"));
+    };
+    let target = Target::parse(authority.as_str(), None)
+        .map_err(|error| BadRequest::new(format!("CONNECT takes HOST:PORT: {error}")))?;
+    let headers = &parts.headers;
+    if headers.contains_key(header::CONTENT_LENGTH)
+        || headers.contains_key(header::TRANSFER_ENCODING)
+    {
+        // hyper would take those bytes out of the tunnel (RFC 9110 §9.3.6: no content defined).
+        let what = "CONNECT has no body: leave out Content-Length and Transfer-Encoding";
+        return Err(BadRequest {
+            target: Some(target),
+            ..BadRequest::new(what)
+        });
+    }
+    Ok(Asked {
+        target,
+        protocol: Protocol::Connect,
+    })
+}
+
+fn absolute(parts: &Parts) -> Result<Asked, BadRequest> {
+    let uri = &parts.uri;
+    match (uri.scheme(), uri.authority()) {
+        (Some(scheme), Some(authority)) if *scheme == Scheme::HTTP => {
+            let port = NonZeroU16::new(80);
+            let target = Target::parse(authority.as_str(), port)
+                .map_err(|error| BadRequest::new(format!("the URL is not acceptable: {error}")))?;
+            Ok(Asked {
+                target,
+                protocol: Protocol::Http,
+            })
+        }
+        (Some(scheme), _) if *scheme == Scheme::HTTPS => Err(BadRequest::new(
+            "https:// cannot be asked for in the clear: use CONNECT",
+        )),
+        (Some(_), _) => Err(BadRequest::new("only http:// URLs are served, and CONNECT")),
+        (None, Some(_)) => Err(BadRequest::new(
+            "HOST:PORT is for CONNECT: write a whole http:// URL",
+        )),
+        (None, None) => Err(BadRequest::new(
+            "this is a proxy, not a web server: send a whole http:// URL, or CONNECT",
+        )),
+    }
+}
+
+/// RFC 9112 §3.2: exactly one Host in HTTP/1.1, and it must agree with the target. A server that
+/// looks at Host and a filter that looks at the URL would otherwise see two requests.
+fn check_host(parts: &Parts, asked: &Asked) -> Result<(), BadRequest> {
+    let bad = |what: &str| BadRequest {
+        target: Some(asked.target.clone()),
+        ..BadRequest::new(what)
+    };
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let Some(host) = hosts.next() else {
+        // HTTP/1.0 clients need not send one; there are SSH helpers that do not.
+        return match parts.version {
+            Version::HTTP_10 => Ok(()),
+            _ => Err(bad("the Host header is missing")),
+        };
+    };
+    if hosts.next().is_some() {
+        return Err(bad("the Host header is given more than once"));
+    }
+    let default = match asked.protocol {
+        Protocol::Connect => NonZeroU16::new(asked.target.port()),
+        Protocol::Http => NonZeroU16::new(80),
+    };
+    let named = host
+        .to_str()
+        .ok()
+        .and_then(|text| Target::parse(text, default).ok());
+    match named {
+        Some(named) if named == asked.target => Ok(()),
+        Some(_) => Err(BadRequest {
+            reason: Reason::HostMismatch,
+            status: StatusCode::FORBIDDEN,
+            ..bad("the Host header names another host than the request")
+        }),
+        None => Err(bad("the Host header is not HOST or HOST:PORT")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

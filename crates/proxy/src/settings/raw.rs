@@ -1,0 +1,197 @@
+//! What was typed: flags, variables and the file have the same names because they are one struct.
+
+use std::path::PathBuf;
+
+use clap::{Args, Command, FromArgMatches};
+use serde::Deserialize;
+
+use super::Problem;
+use crate::environment::{Environment, PREFIX};
+
+/// Settings as they were written, not yet checked. `None` and empty mean "not said here".
+#[derive(Args, Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "Settings")]
+pub struct Raw {
+    /// Where clients come in; repeats [default: 0.0.0.0:8888 and [::]:8888]
+    #[arg(long, value_name = "IP:PORT|unix:PATH", value_delimiter = ',')]
+    pub listen: Vec<String>,
+    /// A whitelist file; repeats, in layer order. A file named task.txt holds task grants
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    pub whitelist: Vec<PathBuf>,
+    /// A whitelist file of the task layer, whatever its name; may appear later
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    pub task_whitelist: Vec<PathBuf>,
+    /// Where /metrics, /live, /ready, /policy, /events and /reload are [default: 127.0.0.1:9100]
+    #[arg(long, value_name = "IP:PORT|egress:PORT|unix:PATH|off", global = true)]
+    pub admin: Option<String>,
+    /// enforce refuses what is not allowed; observe lets public destinations pass and reports
+    #[arg(long, value_name = "enforce|observe")]
+    pub mode: Option<String>,
+    /// How decisions are written to stdout [default: json]
+    #[arg(long, value_name = "json|text")]
+    pub log: Option<String>,
+    /// Whether to start in a container that would route packets past the proxy [default: ignore]
+    #[arg(long, value_name = "refuse|ignore")]
+    pub forwarding: Option<String>,
+    /// An address of the machine itself, opened only by a `host` rule; repeats
+    /// [default: the gateway of the default route]
+    #[arg(long, value_name = "IP", value_delimiter = ',')]
+    pub host_address: Vec<String>,
+    /// Client connections at once [default: 4096]
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<u32>,
+    /// Largest request head, in bytes [default: 32768]
+    #[arg(long, value_name = "BYTES")]
+    pub max_head_bytes: Option<u32>,
+    /// Time for a request head, and for the next request on an idle connection [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    pub head_timeout_seconds: Option<u32>,
+    /// Time for the addresses of a name [default: 5]
+    #[arg(long, value_name = "SECONDS")]
+    pub resolve_timeout_seconds: Option<u32>,
+    /// Time for each address to answer [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub connect_timeout_seconds: Option<u32>,
+    /// Longest silence in a tunnel or an exchange [default: 900]
+    #[arg(long, value_name = "SECONDS")]
+    pub idle_timeout_seconds: Option<u32>,
+    /// Longest silence after one side of a tunnel has ended [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub half_close_timeout_seconds: Option<u32>,
+    /// Time that open connections get after SIGTERM [default: 8]
+    #[arg(long, value_name = "SECONDS")]
+    pub drain_timeout_seconds: Option<u32>,
+    /// Idle upstream connections kept for plain HTTP [default: 256]
+    #[arg(long, value_name = "N")]
+    pub pool_connections: Option<u32>,
+    /// How long an idle upstream connection is kept [default: 30]
+    #[arg(long, value_name = "SECONDS")]
+    pub pool_idle_seconds: Option<u32>,
+    /// How often the whitelist files are read again, whatever the watcher says [default: 2]
+    #[arg(long, value_name = "SECONDS")]
+    pub rescan_seconds: Option<u32>,
+    /// Hosts with a label of their own in blocked_hosts_total; 0 turns the metric off [default: 200]
+    #[arg(long, value_name = "N")]
+    pub blocked_hosts_labels: Option<u32>,
+    /// Threads that serve [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub worker_threads: Option<u32>,
+    /// Listeners with a policy each; only in the file.
+    #[arg(skip)]
+    pub listener: Vec<RawListener>,
+}
+
+/// One `[[listener]]` of the file.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawListener {
+    /// Its name in metrics and events.
+    pub name: String,
+    /// Where its clients come in.
+    pub listen: Vec<String>,
+    /// Its whitelist files.
+    pub whitelist: Vec<PathBuf>,
+    /// Its whitelist files of the task layer.
+    pub task_whitelist: Vec<PathBuf>,
+    /// Its mode, if not the file's.
+    pub mode: Option<String>,
+}
+
+impl Raw {
+    /// The settings of a TOML file. `name` is the file's name in problems.
+    ///
+    /// # Errors
+    /// On what is not TOML, on unknown keys and wrong types, with the line.
+    pub fn from_toml(name: &str, text: &str) -> Result<Self, Problem> {
+        toml::from_str(text).map_err(|error| {
+            let before = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            Problem::new(format!("{name}:{line}"), error.message())
+        })
+    }
+
+    /// The settings of the environment: `AGENTNET_MAX_CONNECTIONS` is `--max-connections`; lists are
+    /// separated by commas. Also returns the names that are no setting, which are not ours to
+    /// refuse: the controller and the tests have variables with the same prefix.
+    ///
+    /// # Errors
+    /// On a value that the flag would not take either.
+    pub fn from_environment(environment: &dyn Environment) -> Result<(Self, Vec<String>), Problem> {
+        let command = Self::augment_args(Command::new("environment").no_binary_name(true));
+        let mut line: Vec<String> = Vec::new();
+        let mut known: Vec<String> = Vec::new();
+        for argument in command.get_arguments() {
+            let id = argument.get_id().as_str();
+            let Some(flag) = argument.get_long() else {
+                continue;
+            };
+            let variable = format!("{PREFIX}{}", id.to_ascii_uppercase());
+            let value = environment.get(&variable).filter(|value| !value.is_empty());
+            known.push(variable.clone());
+            if let Some(value) = value {
+                let words = vec![format!("--{flag}={value}")];
+                if let Err(error) = command.clone().try_get_matches_from(&words) {
+                    return Err(Problem::new(variable, first_line(&error.to_string())));
+                }
+                line.extend(words);
+            }
+        }
+        let read = command
+            .try_get_matches_from(line)
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .map_err(|error| Problem::new("environment", first_line(&error.to_string())))?;
+        let strangers = environment
+            .names()
+            .into_iter()
+            .filter(|name| !known.contains(name));
+        Ok((read, strangers.collect()))
+    }
+
+    /// These settings, and what they leave unsaid from `weaker`.
+    #[must_use]
+    pub fn over(self, weaker: Self) -> Self {
+        fn list<T>(strong: Vec<T>, weak: Vec<T>) -> Vec<T> {
+            if strong.is_empty() { weak } else { strong }
+        }
+        Self {
+            listen: list(self.listen, weaker.listen),
+            whitelist: list(self.whitelist, weaker.whitelist),
+            task_whitelist: list(self.task_whitelist, weaker.task_whitelist),
+            admin: self.admin.or(weaker.admin),
+            mode: self.mode.or(weaker.mode),
+            log: self.log.or(weaker.log),
+            forwarding: self.forwarding.or(weaker.forwarding),
+            host_address: list(self.host_address, weaker.host_address),
+            max_connections: self.max_connections.or(weaker.max_connections),
+            max_head_bytes: self.max_head_bytes.or(weaker.max_head_bytes),
+            head_timeout_seconds: self.head_timeout_seconds.or(weaker.head_timeout_seconds),
+            resolve_timeout_seconds: self
+                .resolve_timeout_seconds
+                .or(weaker.resolve_timeout_seconds),
+            connect_timeout_seconds: self
+                .connect_timeout_seconds
+                .or(weaker.connect_timeout_seconds),
+            idle_timeout_seconds: self.idle_timeout_seconds.or(weaker.idle_timeout_seconds),
+            half_close_timeout_seconds: self
+                .half_close_timeout_seconds
+                .or(weaker.half_close_timeout_seconds),
+            drain_timeout_seconds: self.drain_timeout_seconds.or(weaker.drain_timeout_seconds),
+            pool_connections: self.pool_connections.or(weaker.pool_connections),
+            pool_idle_seconds: self.pool_idle_seconds.or(weaker.pool_idle_seconds),
+            rescan_seconds: self.rescan_seconds.or(weaker.rescan_seconds),
+            blocked_hosts_labels: self.blocked_hosts_labels.or(weaker.blocked_hosts_labels),
+            worker_threads: self.worker_threads.or(weaker.worker_threads),
+            listener: list(self.listener, weaker.listener),
+        }
+    }
+}
+
+/// clap's message without its prefix and its usage lines.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}
