@@ -81,7 +81,13 @@ pub(crate) fn rows(expectation: &Expectation, window: Duration) -> Vec<Row> {
     )];
     if silent {
         let left = ROWS.iter().filter(|id| **id != RowId::ProxyAnswers);
-        rows.extend(left.map(|id| now(*id, "", Finding::skipped("there is no proxy of ours to ask"))));
+        rows.extend(left.map(|id| {
+            now(
+                *id,
+                "",
+                Finding::skipped("there is no proxy of ours to ask"),
+            )
+        }));
         return rows;
     }
     let itself = [

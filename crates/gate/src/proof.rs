@@ -1,5 +1,6 @@
 //! One proof: which rows run, in which order, with how much patience.
 
+use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use crate::expectation::{Expectation, Fence};
 use crate::link;
 use crate::names;
 use crate::outside;
-use crate::reach::{self, List};
+use crate::reach;
 use crate::report::{Finding, Report, Row};
 use crate::row_id::RowId;
 use crate::shape;
@@ -48,36 +49,44 @@ impl Patience {
 
 /// The rows that run before every start.
 pub(crate) fn quick(expectation: &Expectation) -> Report {
-    let (rows, _) = rows(expectation, Patience::QUICK);
+    let mut rows = process_rows();
+    match Snapshot::take() {
+        Ok(snapshot) => rows.extend(network_rows(expectation, &snapshot, Patience::QUICK)),
+        Err(error) => rows.push(blind(&error)),
+    }
     Report::new(expectation.fence, rows)
 }
 
 /// Every row. Those that wait wait at the same time, so that the table takes seconds, not minutes.
 pub(crate) fn full(expectation: &Expectation) -> Report {
-    let root = Path::new("/");
     let window = Patience::FULL.connect;
+    let snapshot = Snapshot::take();
     let rows = thread::scope(|scope| {
-        let proxy = scope.spawn(|| behind::rows(expectation, window));
-        let straight = scope.spawn(|| {
-            vec![
-                row(RowId::DirectUdp, straight::UDP, || {
-                    straight::udp(expectation)
-                }),
-                row(RowId::DirectIcmp, straight::ICMP, || {
-                    straight::icmp(expectation)
-                }),
-            ]
-        });
-        let (mut rows, snapshot) = rows(expectation, Patience::FULL);
-        if let Some(snapshot) = snapshot {
-            rows.extend(name_rows(expectation, &snapshot, root, window));
+        let mut workers = vec![
+            scope.spawn(|| behind::rows(expectation, window)),
+            scope.spawn(|| straight::rows(expectation)),
+        ];
+        let mut rows = process_rows();
+        match &snapshot {
+            Ok(snapshot) => {
+                workers.push(scope.spawn(|| name_rows(expectation, snapshot, window)));
+                rows.extend(network_rows(expectation, snapshot, Patience::FULL));
+            }
+            Err(error) => rows.push(blind(error)),
         }
-        for worker in [proxy, straight] {
+        for worker in workers {
             rows.extend(worker.join().unwrap_or_else(|_| vec![lost()]));
         }
         rows
     });
     Report::new(expectation.fence, rows)
+}
+
+/// Without the kernel's word on the network nothing about it is proven.
+fn blind(error: &io::Error) -> Row {
+    row(RowId::Interfaces, "netlink", || {
+        Finding::broken(format!("the kernel does not show the network: {error}"))
+    })
 }
 
 /// A worker that fell over proves nothing.
@@ -88,12 +97,8 @@ fn lost() -> Row {
 }
 
 /// The rows about names, at the same time.
-fn name_rows(
-    expectation: &Expectation,
-    snapshot: &Snapshot,
-    root: &Path,
-    window: Duration,
-) -> Vec<Row> {
+fn name_rows(expectation: &Expectation, snapshot: &Snapshot, window: Duration) -> Vec<Row> {
+    let root = Path::new("/");
     let servers = names::nameservers(root);
     thread::scope(|scope| {
         let workers = [
@@ -132,11 +137,11 @@ fn row(id: RowId, what: impl Into<String>, find: impl FnOnce() -> Finding) -> Ro
     Row::since(start, id, what, finding)
 }
 
-fn rows(expectation: &Expectation, patience: Patience) -> (Vec<Row>, Option<Snapshot>) {
+fn process_rows() -> Vec<Row> {
     let root = Path::new("/");
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let status = Status::parse(&text);
-    let mut rows = vec![
+    vec![
         row(RowId::Capabilities, "/proc/self/status", || {
             confinement::capabilities(&status)
         }),
@@ -163,19 +168,7 @@ fn rows(expectation: &Expectation, patience: Patience) -> (Vec<Row>, Option<Snap
         row(RowId::HostNamespaces, "/proc/self/ns", || {
             outside::host_namespaces(root)
         }),
-    ];
-    match Snapshot::take() {
-        Ok(snapshot) => {
-            rows.extend(network_rows(expectation, &snapshot, patience));
-            (rows, Some(snapshot))
-        }
-        Err(error) => {
-            rows.push(row(RowId::Interfaces, "netlink", || {
-                Finding::broken(format!("the kernel does not show the network: {error}"))
-            }));
-            (rows, None)
-        }
-    }
+    ]
 }
 
 fn network_rows(expectation: &Expectation, snapshot: &Snapshot, patience: Patience) -> Vec<Row> {
@@ -192,30 +185,7 @@ fn network_rows(expectation: &Expectation, snapshot: &Snapshot, patience: Patien
             shape::routes(expectation, snapshot)
         }),
     ];
-    for (id, list) in [
-        (RowId::DirectIpv4, List::PublicV4),
-        (RowId::DirectIpv6, List::PublicV6),
-        (RowId::Metadata, List::Metadata),
-    ] {
-        rows.push(row(id, list.what(), || {
-            reach::list(expectation, snapshot, list, patience.connect)
-        }));
-    }
-    let start = Instant::now();
-    let foreign = reach::foreign(
-        expectation,
-        snapshot,
-        &expectation.foreign,
-        patience.connect,
-    );
-    for (address, finding) in expectation.foreign.iter().zip(foreign) {
-        rows.push(Row::since(
-            start,
-            RowId::Foreign,
-            format!("TCP to {address}"),
-            finding,
-        ));
-    }
+    rows.extend(reach::rows(expectation, snapshot, patience.connect));
     rows.extend(link_rows(
         expectation,
         snapshot,

@@ -1,11 +1,12 @@
 //! Addresses that must not answer: public ones, metadata services, and whatever the controller names.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::attempt::{Attempt, Knock, Lies, fold, judge, knock};
 use crate::expectation::{Expectation, Fence};
-use crate::report::Finding;
+use crate::report::{Finding, Row};
+use crate::row_id::RowId;
 use crate::shape::OPEN;
 use crate::snapshot::Snapshot;
 
@@ -37,7 +38,7 @@ const METADATA: [&str; 12] = [
 
 /// Which of the fixed lists to knock on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum List {
+enum List {
     PublicV4,
     PublicV6,
     Metadata,
@@ -54,7 +55,7 @@ impl List {
     }
 
     /// What the table says was tried.
-    pub(crate) fn what(self) -> String {
+    fn what(self) -> String {
         let all: Vec<SocketAddr> = self.addresses().collect();
         match (self, all.first(), all.len()) {
             (Self::Metadata, _, count) => format!("TCP to {count} metadata addresses"),
@@ -67,62 +68,84 @@ impl List {
 const WAY_OUT: &str = "packets leave this container without the proxy; the network has a gateway, as \
      one made without `internal` has";
 
-/// Knocks on one list, by the routes as they are.
-pub(crate) fn list(
-    expectation: &Expectation,
-    snapshot: &Snapshot,
-    list: List,
-    window: Duration,
-) -> Finding {
-    if expectation.fence == Fence::Open {
-        return Finding::skipped(OPEN);
-    }
-    let knocks: Vec<Knock> = list.addresses().map(Knock::at).collect();
-    knock_all(snapshot, &knocks, window, WAY_OUT)
-}
-
-/// Knocks on addresses that belong to somebody else, all at the same time: by the routes, and, in
-/// IPv4, past them. One finding for each address.
+/// Knocks on every list and every foreign address, all at the same time, and gives each its row.
 ///
-/// A socket bound to an interface needs no privilege since Linux 5.7, and where it has no route the
-/// kernel takes the destination to be on the link (`ip_route_output_key_hash_rcu`). Whoever owns
-/// the address behind that link then answers, though no route leads to it.
-pub(crate) fn foreign(
-    expectation: &Expectation,
-    snapshot: &Snapshot,
-    addresses: &[SocketAddr],
-    window: Duration,
-) -> Vec<Finding> {
-    if expectation.fence == Fence::Open {
-        return addresses.iter().map(|_| Finding::skipped(OPEN)).collect();
-    }
-    let knocks: Vec<Vec<Knock>> = addresses
-        .iter()
-        .map(|address| ways_to(snapshot, *address))
-        .collect();
+/// Lists are tried by the routes as they are. Addresses of somebody else are also tried past the
+/// routes in IPv4: a socket bound to an interface needs no privilege since Linux 5.7, and where it
+/// has no route the kernel takes the destination to be on the link
+/// (`ip_route_output_key_hash_rcu`). Whoever owns the address behind that link then answers.
+pub(crate) fn rows(expectation: &Expectation, snapshot: &Snapshot, window: Duration) -> Vec<Row> {
+    let start = Instant::now();
+    let lists = [
+        (RowId::DirectIpv4, List::PublicV4),
+        (RowId::DirectIpv6, List::PublicV6),
+        (RowId::Metadata, List::Metadata),
+    ]
+    .map(|(id, list)| Question {
+        id,
+        what: list.what(),
+        knocks: list.addresses().map(Knock::at).collect(),
+        advice: WAY_OUT,
+    });
+    let foreign = expectation.foreign.iter().map(|address| Question {
+        id: RowId::Foreign,
+        what: format!("TCP to {address}"),
+        knocks: ways_to(snapshot, *address),
+        advice: SOMEBODY_ELSE,
+    });
+    let questions: Vec<Question> = lists.into_iter().chain(foreign).collect();
     let mut attempts = Vec::new();
-    for few in knocks.concat().chunks(MOST_AT_ONCE) {
-        attempts.extend(knock(few, window));
+    if expectation.fence != Fence::Open {
+        let all: Vec<Knock> = questions
+            .iter()
+            .flat_map(|one| one.knocks.clone())
+            .collect();
+        for few in all.chunks(MOST_AT_ONCE) {
+            attempts.extend(knock(few, window));
+        }
     }
     let mut attempts = attempts.into_iter();
-    let mut findings = Vec::new();
-    for (address, knocks) in addresses.iter().zip(knocks) {
-        let mine: Vec<Attempt> = attempts.by_ref().take(knocks.len()).collect();
-        let own = snapshot.is_own(address.ip()) || expectation.may_answer(address.ip());
-        findings.push(if own {
-            Finding::broken(format!(
-                "{address} is one of this task's own addresses, so it cannot also be foreign: the \
-                 plan contradicts itself"
-            ))
-        } else {
-            judge_all(snapshot, &knocks, mine, SOMEBODY_ELSE)
-        });
+    let answered = questions.into_iter().map(|question| {
+        let mine: Vec<Attempt> = attempts.by_ref().take(question.knocks.len()).collect();
+        let finding = question.judge(expectation, snapshot, mine);
+        Row::since(start, question.id, question.what, finding)
+    });
+    answered.collect()
+}
+
+/// One row's knocks.
+#[derive(Clone, Debug)]
+struct Question {
+    id: RowId,
+    what: String,
+    knocks: Vec<Knock>,
+    advice: &'static str,
+}
+
+impl Question {
+    fn judge(
+        &self,
+        expectation: &Expectation,
+        snapshot: &Snapshot,
+        attempts: Vec<Attempt>,
+    ) -> Finding {
+        if expectation.fence == Fence::Open {
+            return Finding::skipped(OPEN);
+        }
+        let ours = |ip| snapshot.is_own(ip) || expectation.may_answer(ip);
+        let own = self.knocks.iter().find(|knock| ours(knock.to.ip()));
+        if let Some(Knock { to, .. }) = own.filter(|_| self.id == RowId::Foreign) {
+            return Finding::broken(format!(
+                "{to} is one of this task's own addresses, so it cannot also be foreign: the plan \
+                 contradicts itself"
+            ));
+        }
+        judge_all(snapshot, &self.knocks, attempts, self.advice)
     }
-    findings
 }
 
 /// Sockets that are open at the same time, well below the usual limit of descriptors.
-const MOST_AT_ONCE: usize = 200;
+const MOST_AT_ONCE: usize = 400;
 
 const SOMEBODY_ELSE: &str = "this address belongs to somebody else; another network is attached, the \
      bridge has an address of the host, or the owner answers on the link for its other addresses \
@@ -144,16 +167,8 @@ pub(crate) fn named(snapshot: &Snapshot, addresses: &[SocketAddr], window: Durat
         .iter()
         .flat_map(|address| ways_to(snapshot, *address))
         .collect();
-    knock_all(
-        snapshot,
-        &knocks,
-        window,
-        "a name of the host leads there, and it is open",
-    )
-}
-
-fn knock_all(snapshot: &Snapshot, knocks: &[Knock], window: Duration, advice: &str) -> Finding {
-    judge_all(snapshot, knocks, knock(knocks, window), advice)
+    let advice = "a name of the host leads there, and it is open";
+    judge_all(snapshot, &knocks, knock(&knocks, window), advice)
 }
 
 fn judge_all(
@@ -202,6 +217,7 @@ pub(crate) fn known_v4() -> impl Iterator<Item = std::net::Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attempt::End;
     use crate::report::Outcome;
 
     #[test]
@@ -217,22 +233,34 @@ mod tests {
 
     #[test]
     fn a_foreign_address_that_answers_is_a_leak_and_one_of_ours_is_a_contradiction() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let address: SocketAddr = "172.17.0.1:22".parse().unwrap();
         let nowhere = Snapshot {
             interfaces: vec![],
             addresses: vec![],
             routes: vec![],
         };
+        let question = Question {
+            id: RowId::Foreign,
+            what: String::new(),
+            knocks: ways_to(&nowhere, address),
+            advice: SOMEBODY_ELSE,
+        };
+        let connected = Attempt {
+            end: End::Connected,
+            at_once: false,
+        };
+        let outcome = |expectation: &Expectation| {
+            question
+                .judge(expectation, &nowhere, vec![connected])
+                .outcome
+        };
         let none = Expectation::new(Fence::None);
-        let window = Duration::from_secs(5);
-        let open = foreign(&none, &nowhere, &[address], window);
-        assert_eq!(open[0].outcome, Outcome::Leak);
+        assert_eq!(outcome(&none), Outcome::Leak);
+        assert_eq!(outcome(&Expectation::new(Fence::Open)), Outcome::Skipped);
         let own = Expectation {
             peers: vec![address.ip()],
             ..none
         };
-        let contradiction = foreign(&own, &nowhere, &[address], window);
-        assert_eq!(contradiction[0].outcome, Outcome::Broken);
+        assert_eq!(outcome(&own), Outcome::Broken);
     }
 }

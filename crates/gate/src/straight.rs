@@ -1,7 +1,7 @@
 //! Datagrams straight out: UDP and ICMP.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use socket2::Protocol;
@@ -9,7 +9,8 @@ use socket2::Protocol;
 use crate::attempt::{Attempt, End, Lies, fold, judge};
 use crate::datagram::{PUBLIC, echo, exchange};
 use crate::expectation::{Expectation, Fence};
-use crate::report::{Finding, Outcome};
+use crate::report::{Finding, Outcome, Row};
+use crate::row_id::RowId;
 use crate::shape::OPEN;
 
 /// Name service, time, and HTTP/3.
@@ -17,15 +18,23 @@ const PORTS: [u16; 3] = [53, 123, 443];
 /// A datagram that leaves is a leak whether anybody answers or not, so the wait is short.
 const WINDOW: Duration = Duration::from_millis(50);
 
-/// What the table says was tried.
-pub(crate) const UDP: &str = "UDP 53, 123, 443 to 3 public addresses";
-/// What the table says was tried.
-pub(crate) const ICMP: &str = "ICMP echo to 3 public addresses";
+/// Both rows.
+pub(crate) fn rows(expectation: &Expectation) -> Vec<Row> {
+    let start = Instant::now();
+    let what = "UDP 53, 123, 443 to 3 public addresses";
+    let udp = Row::since(start, RowId::DirectUdp, what, udp(expectation));
+    let start = Instant::now();
+    let what = "ICMP echo to 3 public addresses";
+    vec![
+        udp,
+        Row::since(start, RowId::DirectIcmp, what, icmp(expectation)),
+    ]
+}
 
 const ADVICE: &str = "datagrams leave this container without the proxy; the network has a gateway";
 
 /// UDP to public addresses.
-pub(crate) fn udp(expectation: &Expectation) -> Finding {
+fn udp(expectation: &Expectation) -> Finding {
     if expectation.fence == Fence::Open {
         return Finding::skipped(OPEN);
     }
@@ -43,7 +52,7 @@ pub(crate) fn udp(expectation: &Expectation) -> Finding {
 }
 
 /// ICMP echo to public addresses, over ping sockets: what `ping` uses without privileges.
-pub(crate) fn icmp(expectation: &Expectation) -> Finding {
+fn icmp(expectation: &Expectation) -> Finding {
     if expectation.fence == Fence::Open {
         return Finding::skipped(OPEN);
     }
