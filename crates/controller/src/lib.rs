@@ -1,1 +1,33 @@
-//! Laid out by the first commits.
+//! agentnet's controller: a worktree, containers and a sealed network per task.
+//!
+//! `plan` decides, `apply` follows, `journal` remembers, `teardown` undoes; `engine` is the seam to
+//! Docker. The binary is a thin `main` over [`cli`].
+
+pub mod apply;
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod environment;
+pub mod error;
+pub mod exit;
+pub mod facts;
+pub mod gc;
+pub mod images;
+pub mod interrupt;
+pub mod journal;
+pub mod labels;
+pub mod link;
+pub mod lock;
+pub mod output;
+pub mod paths;
+pub mod plan;
+pub mod policy;
+pub mod pool;
+pub mod record;
+pub mod spec;
+pub mod task;
+pub mod teardown;
+pub mod terminal;
+pub mod up;
+pub mod verify;
+pub mod workspace;

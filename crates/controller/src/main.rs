@@ -1,1 +1,9 @@
-fn main() {}
+//! `agentnet`: parse, run, say what went wrong.
+
+use std::process::ExitCode;
+
+use agentnet_controller::cli;
+
+fn main() -> ExitCode {
+    ExitCode::from(cli::main())
+}

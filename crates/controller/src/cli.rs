@@ -1,0 +1,226 @@
+//! The command line: one file a command. Each prints its own data; errors come back here.
+
+mod allow;
+mod context;
+mod doctor;
+mod down;
+mod exec;
+mod gc;
+mod init;
+mod logs;
+mod ls;
+mod run;
+mod status;
+mod up;
+mod verify;
+mod whitelist;
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use self::context::Context;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::output::{Output, Talk, tell_error};
+use crate::task::Slug;
+
+/// A worktree, containers and a sealed network per task.
+#[derive(Debug, Parser)]
+#[command(name = "agentnet", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// Where agentnet keeps its state [default: $XDG_STATE_HOME/agentnet]
+    #[arg(long, global = true, env = "AGENTNET_STATE_DIR", value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// The container engine, as unix:///path [default: DOCKER_HOST, then the usual sockets]
+    #[arg(long, global = true, env = "AGENTNET_ENGINE", value_name = "URL")]
+    engine: Option<String>,
+    /// The project, where several have a task of one name
+    #[arg(long, global = true, value_name = "NAME")]
+    project: Option<Slug>,
+    /// Say every step
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, clap::Args)]
+struct Format {
+    /// Print data as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "parsed once")]
+enum Command {
+    /// Bring a task up: worktree, fence, proxy, services, agent; and prove the fence
+    Up(up::Args),
+    /// Bring a task up, run a command in it, take it down; exits as the command does
+    Run(run::Args),
+    /// Run a command in a task; exits as the command does
+    Exec(exec::ExecArgs),
+    /// Open a shell in a task
+    Shell(exec::ShellArgs),
+    /// List the tasks
+    Ls(ls::Args),
+    /// Show one task: containers, addresses, files, the last proof
+    Status(status::Args),
+    /// Show what the agent printed, or what its proxy decided
+    Logs(logs::Args),
+    /// Allow hosts for a task, at once
+    Allow(allow::AllowArgs),
+    /// Refuse hosts for a task, at once
+    Deny(allow::DenyArgs),
+    /// Show a task's effective whitelist, each line with where it came from
+    Whitelist(whitelist::Args),
+    /// Take tasks down; changed files are kept
+    Down(down::Args),
+    /// Remove what interrupted runs left behind
+    Gc(gc::Args),
+    /// Prove a task's fence and print every row
+    Verify(verify::Args),
+    /// Check the engine and this machine, and say what to fix
+    Doctor(doctor::Args),
+    /// Write agentnet.toml and .agentnet/whitelist.txt for this repository
+    Init(init::Args),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Command {
+    fn json(&self) -> bool {
+        let format = match self {
+            Command::Up(args) => args.format,
+            Command::Ls(args) => args.format,
+            Command::Status(args) => args.format,
+            Command::Allow(args) => args.format,
+            Command::Deny(args) => args.format,
+            Command::Whitelist(args) => args.format,
+            Command::Down(args) => args.format,
+            Command::Gc(args) => args.format,
+            Command::Verify(args) => args.format,
+            Command::Doctor(args) => args.format,
+            Command::Run(_)
+            | Command::Exec(_)
+            | Command::Shell(_)
+            | Command::Logs(_)
+            | Command::Init(_)
+            | Command::Completions { .. } => return false,
+        };
+        format.json
+    }
+
+    /// Whose exit codes below 125 are a command's, so that ours must be 125.
+    fn passes_status(&self) -> bool {
+        match self {
+            Command::Run(_) | Command::Exec(_) | Command::Shell(_) => true,
+            Command::Up(_)
+            | Command::Ls(_)
+            | Command::Status(_)
+            | Command::Logs(_)
+            | Command::Allow(_)
+            | Command::Deny(_)
+            | Command::Whitelist(_)
+            | Command::Down(_)
+            | Command::Gc(_)
+            | Command::Verify(_)
+            | Command::Doctor(_)
+            | Command::Init(_)
+            | Command::Completions { .. } => false,
+        }
+    }
+}
+
+/// Parses the command line and runs it; the exit code.
+#[must_use]
+pub fn main() -> u8 {
+    let cli = Cli::parse();
+    let passes_status = cli.command.passes_status();
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            tell_error(&Error::Io(e));
+            return Exit::Failed.code();
+        }
+    };
+    let outcome = runtime.block_on(Box::pin(run(cli)));
+    // A thread may still be reading our standard input; nobody waits for it.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            tell_error(&error);
+            match error.exit() {
+                Exit::Usage => Exit::Usage.code(),
+                Exit::Interrupted => Exit::Interrupted.code(),
+                Exit::NotExecutable => Exit::NotExecutable.code(),
+                Exit::NotFound => Exit::NotFound.code(),
+                _ if passes_status => Exit::Ours.code(),
+                exit => exit.code(),
+            }
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<u8> {
+    let talk = match (cli.global.quiet, cli.global.verbose) {
+        (true, _) => Talk::Quiet,
+        (_, true) => Talk::Verbose,
+        _ => Talk::Normal,
+    };
+    let output = Output::new(talk, cli.command.json());
+    if let Command::Completions { shell } = cli.command {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "agentnet", &mut script);
+        output.data(&String::from_utf8_lossy(&script))?;
+        return Ok(Exit::Ok.code());
+    }
+    let context = Context::new(cli.global, output)?;
+    match cli.command {
+        Command::Up(args) => up::up(&context, args).await,
+        Command::Run(args) => run::run(&context, args).await,
+        Command::Exec(args) => exec::exec(&context, args).await,
+        Command::Shell(args) => exec::shell(&context, args).await,
+        Command::Ls(args) => ls::ls(&context, args).await,
+        Command::Status(args) => status::status(&context, args).await,
+        Command::Logs(args) => logs::logs(&context, args).await,
+        Command::Allow(args) => allow::allow(&context, args).await,
+        Command::Deny(args) => allow::deny(&context, args).await,
+        Command::Whitelist(args) => whitelist::whitelist(&context, &args),
+        Command::Down(args) => down::down(&context, args).await,
+        Command::Gc(args) => gc::gc(&context, args).await,
+        Command::Verify(args) => verify::verify(&context, args).await,
+        Command::Doctor(args) => doctor::doctor(&context, args).await,
+        Command::Init(args) => init::init(&context, &args).await,
+        Command::Completions { .. } => Ok(Exit::Ok.code()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,207 @@
+//! `agentnet allow` and `agentnet deny`
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Format;
+use super::context::Context;
+use crate::config::{Mode, WHITELIST};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::labels::Role;
+use crate::lock::TaskLock;
+use crate::output::printable;
+use crate::paths::write_atomically;
+use crate::policy::{Change, Layers, changed, effect, line, parse_duration};
+use crate::record::Record;
+use crate::spec::ExecSpec;
+use crate::task::{Slug, TaskId};
+use crate::workspace::Workspace;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AllowArgs {
+    /// The task
+    task: Slug,
+    /// Targets as in a whitelist: example.com, *.example.com, registry.example:5000
+    #[arg(required = true, value_name = "HOST")]
+    hosts: Vec<String>,
+    /// Only for a while: 30m, 2h, 1d
+    #[arg(long = "for", value_name = "TIME", conflicts_with = "save")]
+    duration: Option<String>,
+    /// Also write it into the project's whitelist
+    #[arg(long)]
+    save: bool,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DenyArgs {
+    /// The task
+    task: Slug,
+    /// Targets as in a whitelist: example.com, *.example.com, registry.example:5000
+    #[arg(required = true, value_name = "HOST")]
+    hosts: Vec<String>,
+    /// Also write it into the project's whitelist
+    #[arg(long)]
+    save: bool,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Serialize)]
+struct Effect {
+    host: String,
+    allowed: Option<bool>,
+    sentence: String,
+}
+
+pub(super) async fn allow(context: &Context, args: AllowArgs) -> Result<u8> {
+    let until = match &args.duration {
+        Some(text) => {
+            let until = Timestamp::now().checked_add(parse_duration(text)?);
+            Some(until.map_err(|e| Error::Usage(e.to_string()))?)
+        }
+        None => None,
+    };
+    change(
+        context,
+        &args.task,
+        &args.hosts,
+        &Change::Allow(until),
+        args.save,
+    )
+    .await
+}
+
+pub(super) async fn deny(context: &Context, args: DenyArgs) -> Result<u8> {
+    change(context, &args.task, &args.hosts, &Change::Deny, args.save).await
+}
+
+async fn change(
+    context: &Context,
+    task: &Slug,
+    hosts: &[String],
+    change: &Change,
+    save: bool,
+) -> Result<u8> {
+    // One word each: a space would let a typing error bring options along.
+    if let Some(bad) = hosts
+        .iter()
+        .find(|h| h.is_empty() || h.contains(['#', '@', ' ', '\t', '\n']))
+    {
+        return Err(Error::Usage(format!("{bad:?} is not a host")));
+    }
+    let (id, record) = context.find_up(task)?;
+    if record.mode != Mode::Limited {
+        return Err(Error::Usage(format!(
+            "task {task} has network {}, where no proxy decides",
+            record.mode
+        )));
+    }
+    let _lock = TaskLock::take(&context.state, &id)?;
+    let dir = context.state.task(&id);
+    let old = Layers::read(&dir)?;
+    let new = Layers {
+        task: changed(&old.task, hosts, change),
+        ..old.clone()
+    };
+    let loaded = new.load()?;
+    new.write_task(&dir)?;
+    if let Err(error) = reload(context, &id).await {
+        // The proxy kept its policy: the file must not say otherwise.
+        old.write_task(&dir)?;
+        return Err(error);
+    }
+    if save {
+        save_to_project(context, &record, hosts, change)?;
+    }
+    let effects: Vec<_> = hosts
+        .iter()
+        .map(|host| explain(&loaded.policy, host, change))
+        .collect();
+    if context.output.json {
+        context
+            .output
+            .json(&serde_json::json!({ "v": 1, "task": task, "effects": effects }))?;
+    } else {
+        for effect in &effects {
+            context.output.data(&format!("{}\n", effect.sentence))?;
+        }
+    }
+    Ok(Exit::Ok.code())
+}
+
+fn explain(policy: &agentnet_policy::Policy, host: &str, change: &Change) -> Effect {
+    match effect(policy, host) {
+        Some((allowed, sentence)) => Effect {
+            host: host.to_owned(),
+            allowed: Some(allowed),
+            sentence: printable(&sentence),
+        },
+        None => Effect {
+            host: host.to_owned(),
+            allowed: None,
+            sentence: format!("the task's whitelist has the line: {}", line(host, change)),
+        },
+    }
+}
+
+/// Tells the running proxy, and hands on its complaint if it has one.
+async fn reload(context: &Context, id: &TaskId) -> Result<()> {
+    let proxy = id.resource(Role::Proxy);
+    let spec = ExecSpec::quiet(["/agentnet-proxy", "admin", "reload"]);
+    let done = context.engine()?.exec(&proxy, &spec).await;
+    let done = done.map_err(Error::engine(format!("telling {proxy}")))?;
+    if done.code == 0 {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(if done.stderr.is_empty() {
+        &done.stdout
+    } else {
+        &done.stderr
+    });
+    Err(Error::Failed(format!(
+        "the proxy keeps its old policy: {}",
+        printable(words.trim())
+    )))
+}
+
+/// The project's whitelist in the user's checkout: a line is added, nothing is reordered.
+fn save_to_project(
+    context: &Context,
+    record: &Record,
+    hosts: &[String],
+    change: &Change,
+) -> Result<()> {
+    let Workspace::Worktree { checkout, .. } = &record.workspace else {
+        return Err(Error::Usage(
+            "--save needs a task of a git repository".into(),
+        ));
+    };
+    let path = checkout.join(WHITELIST);
+    let mut text = match fs_err::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(e) => return Err(e.into()),
+    };
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    for host in hosts {
+        text.push_str(&line(host, change));
+        text.push('\n');
+    }
+    Layers {
+        project: text.clone(),
+        task: String::new(),
+    }
+    .check()?;
+    fs_err::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+    write_atomically(&path, &text)?;
+    context.output.say(&format!("saved in {}", path.display()));
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! What every command starts from.
+
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Global;
+use crate::engine::bollard::BollardEngine;
+use crate::error::{Error, Result};
+use crate::interrupt;
+use crate::output::Output;
+use crate::paths::StateDir;
+use crate::record::Record;
+use crate::task::{Slug, TaskId};
+
+/// State, engine address and output of this run.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) output: Output,
+    pub(super) state: StateDir,
+    pub(super) project: Option<Slug>,
+    pub(super) tracker: TaskTracker,
+    endpoint: Option<String>,
+}
+
+/// Where engines listen when nobody says otherwise.
+const SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
+
+impl Context {
+    pub(super) fn new(global: Global, output: Output) -> Result<Context> {
+        Ok(Context {
+            output,
+            state: StateDir::open(global.state_dir.as_deref())?,
+            project: global.project,
+            tracker: TaskTracker::new(),
+            endpoint: global.engine,
+        })
+    }
+
+    /// The engine's address: the flag, DOCKER_HOST, the first usual socket that exists.
+    pub(super) fn endpoint(&self) -> String {
+        if let Some(endpoint) = &self.endpoint {
+            return endpoint.clone();
+        }
+        if let Some(host) = std::env::var("DOCKER_HOST")
+            .ok()
+            .filter(|host| !host.is_empty())
+        {
+            return host;
+        }
+        let own = std::env::var("XDG_RUNTIME_DIR").ok();
+        let own = own.iter().flat_map(|dir| {
+            [
+                format!("{dir}/docker.sock"),
+                format!("{dir}/podman/podman.sock"),
+            ]
+        });
+        let usual = SOCKETS.map(str::to_owned);
+        let found = usual
+            .into_iter()
+            .chain(own)
+            .find(|path| Path::new(path).exists());
+        format!("unix://{}", found.unwrap_or_else(|| SOCKETS[0].to_owned()))
+    }
+
+    pub(super) fn engine(&self) -> Result<BollardEngine> {
+        let endpoint = self.endpoint();
+        BollardEngine::new(&endpoint).map_err(Error::engine("connecting to the engine"))
+    }
+
+    /// Ctrl-C and SIGTERM from here on.
+    pub(super) fn interrupts(&self) -> Result<CancellationToken> {
+        interrupt::watch(&self.tracker)
+    }
+
+    /// The task of that name: in the project that was given, or the only one, or the one of the
+    /// checkout we are in.
+    pub(super) fn find(&self, task: &Slug) -> Result<(TaskId, Record)> {
+        let mut found = Vec::new();
+        for id in self.state.tasks()? {
+            let wanted = self
+                .project
+                .as_ref()
+                .is_none_or(|project| *project == id.project);
+            if id.task == *task
+                && wanted
+                && let Some(record) = Record::read(&self.state.task(&id))?
+            {
+                found.push((id, record));
+            }
+        }
+        if found.len() > 1 {
+            let here = std::env::current_dir()?;
+            let is_here = |(_, record): &(TaskId, Record)| match &record.workspace {
+                crate::workspace::Workspace::Worktree { checkout, .. } => {
+                    here.starts_with(checkout)
+                }
+                crate::workspace::Workspace::Directory { path, .. } => here.starts_with(path),
+            };
+            if found.iter().filter(|f| is_here(f)).count() == 1 {
+                found.retain(is_here);
+            }
+        }
+        let names: Vec<_> = found.iter().map(|(id, _)| id.project.to_string()).collect();
+        match (found.pop(), found.is_empty()) {
+            (Some(one), true) => Ok(one),
+            (Some(_), false) => Err(Error::Usage(format!(
+                "several projects have a task {task}: {}; say which with --project",
+                names.join(", ")
+            ))),
+            (None, _) => Err(Error::NoTask {
+                task: task.to_string(),
+                scope: self
+                    .project
+                    .as_ref()
+                    .map(|project| format!(" in project {project}"))
+                    .unwrap_or_default(),
+            }),
+        }
+    }
+
+    /// A task that is up, for commands that need its containers.
+    pub(super) fn find_up(&self, task: &Slug) -> Result<(TaskId, Record)> {
+        let (id, record) = self.find(task)?;
+        if record.phase == crate::record::Phase::Up {
+            return Ok((id, record));
+        }
+        Err(Error::Failed(format!(
+            "task {task} is not up; agentnet up {task} brings it up"
+        )))
+    }
+}

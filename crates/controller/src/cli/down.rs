@@ -1,0 +1,127 @@
+//! `agentnet down`
+
+use serde::Serialize;
+
+use super::Format;
+use super::context::Context;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::lock::TaskLock;
+use crate::record::{Phase, Record};
+use crate::task::{Slug, TaskId};
+use crate::teardown::{self, Changes};
+use crate::workspace::Fate;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The tasks
+    #[arg(required_unless_present = "all")]
+    tasks: Vec<Slug>,
+    /// Every task of this installation, or of --project
+    #[arg(long, conflicts_with = "tasks")]
+    all: bool,
+    /// Remove the tasks' files even if they were changed
+    #[arg(long)]
+    discard: bool,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Serialize)]
+struct Line {
+    task: String,
+    project: String,
+    removed: Vec<String>,
+    files: Option<Fate>,
+}
+
+pub(super) async fn down(context: &Context, args: Args) -> Result<u8> {
+    let changes = if args.discard {
+        Changes::Discard
+    } else {
+        Changes::Keep
+    };
+    let mut tasks = Vec::new();
+    if args.all {
+        let mine = |id: &TaskId| context.project.as_ref().is_none_or(|p| *p == id.project);
+        tasks.extend(context.state.tasks()?.into_iter().filter(mine));
+    }
+    for task in &args.tasks {
+        match context.find(task) {
+            Ok((id, _)) => tasks.push(id),
+            // Down twice is fine.
+            Err(Error::NoTask { task, .. }) => {
+                context.output.say(&format!("task {task} is not up"))
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    let mut lines = Vec::new();
+    let mut errors = Vec::new();
+    for id in tasks {
+        match one(context, &id, changes).await {
+            Ok(line) => lines.push(line),
+            Err(e) if args.all => errors.push(e.to_string()),
+            Err(e) => return Err(e),
+        }
+    }
+    if context.output.json {
+        context
+            .output
+            .json(&serde_json::json!({ "v": 1, "tasks": lines }))?;
+    }
+    if errors.is_empty() {
+        Ok(Exit::Ok.code())
+    } else {
+        Err(Error::LeftBehind(errors.join("\n")))
+    }
+}
+
+async fn one(context: &Context, id: &TaskId, changes: Changes) -> Result<Line> {
+    let _lock = TaskLock::take(&context.state, id)?;
+    let dir = context.state.task(id);
+    let mut record = Record::read(&dir)?;
+    let idle = record.as_ref().is_some_and(|r| r.phase == Phase::Down);
+    if idle && changes == Changes::Keep {
+        let record = record
+            .map(|r| r.workspace.files().to_owned())
+            .unwrap_or_default();
+        context.output.say(&format!(
+            "task {id} is down; its changed files are kept in {}; --discard removes them",
+            record.display()
+        ));
+        let (task, project) = (id.task.to_string(), id.project.to_string());
+        return Ok(Line {
+            task,
+            project,
+            removed: Vec::new(),
+            files: Some(Fate::Kept(record)),
+        });
+    }
+    // Killed from here on, it is what gc looks for.
+    if let Some(record) = &mut record {
+        record.phase = Phase::Partial;
+        record.write(&dir)?;
+    }
+    let engine = context.engine()?;
+    let workspace = record.as_ref().map(|record| &record.workspace);
+    let report = teardown::task(&engine, &context.state, id, workspace, changes).await;
+    if !report.errors.is_empty() {
+        return Err(Error::LeftBehind(report.errors.join("\n")));
+    }
+    match &report.fate {
+        Some(Fate::Kept(path)) => context.output.say(&format!(
+            "task {id} is down; changed files are kept in {}; agentnet down {id} --discard removes them",
+            path.display()
+        )),
+        Some(Fate::Removed | Fate::Untouched) | None => {
+            context.output.say(&format!("task {id} is down"));
+        }
+    }
+    Ok(Line {
+        task: id.task.to_string(),
+        project: id.project.to_string(),
+        removed: report.removed,
+        files: report.fate,
+    })
+}

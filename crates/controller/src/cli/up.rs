@@ -1,0 +1,295 @@
+//! `agentnet up`
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Format;
+use super::context::Context;
+use crate::config::{Config, FILE, Fence, Mode};
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::facts::Facts;
+use crate::output::{Color, Progress};
+use crate::plan::Plan;
+use crate::policy::Layers;
+use crate::spec::ImageRef;
+use crate::task::{Slug, TaskId};
+use crate::up::{Setup, Up, dry_run, up as bring_up};
+use crate::workspace::{Repository, Workspace};
+
+/// What `up` and `run` have in common.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// The task: a-z, 0-9 and hyphens
+    pub(super) task: Slug,
+    /// Settings from this file instead of agentnet.toml in the checkout
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Work on this directory as it is, not on a worktree; settings come from --config only
+    #[arg(long, value_name = "DIR")]
+    workspace: Option<PathBuf>,
+    /// Build this fence instead of the best the engine can
+    #[arg(long, value_enum)]
+    fence: Option<Fence>,
+    /// How much network the task has
+    #[arg(long, value_enum, value_name = "MODE")]
+    network: Option<Mode>,
+    /// The agent's image
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<ImageRefArg>,
+    /// The proxy's image, instead of one of this version
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        env = "AGENTNET_PROXY_IMAGE",
+        hide_env_values = true
+    )]
+    proxy_image: Option<ImageRefArg>,
+    /// The gate's image, instead of one of this version
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        env = "AGENTNET_GATE_IMAGE",
+        hide_env_values = true
+    )]
+    gate_image: Option<ImageRefArg>,
+    /// Where the static agentnet-proxy and agentnet-gate are that images are built from
+    /// [default: next to agentnet]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "AGENTNET_BIN_DIR",
+        hide_env_values = true
+    )]
+    bin_dir: Option<PathBuf>,
+}
+
+/// An image reference that is not empty.
+#[derive(Debug, Clone)]
+struct ImageRefArg(ImageRef);
+
+impl std::str::FromStr for ImageRefArg {
+    type Err = String;
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let plain = |c: char| c.is_ascii_graphic();
+        if text.is_empty() || text.starts_with('-') || !text.chars().all(plain) {
+            return Err("not an image name".into());
+        }
+        Ok(ImageRefArg(ImageRef(text.to_owned())))
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) options: Options,
+    #[command(flatten)]
+    pub(super) format: Format,
+    /// Print the plan and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// What the agent container runs, instead of its image's command
+    #[arg(last = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+impl Options {
+    /// Reads everything `up` needs; nothing is changed.
+    pub(super) async fn setup(self, context: &Context, command: Vec<String>) -> Result<Setup> {
+        let (root, project_root) = match &self.workspace {
+            Some(directory) => {
+                let directory =
+                    fs_err::canonicalize(directory).map_err(|e| Error::Usage(e.to_string()))?;
+                let config = self.config.as_ref().map(fs_err::canonicalize).transpose();
+                let config = config.map_err(|e| Error::Config(e.to_string()))?;
+                (
+                    directory,
+                    config.and_then(|file| file.parent().map(PathBuf::from)),
+                )
+            }
+            None => {
+                let here = std::env::current_dir()?;
+                let repository = Repository::find(&here, &context.state).await?;
+                (
+                    repository.root().to_owned(),
+                    Some(repository.root().to_owned()),
+                )
+            }
+        };
+        let mut config = match (&self.config, &self.workspace) {
+            (Some(file), _) => {
+                fs_err::metadata(file).map_err(|e| Error::Config(e.to_string()))?;
+                Config::load(file)?
+            }
+            (None, None) => Config::load(&root.join(FILE))?,
+            (None, Some(_)) => Config::default(),
+        };
+        config.network.fence = self.fence.or(config.network.fence);
+        config.network.mode = self.network.or(config.network.mode);
+        config.images.proxy = self.proxy_image.map(|i| i.0).or(config.images.proxy);
+        config.images.gate = self.gate_image.map(|i| i.0).or(config.images.gate);
+        if let Some(image) = self.image {
+            config.agent.image = Some(image.0);
+            config.agent.build = None;
+        }
+        let by_name = || {
+            root.file_name()
+                .and_then(|n| n.to_str())
+                .and_then(Slug::from_text)
+        };
+        let project = context
+            .project
+            .clone()
+            .or_else(|| config.project.clone())
+            .or_else(by_name);
+        let project = project.ok_or_else(|| {
+            Error::Config(format!(
+                "no project name can be made of {}; set project = in agentnet.toml",
+                root.display()
+            ))
+        })?;
+        let task = TaskId {
+            project,
+            task: self.task,
+        };
+        let workspace = match &self.workspace {
+            Some(directory) => Workspace::directory(directory, &context.state)?,
+            None => {
+                let repository = Repository::at(root.clone());
+                Workspace::worktree(&repository, &task, &context.state.task(&task)).await?
+            }
+        };
+        Ok(Setup {
+            task,
+            config,
+            workspace,
+            layers: Layers::for_project(project_root.as_deref())?,
+            root: project_root.unwrap_or(root),
+            command: Some(command).filter(|command| !command.is_empty()),
+            programs: self.bin_dir,
+        })
+    }
+}
+
+pub(super) async fn up(context: &Context, args: Args) -> Result<u8> {
+    let begun = std::time::Instant::now();
+    let setup = args.options.setup(context, args.command).await?;
+    let engine = context.engine()?;
+    let progress = Progress::new(context.output);
+    if args.dry_run {
+        let (plan, facts) = dry_run(&engine, &context.state, &setup, &progress).await?;
+        progress.finish();
+        print_plan(context, &plan, &facts)?;
+        return Ok(Exit::Ok.code());
+    }
+    let cancel = context.interrupts()?;
+    let up = bring_up(&engine, &context.state, &setup, &cancel, &progress).await?;
+    progress.finish();
+    warn(context, &up);
+    print(context, &setup, &up, begun.elapsed())?;
+    Ok(Exit::Ok.code())
+}
+
+fn print_plan(context: &Context, plan: &Plan, facts: &Facts) -> Result<()> {
+    if context.output.json {
+        return context
+            .output
+            .json(&serde_json::json!({ "v": 1, "plan": plan, "facts": facts }));
+    }
+    let fence = plan
+        .fence
+        .map_or_else(|| "none".to_owned(), |fence| fence.to_string());
+    context.output.data(&format!(
+        "task {} on {}, network {}, fence {fence}\n{}",
+        plan.task,
+        facts.name(),
+        plan.mode,
+        plan.describe()
+    ))
+}
+
+/// What must be heard, whoever brought the task up.
+pub(super) fn warn(context: &Context, up: &Up) {
+    if up.cleaned {
+        context
+            .output
+            .say("removed what an interrupted run of this task had left");
+    }
+    if up.record.mode == Mode::Full {
+        context.output.warn(
+            "network full: NOTHING is fenced; the agent reaches the internet, this machine and \
+             its neighbours directly",
+        );
+    }
+    if up.facts.rootless {
+        context
+            .output
+            .say("the engine is rootless: root in the containers is your own user outside");
+    }
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    v: u8,
+    seconds: f64,
+    #[serde(flatten)]
+    record: &'a crate::record::Record,
+    proof: &'a crate::verify::Proof,
+}
+
+fn print(context: &Context, setup: &Setup, up: &Up, took: std::time::Duration) -> Result<()> {
+    let (record, proof) = (&up.record, &up.proof);
+    if context.output.json {
+        let seconds = took.as_secs_f64();
+        return context.output.json(&Summary {
+            v: 1,
+            seconds,
+            record,
+            proof,
+        });
+    }
+    let task = &record.task;
+    let fence = match (record.mode, record.fence) {
+        (Mode::Full, _) => context.output.paint(Color::Red, "NOT FENCED"),
+        (_, Some(fence)) => {
+            let sealed = context.output.paint(Color::Green, "sealed");
+            format!(
+                "{fence} fence, {sealed} ({} of {} rows proven)",
+                proof.proven(),
+                proof.rows.len()
+            )
+        }
+        (_, None) => format!(
+            "no network, {}",
+            context.output.paint(Color::Green, "sealed")
+        ),
+    };
+    let rules = setup.layers.load()?.policy.rules().len();
+    let rules = match rules {
+        0 => "nothing is allowed yet: agentnet allow, or .agentnet/whitelist.txt".to_owned(),
+        1 => "1 rule".to_owned(),
+        n => format!("{n} rules"),
+    };
+    let mut lines = vec![
+        format!("task {task} is up in {:.1} s", took.as_secs_f64()),
+        format!("  fence      {fence}"),
+        format!("  files      {}", record.workspace.files().display()),
+    ];
+    if let Some(branch) = record.workspace.branch() {
+        lines.push(format!("  branch     {branch}"));
+    }
+    if record.mode == Mode::Limited {
+        lines.push(format!("  whitelist  {rules}"));
+    }
+    for name in setup.config.services.keys() {
+        lines.push(format!("  service    {name}"));
+    }
+    lines.push(String::new());
+    lines.push(format!("  agentnet shell {task}            a shell in it"));
+    lines.push(format!(
+        "  agentnet logs {task} --events    what its proxy decided"
+    ));
+    lines.push(format!("  agentnet down {task}             take it down"));
+    context.output.data(&format!("{}\n", lines.join("\n")))
+}

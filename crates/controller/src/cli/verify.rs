@@ -1,0 +1,59 @@
+//! `agentnet verify`
+
+use super::Format;
+use super::context::Context;
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::output::{Color, printable, table};
+use crate::task::Slug;
+use crate::verify::{Proof, prove};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The task
+    task: Slug,
+    /// A destination that the whitelist allows: shows that it works
+    #[arg(long, value_name = "HOST:PORT")]
+    allowed: Option<String>,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+pub(super) async fn verify(context: &Context, args: Args) -> Result<u8> {
+    let (id, record) = context.find_up(&args.task)?;
+    let engine = context.engine()?;
+    let proof = prove(&engine, &context.state, &record, args.allowed.as_deref()).await?;
+    proof.write(&context.state.task(&id))?;
+    if context.output.json {
+        context.output.json(&proof)?;
+    } else {
+        print(context, &proof)?;
+    }
+    Ok(if proof.sealed { Exit::Ok } else { Exit::Leak }.code())
+}
+
+fn print(context: &Context, proof: &Proof) -> Result<()> {
+    let rows: Vec<_> = proof
+        .rows
+        .iter()
+        .map(|row| {
+            let outcome = row.outcome.as_str().replace('_', " ");
+            vec![outcome, printable(&row.what), printable(&row.detail)]
+        })
+        .collect();
+    context
+        .output
+        .data(&table(&["OUTCOME", "WHAT", "DETAIL"], &rows))?;
+    let (color, word) = if proof.sealed {
+        (Color::Green, "sealed")
+    } else {
+        (Color::Red, "NOT SEALED")
+    };
+    let word = context.output.paint(color, word);
+    context.output.data(&format!(
+        "\ntask {} is {word}: {} of {} rows proven\n",
+        proof.task,
+        proof.proven(),
+        proof.rows.len()
+    ))
+}

@@ -1,0 +1,391 @@
+//! `agentnet.toml`: read from the user's checkout, never from a task's worktree.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::pool::Pool;
+use crate::spec::ImageRef;
+use crate::task::Slug;
+
+/// The file's name, in the root of the checkout.
+pub const FILE: &str = "agentnet.toml";
+/// The project's whitelist, below the root of the checkout.
+pub const WHITELIST: &str = ".agentnet/whitelist.txt";
+
+/// The whole file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Instead of the directory's name.
+    pub project: Option<Slug>,
+    /// The agent's container.
+    pub agent: Agent,
+    /// Its way out.
+    pub network: Network,
+    /// Our own images.
+    pub images: Images,
+    /// Side services, by the name under which the agent reaches them.
+    pub services: BTreeMap<Slug, Service>,
+}
+
+/// `[agent]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Agent {
+    /// Its image.
+    pub image: Option<ImageRef>,
+    /// Or a directory with a Dockerfile, below the root of the checkout.
+    pub build: Option<PathBuf>,
+    /// Instead of the image's arguments.
+    pub command: Vec<String>,
+    /// `uid:gid` instead of the owner of the files.
+    pub user: Option<String>,
+    /// Where the files are, `/workspace` by default.
+    pub workdir: Option<String>,
+    /// More environment.
+    pub env: BTreeMap<String, String>,
+    /// The root of the container cannot be written; `/tmp` can.
+    pub read_only: bool,
+    /// Ceiling, as `8GiB`.
+    pub memory: Option<Bytes>,
+    /// Ceiling, as `2.5`.
+    pub cpus: Option<Cpus>,
+    /// Ceiling on processes and threads.
+    pub pids: Option<u32>,
+}
+
+/// `[network]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Network {
+    /// `none`, `limited` (default) or `full`.
+    pub mode: Option<Mode>,
+    /// `network` or `socket`; otherwise the engine decides.
+    pub fence: Option<Fence>,
+    /// Where address blocks come from.
+    pub pool: Option<Ipv4Net>,
+}
+
+/// `[images]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Images {
+    /// Instead of `agentnet/proxy:VERSION`.
+    pub proxy: Option<ImageRef>,
+    /// Instead of `agentnet/gate:VERSION`.
+    pub gate: Option<ImageRef>,
+}
+
+/// `[services.NAME]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Its image.
+    pub image: ImageRef,
+    /// Instead of the image's arguments.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// More environment.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// `uid:gid` instead of the image's user.
+    pub user: Option<String>,
+    /// The port it listens on, where the image does not say.
+    pub port: Option<u16>,
+    /// A shell command that succeeds when the service can be used.
+    pub healthcheck: Option<String>,
+    /// How long to wait for that, in seconds.
+    pub wait_seconds: Option<u32>,
+    /// Directories kept in memory.
+    #[serde(default)]
+    pub tmpfs: Vec<String>,
+    /// The root of the container cannot be written; `/tmp` and `tmpfs` can.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Ceiling, as `2GiB`.
+    pub memory: Option<Bytes>,
+    /// Ceiling, as `1.5`.
+    pub cpus: Option<Cpus>,
+    /// Ceiling on processes and threads.
+    pub pids: Option<u32>,
+}
+
+/// How much network a task has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// No proxy at all.
+    None,
+    /// Through the proxy, as the whitelist allows.
+    Limited,
+    /// An ordinary bridge: nothing is fenced.
+    Full,
+}
+
+/// How the fence is built (DESIGN §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Fence {
+    /// An isolated network of its own. Docker 28 or newer.
+    Network,
+    /// Loopback only, and a unix socket to the proxy. Any engine.
+    Socket,
+}
+
+impl std::fmt::Display for Fence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Fence::Network => "network",
+            Fence::Socket => "socket",
+        })
+    }
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Mode::None => "none",
+            Mode::Limited => "limited",
+            Mode::Full => "full",
+        })
+    }
+}
+
+/// A number of bytes, written `512MiB`, `8GiB`, `2GB` or plain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Bytes(pub u64);
+
+impl TryFrom<String> for Bytes {
+    type Error = String;
+
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, unit) = text.split_at(digits);
+        let scale = match unit.trim() {
+            "" | "B" => 1,
+            "kB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => 0,
+        };
+        match number
+            .parse::<u64>()
+            .ok()
+            .and_then(|n| n.checked_mul(scale))
+        {
+            Some(bytes) if bytes >= 6 << 20 => Ok(Bytes(bytes)),
+            Some(bytes) if scale > 0 => Err(format!(
+                "{bytes} bytes is less than 6MiB, which no engine accepts"
+            )),
+            _ => Err(format!(
+                "{text:?} is not a size: write it as \"8GiB\" or \"512MiB\""
+            )),
+        }
+    }
+}
+
+/// A share of CPUs in thousandths, written `2` or `2.5`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Cpus(pub u64);
+
+impl TryFrom<f64> for Cpus {
+    type Error = String;
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to lie between 0.01 and 1024 just before"
+    )]
+    fn try_from(cpus: f64) -> std::result::Result<Self, String> {
+        if (0.01..=1024.0).contains(&cpus) {
+            Ok(Cpus((cpus * 1000.0) as u64))
+        } else {
+            Err(format!("{cpus} CPUs: a number from 0.01 to 1024 is needed"))
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file; an absent one is an empty one.
+    pub fn load(path: &Path) -> Result<Config> {
+        match fs_err::read_to_string(path) {
+            Ok(text) => Config::parse(path, &text),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
+            Err(e) => Err(Error::Config(e.to_string())),
+        }
+    }
+
+    /// Parses and checks; errors name file, line and fix.
+    pub fn parse(path: &Path, text: &str) -> Result<Config> {
+        let config: Config = toml::from_str(text).map_err(|e| {
+            let line = e.span().map_or(1, |span| {
+                1 + text
+                    .bytes()
+                    .take(span.start)
+                    .filter(|b| *b == b'\n')
+                    .count()
+            });
+            Error::Config(format!("{}:{line}: {}", path.display(), e.message().trim()))
+        })?;
+        config
+            .check()
+            .map_err(|why| Error::Config(format!("{}: {why}", path.display())))?;
+        Ok(config)
+    }
+
+    fn check(&self) -> std::result::Result<(), String> {
+        if self.agent.image.is_some() && self.agent.build.is_some() {
+            return Err("[agent] has both image and build; keep one".into());
+        }
+        if let Some(build) = &self.agent.build
+            && (build.is_absolute() || build.components().any(|c| c.as_os_str() == ".."))
+        {
+            return Err(format!(
+                "[agent] build = {:?} leaves the checkout; name a directory below it",
+                build.display()
+            ));
+        }
+        if let Some(workdir) = &self.agent.workdir
+            && !is_plain_path(workdir)
+        {
+            return Err(format!(
+                "[agent] workdir = {workdir:?} must be an absolute path other than / and /agentnet"
+            ));
+        }
+        for (name, service) in &self.services {
+            for dir in &service.tmpfs {
+                if !is_plain_path(dir) {
+                    return Err(format!(
+                        "[services.{name}] tmpfs has {dir:?}, which is not an absolute path"
+                    ));
+                }
+            }
+        }
+        if let Some(pool) = self.network.pool {
+            Pool::new(pool).map_err(|e| format!("[network] pool: {e}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Absolute, without `..`, not the root and not the place where the gate is.
+fn is_plain_path(path: &str) -> bool {
+    path.starts_with('/')
+        && path.len() > 1
+        && !path.contains(':')
+        && !path.split('/').any(|part| part == "..")
+        && path != "/agentnet"
+        && !path.starts_with("/agentnet/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config> {
+        Config::parse(Path::new("agentnet.toml"), text)
+    }
+
+    fn problem(text: &str) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn reads_every_key() {
+        let config = parse(
+            r#"
+            project = "shop"
+            [agent]
+            image = "python:3.13"
+            command = ["bash"]
+            user = "1000:1000"
+            workdir = "/src"
+            env = { A = "b" }
+            read_only = true
+            memory = "2GiB"
+            cpus = 1.5
+            pids = 100
+            [network]
+            mode = "limited"
+            fence = "socket"
+            pool = "10.99.0.0/16"
+            [images]
+            proxy = "p"
+            gate = "g"
+            [services.db]
+            image = "postgres:17"
+            command = ["-c", "fsync=off"]
+            env = { POSTGRES_PASSWORD = "x" }
+            user = "999:999"
+            port = 5432
+            healthcheck = "pg_isready"
+            wait_seconds = 5
+            tmpfs = ["/var/lib/postgresql/data"]
+            read_only = true
+            memory = "512MiB"
+            cpus = 1
+            pids = 50
+            "#,
+        );
+        let config = config.unwrap();
+        assert_eq!(config.agent.memory, Some(Bytes(2 << 30)));
+        assert_eq!(config.agent.cpus, Some(Cpus(1500)));
+        assert_eq!(config.network.fence, Some(Fence::Socket));
+        assert_eq!(config.services[&"db".parse().unwrap()].port, Some(5432));
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_line() {
+        let text = problem("[agent]\nimage = \"x\"\nprivileged = true\n");
+        assert!(
+            text.starts_with("agentnet.toml:3: unknown field `privileged`"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn says_what_would_be_right() {
+        let cases = [
+            (
+                "[agent]\nmemory = \"lots\"",
+                "agentnet.toml:2: \"lots\" is not a size",
+            ),
+            ("[agent]\nmemory = \"1MiB\"", "less than 6MiB"),
+            ("[agent]\ncpus = -1.0", "a number from 0.01"),
+            (
+                "[agent]\nimage = \"a\"\nbuild = \"b\"",
+                "both image and build",
+            ),
+            ("[agent]\nbuild = \"../x\"", "leaves the checkout"),
+            (
+                "[agent]\nworkdir = \"/agentnet/bin\"",
+                "absolute path other than",
+            ),
+            ("[network]\npool = \"8.8.0.0/16\"", "is not private"),
+            (
+                "[network]\nmode = \"open\"",
+                "agentnet.toml:2: unknown variant `open`",
+            ),
+            ("[services.My_DB]\nimage = \"x\"", "may hold only a-z"),
+        ];
+        for (text, expected) in cases {
+            let problem = problem(text);
+            assert!(problem.contains(expected), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn an_absent_file_is_an_empty_one() {
+        let config = Config::load(Path::new("/nonexistent/agentnet.toml")).unwrap();
+        assert_eq!(config, Config::default());
+    }
+}

@@ -1,0 +1,518 @@
+//! An engine in memory, for tests: it keeps what a real one keeps, refuses what a real one refuses,
+//! and can fail, be interrupted or never answer at a chosen call.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use super::{
+    ContainerState, Endpoint, Engine, EngineError, EngineResult, HealthState, ImageInfo, Kind,
+    LogQuery, NetworkState, Output, Resource, Running, Streams,
+};
+use crate::facts::{Facts, LimitFacts, LinkFacts, Version};
+use crate::labels::{Labels, STATE};
+use crate::spec::{
+    Attachment, BuildSpec, ContainerNetwork, ContainerSpec, ExecSpec, ImageRef, Mount, NetworkSpec,
+    VolumeSpec,
+};
+
+/// What happens at a chosen changing call.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// The call fails and nothing was done.
+    Refuse(EngineError),
+    /// The call fails although it was done: an answer that got lost.
+    LoseAnswer,
+    /// This token is cancelled while the call is under way, and the call succeeds.
+    Interrupt(tokio_util::sync::CancellationToken),
+    /// The call was done and its answer never comes: the caller is killed meanwhile.
+    Hang,
+}
+
+#[derive(Debug, Clone)]
+struct Container {
+    id: String,
+    spec: ContainerSpec,
+    running: Running,
+}
+
+#[derive(Debug, Default)]
+struct World {
+    calls: usize,
+    fault: Option<(usize, Fault)>,
+    next_id: usize,
+    networks: BTreeMap<String, NetworkSpec>,
+    volumes: BTreeMap<String, Labels>,
+    containers: BTreeMap<String, Container>,
+    images: BTreeMap<String, ImageInfo>,
+    log: Vec<String>,
+    answers: BTreeMap<String, Output>,
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct FakeEngine {
+    facts: Facts,
+    world: Mutex<World>,
+}
+
+impl FakeEngine {
+    /// Facts of a Docker 28 on this machine.
+    #[must_use]
+    pub fn docker28() -> Facts {
+        Facts {
+            product: "Docker".into(),
+            version: "28.5.2".into(),
+            api: Version(1, 51),
+            api_min: Version(1, 24),
+            endpoint: "unix:///fake.sock".into(),
+            local: true,
+            rootless: false,
+            isolated_gateway: true,
+            many_networks: true,
+            limits: LimitFacts {
+                memory: true,
+                cpus: true,
+                pids: true,
+            },
+            forwarding: true,
+            cpus: 8,
+            memory: 32 << 30,
+            link: LinkFacts::Unknown,
+            runc: None,
+            seccomp: true,
+        }
+    }
+
+    /// Facts of a Docker 20.10 on this machine.
+    #[must_use]
+    pub fn docker20() -> Facts {
+        Facts {
+            version: "20.10.24".into(),
+            api: Version(1, 41),
+            isolated_gateway: false,
+            many_networks: false,
+            ..FakeEngine::docker28()
+        }
+    }
+
+    /// An empty engine.
+    #[must_use]
+    pub fn new(facts: Facts) -> FakeEngine {
+        FakeEngine {
+            facts,
+            world: Mutex::default(),
+        }
+    }
+
+    fn world(&self) -> std::sync::MutexGuard<'_, World> {
+        self.world
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// At the n-th changing call (from 0) this happens.
+    pub fn fault_at(&self, call: usize, fault: Fault) {
+        self.world().fault = Some((call, fault));
+    }
+
+    /// No more faults.
+    pub fn heal(&self) {
+        self.world().fault = None;
+    }
+
+    /// How many changing calls there were.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.world().calls
+    }
+
+    /// The changing calls, one phrase each.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.world().log.clone()
+    }
+
+    /// An image that is there.
+    pub fn add_image(&self, name: &str, info: ImageInfo) {
+        self.world().images.insert(name.to_owned(), info);
+    }
+
+    /// What a captured command answers, by its program's path.
+    pub fn answer(&self, program: &str, output: Output) {
+        self.world().answers.insert(program.to_owned(), output);
+    }
+
+    /// A network of somebody else's.
+    pub fn add_network(&self, spec: NetworkSpec) {
+        self.world()
+            .networks
+            .insert(format!("foreign-{}", spec.name), spec);
+    }
+
+    /// Everything that exists: kind and name, in order.
+    #[must_use]
+    pub fn everything(&self) -> Vec<(Kind, String)> {
+        let world = self.world();
+        let containers = world
+            .containers
+            .values()
+            .map(|c| (Kind::Container, c.spec.name.clone()));
+        let networks = world
+            .networks
+            .values()
+            .map(|n| (Kind::Network, n.name.clone()));
+        let volumes = world.volumes.keys().map(|v| (Kind::Volume, v.clone()));
+        containers.chain(networks).chain(volumes).collect()
+    }
+
+    /// A changing call: counts, and meets its fault. `act` is what it does.
+    async fn change<T>(
+        &self,
+        what: String,
+        act: impl FnOnce(&mut World) -> EngineResult<T> + Send,
+    ) -> EngineResult<T> {
+        // As over a socket: other calls get their turn.
+        tokio::task::yield_now().await;
+        let (fault, outcome) = {
+            let mut world = self.world();
+            let number = world.calls;
+            world.calls += 1;
+            world.log.push(what);
+            let fault = match &world.fault {
+                Some((at, fault)) if *at == number => Some(fault.clone()),
+                _ => None,
+            };
+            if let Some(Fault::Refuse(error)) = fault {
+                return Err(error);
+            }
+            (fault, act(&mut world))
+        };
+        match fault {
+            None | Some(Fault::Refuse(_)) => outcome,
+            Some(Fault::LoseAnswer) => {
+                outcome?;
+                Err(EngineError::Broken("the answer was lost".into()))
+            }
+            Some(Fault::Interrupt(token)) => {
+                token.cancel();
+                outcome
+            }
+            Some(Fault::Hang) => std::future::pending().await,
+        }
+    }
+}
+
+impl World {
+    fn id(&mut self) -> String {
+        self.next_id += 1;
+        format!("id{:04}", self.next_id)
+    }
+
+    fn by_name_or_id(&self, name: &str) -> EngineResult<&Container> {
+        self.containers
+            .get(name)
+            .or_else(|| self.containers.values().find(|c| c.spec.name == name))
+            .ok_or_else(|| EngineError::NotFound(format!("container {name}")))
+    }
+
+    fn network_id(&self, name: &str) -> Option<String> {
+        if self.networks.contains_key(name) {
+            return Some(name.to_owned());
+        }
+        self.networks
+            .iter()
+            .find(|(_, n)| n.name == name)
+            .map(|(id, _)| id.clone())
+    }
+
+    fn attached(spec: &ContainerSpec) -> Vec<Attachment> {
+        match &spec.network {
+            ContainerNetwork::Attached(all) => all.clone(),
+            ContainerNetwork::None | ContainerNetwork::Joined(_) => Vec::new(),
+        }
+    }
+
+    fn remove(&mut self, kind: Kind, id: &str) -> EngineResult<()> {
+        let gone = || EngineError::NotFound(format!("{kind} {id}"));
+        let in_use = |by: &str| EngineError::Refused {
+            status: 403,
+            message: format!("{kind} {id} is in use by {by}"),
+        };
+        match kind {
+            Kind::Container => self.containers.remove(id).map(drop).ok_or_else(gone),
+            Kind::Network => {
+                let user = self
+                    .containers
+                    .values()
+                    .find(|c| World::attached(&c.spec).iter().any(|a| a.network == id));
+                if let Some(user) = user {
+                    return Err(in_use(&user.spec.name));
+                }
+                self.networks.remove(id).map(drop).ok_or_else(gone)
+            }
+            Kind::Volume => {
+                let uses = |m: &Mount| matches!(m, Mount::Volume { name, .. } if name == id);
+                let user = self
+                    .containers
+                    .values()
+                    .find(|c| c.spec.mounts.iter().any(uses));
+                if let Some(user) = user {
+                    return Err(in_use(&user.spec.name));
+                }
+                self.volumes.remove(id).map(drop).ok_or_else(gone)
+            }
+        }
+    }
+}
+
+impl Engine for FakeEngine {
+    async fn facts(&self) -> EngineResult<Facts> {
+        Ok(self.facts.clone())
+    }
+
+    async fn networks(&self) -> EngineResult<Vec<NetworkState>> {
+        let one = |(id, spec): (&String, &NetworkSpec)| NetworkState {
+            id: id.clone(),
+            name: spec.name.clone(),
+            blocks: spec.subnets.iter().map(|s| s.block).collect(),
+            gateways: Vec::new(),
+            endpoints: Vec::new(),
+        };
+        Ok(self.world().networks.iter().map(one).collect())
+    }
+
+    async fn owned(&self, state: &str) -> EngineResult<Vec<Resource>> {
+        let world = self.world();
+        let made = |kind, id: &String, name: &String, labels: &Labels| Resource {
+            kind,
+            id: id.clone(),
+            name: name.clone(),
+            labels: labels.clone(),
+        };
+        let containers = world
+            .containers
+            .values()
+            .map(|c| made(Kind::Container, &c.id, &c.spec.name, &c.spec.labels));
+        let networks = world
+            .networks
+            .iter()
+            .map(|(id, n)| made(Kind::Network, id, &n.name, &n.labels));
+        let volumes = world
+            .volumes
+            .iter()
+            .map(|(name, l)| made(Kind::Volume, name, name, l));
+        let all = containers.chain(networks).chain(volumes);
+        Ok(all
+            .filter(|r| r.labels.get(STATE).is_some_and(|s| s == state))
+            .collect())
+    }
+
+    async fn create_network(&self, spec: &NetworkSpec) -> EngineResult<String> {
+        self.change(format!("create network {}", spec.name), |world| {
+            for other in world.networks.values() {
+                let overlap = other.subnets.iter().any(|o| {
+                    spec.subnets
+                        .iter()
+                        .any(|s| s.block.contains(&o.block) || o.block.contains(&s.block))
+                });
+                if overlap {
+                    return Err(EngineError::Overlap(format!("with {}", other.name)));
+                }
+            }
+            let id = world.id();
+            world.networks.insert(id.clone(), spec.clone());
+            Ok(id)
+        })
+        .await
+    }
+
+    async fn create_volume(&self, spec: &VolumeSpec) -> EngineResult<()> {
+        self.change(format!("create volume {}", spec.name), |world| {
+            world.volumes.insert(spec.name.clone(), spec.labels.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn create_container(&self, spec: &ContainerSpec) -> EngineResult<String> {
+        self.change(format!("create container {}", spec.name), |world| {
+            if world.containers.values().any(|c| c.spec.name == spec.name) {
+                return Err(EngineError::NameInUse(spec.name.clone()));
+            }
+            if !world.images.contains_key(&spec.image) {
+                return Err(EngineError::NotFound(format!("image {}", spec.image)));
+            }
+            for attachment in World::attached(spec) {
+                if !world.networks.contains_key(&attachment.network) {
+                    return Err(EngineError::NotFound(format!(
+                        "network {}",
+                        attachment.network
+                    )));
+                }
+            }
+            if let ContainerNetwork::Joined(id) = &spec.network
+                && !world.containers.contains_key(id)
+            {
+                return Err(EngineError::NotFound(format!("container {id}")));
+            }
+            for mount in &spec.mounts {
+                match mount {
+                    // As the real one does: a volume that is not there is made, without labels.
+                    Mount::Volume { name, .. } => {
+                        world.volumes.entry(name.clone()).or_default();
+                    }
+                    Mount::Bind { source, .. } if !source.exists() => {
+                        return Err(EngineError::Refused {
+                            status: 400,
+                            message: format!(
+                                "bind source path does not exist: {}",
+                                source.display()
+                            ),
+                        });
+                    }
+                    Mount::Bind { .. } | Mount::Memory { .. } => {}
+                }
+            }
+            let id = world.id();
+            let container = Container {
+                id: id.clone(),
+                spec: spec.clone(),
+                running: Running::Created,
+            };
+            world.containers.insert(id.clone(), container);
+            Ok(id)
+        })
+        .await
+    }
+
+    async fn connect(&self, container: &str, attachment: &Attachment) -> EngineResult<()> {
+        self.change(format!("connect {container}"), |world| {
+            let id = world.by_name_or_id(container)?.id.clone();
+            if let Some(found) = world.containers.get_mut(&id)
+                && let ContainerNetwork::Attached(all) = &mut found.spec.network
+            {
+                all.push(attachment.clone());
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn start(&self, container: &str) -> EngineResult<()> {
+        self.change(format!("start {container}"), |world| {
+            let id = world.by_name_or_id(container)?.id.clone();
+            if let Some(found) = world.containers.get_mut(&id) {
+                found.running = Running::Running;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn remove(&self, kind: Kind, id: &str) -> EngineResult<()> {
+        self.change(format!("remove {kind} {id}"), |world| {
+            world.remove(kind, id)
+        })
+        .await
+    }
+
+    async fn inspect_container(&self, name: &str) -> EngineResult<ContainerState> {
+        let world = self.world();
+        let found = world.by_name_or_id(name)?;
+        let networks = World::attached(&found.spec).into_iter().map(|a| {
+            world
+                .networks
+                .get(&a.network)
+                .map_or(a.network, |n| n.name.clone())
+        });
+        Ok(ContainerState {
+            id: found.id.clone(),
+            name: found.spec.name.clone(),
+            running: found.running.clone(),
+            health: match (&found.spec.health, &found.running) {
+                (Some(_), Running::Running) => HealthState::Healthy,
+                _ => HealthState::None,
+            },
+            error: String::new(),
+            networks: networks.collect(),
+            labels: found.spec.labels.clone(),
+            privileges: Vec::new(),
+        })
+    }
+
+    async fn inspect_network(&self, name: &str) -> EngineResult<NetworkState> {
+        let world = self.world();
+        let id = world
+            .network_id(name)
+            .ok_or_else(|| EngineError::NotFound(format!("network {name}")))?;
+        let spec = world.networks.get(&id);
+        let mut endpoints = Vec::new();
+        for container in world.containers.values() {
+            for attachment in World::attached(&container.spec) {
+                if attachment.network == id && container.running == Running::Running {
+                    endpoints.push(Endpoint {
+                        container: container.id.clone(),
+                        name: container.spec.name.clone(),
+                        v4: attachment.v4,
+                        v6: attachment.v6,
+                    });
+                }
+            }
+        }
+        Ok(NetworkState {
+            name: spec.map(|s| s.name.clone()).unwrap_or_default(),
+            blocks: spec
+                .map(|s| s.subnets.iter().map(|s| s.block).collect())
+                .unwrap_or_default(),
+            gateways: Vec::new(),
+            endpoints,
+            id,
+        })
+    }
+
+    async fn image(&self, image: &ImageRef) -> EngineResult<Option<ImageInfo>> {
+        Ok(self.world().images.get(&image.0).cloned())
+    }
+
+    async fn pull(
+        &self,
+        image: &ImageRef,
+        _progress: &(dyn Fn(&str) + Send + Sync),
+    ) -> EngineResult<()> {
+        Err(EngineError::NotFound(format!("no registry has {image}")))
+    }
+
+    async fn build(
+        &self,
+        spec: BuildSpec,
+        progress: &(dyn Fn(&str) + Send + Sync),
+    ) -> EngineResult<()> {
+        progress("built");
+        self.add_image(&spec.tag.0, ImageInfo::default());
+        Ok(())
+    }
+
+    async fn exec(&self, container: &str, spec: &ExecSpec) -> EngineResult<Output> {
+        let world = self.world();
+        world.by_name_or_id(container)?;
+        let program = spec.command.first().map(String::as_str).unwrap_or_default();
+        world
+            .answers
+            .get(program)
+            .cloned()
+            .ok_or_else(|| EngineError::CommandNotFound(program.to_owned()))
+    }
+
+    async fn exec_attached(
+        &self,
+        container: &str,
+        spec: &ExecSpec,
+        _streams: Streams,
+    ) -> EngineResult<i64> {
+        self.exec(container, spec).await.map(|output| output.code)
+    }
+
+    async fn logs(&self, container: &str, _query: LogQuery, _streams: Streams) -> EngineResult<()> {
+        self.world().by_name_or_id(container).map(drop)
+    }
+}

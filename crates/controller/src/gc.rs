@@ -1,0 +1,95 @@
+//! What interrupted runs left: tasks whose `up` never ended, and engine objects without a task.
+//! Only this installation's: another's label is another's business.
+
+use std::collections::BTreeSet;
+
+use crate::engine::{Engine, Kind};
+use crate::error::{Error, Result};
+use crate::labels::Owner;
+use crate::lock::TaskLock;
+use crate::paths::StateDir;
+use crate::record::{Phase, Record};
+use crate::task::TaskId;
+use crate::teardown::{self, Changes, Report};
+
+/// Something without a living task.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Leftover {
+    /// Whose it was.
+    pub task: TaskId,
+    /// The engine objects: kind and name.
+    pub objects: Vec<(Kind, String)>,
+    /// It has files in the state directory.
+    pub files: bool,
+}
+
+/// Does a task need what carries its name? A task that came up does; one that is kept needs only
+/// its files; one that never came up, or whose record is gone, does not.
+fn lives(record: Option<&Record>) -> bool {
+    record.is_some_and(|record| record.phase == Phase::Up)
+}
+
+/// Finds leftovers, and removes them if `remove`.
+pub async fn collect<E: Engine>(
+    engine: &E,
+    state: &StateDir,
+    remove: bool,
+) -> Result<(Vec<Leftover>, Report)> {
+    let listed = engine
+        .owned(state.id())
+        .await
+        .map_err(Error::engine("listing what is ours"))?;
+    let mut tasks: BTreeSet<TaskId> = state.tasks()?.into_iter().collect();
+    tasks.extend(
+        listed
+            .iter()
+            .filter_map(|r| Owner::read(&r.labels))
+            .map(|owner| owner.task),
+    );
+    let (mut found, mut total) = (Vec::new(), Report::default());
+    for task in tasks {
+        // Somebody works on it, so it is not a leftover.
+        let Some(_lock) = TaskLock::try_take(&state.lock(&task))? else {
+            continue;
+        };
+        let dir = state.task(&task);
+        let record = Record::read(&dir)?;
+        let kept = record.as_ref().is_some_and(|r| r.phase == Phase::Down);
+        if lives(record.as_ref()) {
+            continue;
+        }
+        // Listed again under the lock: an `up` may have begun and ended since.
+        let listed = engine
+            .owned(state.id())
+            .await
+            .map_err(Error::engine("listing what is ours"))?;
+        let objects: Vec<_> = listed
+            .into_iter()
+            .filter(|r| Owner::read(&r.labels).is_some_and(|owner| owner.task == task))
+            .map(|r| (r.kind, r.name))
+            .collect();
+        let files = dir.root().exists() && !kept;
+        if objects.is_empty() && !files {
+            continue;
+        }
+        if remove {
+            let mut report = Report::default();
+            if kept {
+                let mine = |owner: &Owner| owner.task == task;
+                teardown::objects(engine, state.id(), &mine, &[], &mut report).await;
+            } else {
+                let workspace = record.as_ref().map(|r| &r.workspace);
+                report = teardown::task(engine, state, &task, workspace, Changes::Keep).await;
+            }
+            total.removed.extend(report.removed);
+            total.errors.extend(report.errors);
+            total.fate = report.fate.or(total.fate);
+        }
+        found.push(Leftover {
+            task,
+            objects,
+            files,
+        });
+    }
+    Ok((found, total))
+}

@@ -1,0 +1,249 @@
+//! The images a task needs, made to be on the engine: built from the static programs next to
+//! `agentnet`, fetched, or built from the project's own directory.
+
+mod context;
+mod elf;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use futures_util::future::try_join_all;
+
+use crate::config::Config;
+use crate::engine::{Engine, EngineError, ImageInfo};
+use crate::error::{Error, Result};
+use crate::output::Progress;
+use crate::plan::ImageSet;
+use crate::spec::{BuildSpec, ImageRef};
+use crate::task::Slug;
+
+/// Our version: the tag of released images.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+const PROXY_DOCKERFILE: &str = include_str!("../../../images/proxy/Dockerfile");
+const GATE_DOCKERFILE: &str = include_str!("../../../images/gate/Dockerfile");
+
+/// What is done about an image that is not on the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It is built or fetched.
+    Get,
+    /// It is taken as if it were there: a dry run changes nothing.
+    Assume,
+}
+
+/// One of our own programs and its image.
+#[derive(Debug, Clone, Copy)]
+struct Tool {
+    /// The image's name without a tag.
+    image: &'static str,
+    program: &'static str,
+    dockerfile: &'static str,
+    /// Empty directories that the Dockerfile copies.
+    directories: &'static [&'static str],
+}
+
+const PROXY: Tool = Tool {
+    image: "agentnet/proxy",
+    program: "agentnet-proxy",
+    dockerfile: PROXY_DOCKERFILE,
+    directories: &["run/"],
+};
+
+const GATE: Tool = Tool {
+    image: "agentnet/gate",
+    program: "agentnet-gate",
+    dockerfile: GATE_DOCKERFILE,
+    directories: &[],
+};
+
+/// Where images come from.
+#[derive(Debug)]
+pub struct Sources<'a> {
+    /// Settings.
+    pub config: &'a Config,
+    /// The project: part of the name of an image that is built from its directory.
+    pub project: &'a Slug,
+    /// The checkout that `build` is relative to.
+    pub checkout: &'a Path,
+    /// Where the static programs are, if not next to `agentnet`.
+    pub programs: Option<PathBuf>,
+}
+
+impl Sources<'_> {
+    /// Everything the task needs, in parallel.
+    pub async fn resolve<E: Engine>(
+        &self,
+        engine: &E,
+        missing: Missing,
+        progress: &Progress,
+    ) -> Result<ImageSet> {
+        let images = &self.config.images;
+        let services = try_join_all(self.config.services.iter().map(|(name, service)| async {
+            let info = self.get(engine, &service.image, missing, progress).await?;
+            Ok::<_, Error>((name.clone(), info))
+        }));
+        let (proxy, gate, agent, services) = futures_util::try_join!(
+            self.tool(engine, PROXY, images.proxy.as_ref(), missing, progress),
+            self.tool(engine, GATE, images.gate.as_ref(), missing, progress),
+            self.agent(engine, missing, progress),
+            services,
+        )?;
+        Ok(ImageSet {
+            proxy: Some(proxy),
+            gate: Some(gate),
+            agent: Some(agent),
+            services: services.into_iter().collect(),
+        })
+    }
+
+    async fn tool<E: Engine>(
+        &self,
+        engine: &E,
+        tool: Tool,
+        named: Option<&ImageRef>,
+        missing: Missing,
+        progress: &Progress,
+    ) -> Result<ImageRef> {
+        if let Some(named) = named {
+            self.get(engine, named, missing, progress).await?;
+            return Ok(named.clone());
+        }
+        let Some(path) = self.program(tool) else {
+            let released = ImageRef(format!("{}:{VERSION}", tool.image));
+            self.get(engine, &released, missing, progress).await?;
+            return Ok(released);
+        };
+        let program = fs_err::read(&path)?;
+        elf::check_static(&path, &program)?;
+        let tag = ImageRef(format!(
+            "{}:{VERSION}-{}",
+            tool.image,
+            context::fingerprint(&program)
+        ));
+        if look(engine, &tag).await?.is_some() || missing == Missing::Assume {
+            return Ok(tag);
+        }
+        progress.long(&format!("building {tag}"));
+        let files = [
+            ("Dockerfile", 0o644, tool.dockerfile.as_bytes()),
+            (tool.program, 0o755, &program),
+        ];
+        let context = context::tar(&files, tool.directories)?;
+        build(engine, tag.clone(), context, progress).await?;
+        Ok(tag)
+    }
+
+    /// The program next to ours, or where the user says.
+    fn program(&self, tool: Tool) -> Option<PathBuf> {
+        let directory = match &self.programs {
+            Some(directory) => directory.clone(),
+            None => std::env::current_exe().ok()?.parent()?.to_owned(),
+        };
+        let path = directory.join(tool.program);
+        path.is_file().then_some(path)
+    }
+
+    async fn agent<E: Engine>(
+        &self,
+        engine: &E,
+        missing: Missing,
+        progress: &Progress,
+    ) -> Result<(ImageRef, ImageInfo)> {
+        let agent = &self.config.agent;
+        if let Some(directory) = &agent.build {
+            let directory = self.checkout.join(directory);
+            let shown = directory.display().to_string();
+            let context = tokio::task::spawn_blocking(move || context::directory(&directory))
+                .await
+                .map_err(|e| Error::Failed(format!("reading {shown} ended early: {e}")))??;
+            let tag = format!(
+                "agentnet/agent-{}:{}",
+                self.project,
+                context::fingerprint(&context)
+            );
+            let tag = ImageRef(tag);
+            if let Some(info) = look(engine, &tag).await? {
+                return Ok((tag, info));
+            }
+            if missing == Missing::Assume {
+                return Ok((tag, unknown()));
+            }
+            progress.long(&format!("building {tag} from {shown}"));
+            build(engine, tag.clone(), context, progress).await?;
+            let info = look(engine, &tag).await?.ok_or_else(|| {
+                Error::Failed(format!("the engine built {tag} and does not have it"))
+            })?;
+            return Ok((tag, info));
+        }
+        let default = || ImageRef(format!("agentnet/agent:{VERSION}"));
+        let image = agent.image.clone().unwrap_or_else(default);
+        let info = self.get(engine, &image, missing, progress).await?;
+        Ok((image, info))
+    }
+
+    /// An image that is there or can be fetched.
+    async fn get<E: Engine>(
+        &self,
+        engine: &E,
+        image: &ImageRef,
+        missing: Missing,
+        progress: &Progress,
+    ) -> Result<ImageInfo> {
+        if let Some(info) = look(engine, image).await? {
+            return Ok(info);
+        }
+        if missing == Missing::Assume {
+            return Ok(unknown());
+        }
+        progress.long(&format!("fetching {image}"));
+        let unavailable = |why: String| {
+            Error::Failed(format!(
+                "image {image} is not on the engine and cannot be fetched: {why}"
+            ))
+        };
+        match engine.pull(image, &|text| progress.detail(text)).await {
+            Ok(()) => {}
+            Err(e @ (EngineError::Unreachable { .. } | EngineError::DiskFull(_))) => {
+                return Err(Error::engine(format!("fetching {image}"))(e));
+            }
+            Err(
+                EngineError::Refused { message, .. }
+                | EngineError::NotFound(message)
+                | EngineError::Broken(message),
+            ) => return Err(unavailable(message)),
+            Err(other) => return Err(unavailable(other.to_string())),
+        }
+        let info = look(engine, image).await?;
+        info.ok_or_else(|| unavailable("the registry gave another image".into()))
+    }
+}
+
+/// What a dry run knows of an image that is not there yet.
+fn unknown() -> ImageInfo {
+    ImageInfo {
+        command: vec!["<the image's command>".to_owned()],
+        ..ImageInfo::default()
+    }
+}
+
+async fn look<E: Engine>(engine: &E, image: &ImageRef) -> Result<Option<ImageInfo>> {
+    engine
+        .image(image)
+        .await
+        .map_err(Error::engine(format!("looking for image {image}")))
+}
+
+async fn build<E: Engine>(
+    engine: &E,
+    tag: ImageRef,
+    context: Vec<u8>,
+    progress: &Progress,
+) -> Result<()> {
+    let doing = format!("building {tag}");
+    let args = BTreeMap::from([("VERSION".to_owned(), VERSION.to_owned())]);
+    let spec = BuildSpec { tag, context, args };
+    engine
+        .build(spec, &|text| progress.detail(text))
+        .await
+        .map_err(Error::engine(doing))
+}

@@ -1,0 +1,220 @@
+//! Where things are on the host: one layout, drawn here.
+//!
+//! ```text
+//! STATE/                     $XDG_STATE_HOME/agentnet, --state-dir or AGENTNET_STATE_DIR; mode 0700
+//!   locks/PROJECT.TASK       held while a task is being changed
+//!   tasks/PROJECT/TASK/
+//!     record.json            what the task is, where, and how far it came
+//!     journal.jsonl          every step of `up`, before and after
+//!     policy/                project.txt, task.txt: read-only in the proxy's container
+//!     gitfile                covers .git in the containers
+//!     verify.json            the last proof
+//!     tree/                  the worktree
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+
+use crate::error::{Error, Result};
+use crate::task::{Slug, TaskId, fnv64};
+
+/// The state directory of this installation.
+#[derive(Debug, Clone)]
+pub struct StateDir {
+    root: PathBuf,
+    id: String,
+}
+
+impl StateDir {
+    /// Opens or creates it: mode 0700, because policies and journals are nobody else's business.
+    pub fn open(explicit: Option<&Path>) -> Result<StateDir> {
+        use std::os::unix::fs::DirBuilderExt;
+        let root = match explicit {
+            Some(path) => path.to_owned(),
+            None => default_root()?,
+        };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&root)
+            .map_err(|e| {
+                std::io::Error::new(e.kind(), format!("cannot create {}: {e}", root.display()))
+            })?;
+        // The kernel's name for it: two ways of writing one directory are one installation.
+        let root = fs_err::canonicalize(&root)?;
+        let id = format!("{:016x}", fnv64(root.as_os_str().as_encoded_bytes()));
+        Ok(StateDir { root, id })
+    }
+
+    /// Which installation this is: the value of the label `agentnet.state`.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A task's directory.
+    #[must_use]
+    pub fn task(&self, id: &TaskId) -> TaskDir {
+        let project = self.root.join("tasks").join(id.project.as_str());
+        TaskDir {
+            root: project.join(id.task.as_str()),
+        }
+    }
+
+    /// A task's lock file.
+    #[must_use]
+    pub fn lock(&self, id: &TaskId) -> PathBuf {
+        self.root
+            .join("locks")
+            .join(format!("{}.{}", id.project, id.task))
+    }
+
+    /// Every task that has a directory, in order.
+    pub fn tasks(&self) -> Result<Vec<TaskId>> {
+        let mut found = Vec::new();
+        for project in slugs(&self.root.join("tasks"))? {
+            for task in slugs(&self.root.join("tasks").join(project.as_str()))? {
+                found.push(TaskId {
+                    project: project.clone(),
+                    task,
+                });
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+}
+
+/// The subdirectories whose names are slugs.
+fn slugs(directory: &Path) -> Result<Vec<Slug>> {
+    let entries = match fs_err::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e.into()),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir()
+            && let Some(slug) = entry.file_name().to_str().and_then(|n| n.parse().ok())
+        {
+            found.push(slug);
+        }
+    }
+    Ok(found)
+}
+
+fn default_root() -> Result<PathBuf> {
+    let base = etcetera::choose_base_strategy()
+        .map_err(|_| Error::Usage("no home directory is known; give --state-dir".into()))?;
+    let state = base.state_dir().unwrap_or_else(|| base.data_dir());
+    Ok(state.join("agentnet"))
+}
+
+/// One task's files.
+#[derive(Debug, Clone)]
+pub struct TaskDir {
+    root: PathBuf,
+}
+
+impl TaskDir {
+    /// The directory.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// The record.
+    #[must_use]
+    pub fn record(&self) -> PathBuf {
+        self.root.join("record.json")
+    }
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal.jsonl")
+    }
+    /// The policy directory.
+    #[must_use]
+    pub fn policy(&self) -> PathBuf {
+        self.root.join("policy")
+    }
+    /// The last proof.
+    #[must_use]
+    pub fn verify(&self) -> PathBuf {
+        self.root.join("verify.json")
+    }
+    /// The worktree.
+    #[must_use]
+    pub fn tree(&self) -> PathBuf {
+        self.root.join("tree")
+    }
+}
+
+/// Writes a file so that a reader sees the old text or the new one, never half of it, and a full
+/// disk leaves the old one.
+pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
+    let temporary = path.with_extension("new");
+    let written = fs_err::write(&temporary, text)
+        .and_then(|()| fs_err::File::open(&temporary)?.sync_all())
+        .and_then(|()| fs_err::rename(&temporary, path));
+    if written.is_err() {
+        remove_if_there(&temporary)?;
+    }
+    Ok(written?)
+}
+
+/// Removes a file; not found is done.
+pub fn remove_if_there(path: &Path) -> Result<()> {
+    match fs_err::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_ways_to_one_directory_are_one_installation() {
+        let dir = tempfile::tempdir().unwrap();
+        let plain = StateDir::open(Some(&dir.path().join("s"))).unwrap();
+        let odd = StateDir::open(Some(&dir.path().join("s/../s"))).unwrap();
+        let other = StateDir::open(Some(&dir.path().join("t"))).unwrap();
+        assert_eq!(plain.id(), odd.id());
+        assert_ne!(plain.id(), other.id());
+    }
+
+    #[test]
+    fn lists_tasks_and_ignores_what_is_not_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(Some(dir.path())).unwrap();
+        assert_eq!(state.tasks().unwrap(), []);
+        for name in ["shop/b", "shop/a", "shop/NOT", "api/x"] {
+            fs_err::create_dir_all(dir.path().join("tasks").join(name)).unwrap();
+        }
+        let names: Vec<_> = state
+            .tasks()
+            .unwrap()
+            .iter()
+            .map(|t| format!("{}/{}", t.project, t.task))
+            .collect();
+        assert_eq!(names, ["api/x", "shop/a", "shop/b"]);
+    }
+
+    #[test]
+    fn an_atomic_write_that_fails_leaves_no_temporary_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("taken");
+        fs_err::create_dir(&target).unwrap();
+        assert!(write_atomically(&target, "x").is_err());
+        assert!(!dir.path().join("taken.new").exists());
+    }
+}

@@ -1,0 +1,352 @@
+//! What `up` is going to do, as data: pure, printable, each step with what it waits for and its
+//! inverse. `apply` only follows it.
+
+mod containers;
+mod fence;
+mod limits;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use fence::choose_fence;
+
+use crate::config::{Config, Fence, Mode};
+use crate::engine::{ImageInfo, Kind};
+use crate::error::{Error, Result};
+use crate::facts::Facts;
+use crate::labels::Role;
+use crate::pool::{Block, Block6};
+use crate::spec::{Attachment, ContainerSpec, ImageRef, NetworkSpec, VolumeSpec};
+use crate::task::{Slug, TaskId};
+use crate::workspace::Workspace;
+
+/// The proxy's port inside every fence.
+pub const PROXY_PORT: u16 = 8888;
+/// Where the doors of the `socket` fence are: the task owns 127.0.0.1.
+pub const RELAY_ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(127, 128, 0, 1);
+
+/// Everything a plan depends on.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// This installation.
+    pub state: &'a str,
+    /// Settings, flags already folded in.
+    pub config: &'a Config,
+    /// The engine.
+    pub facts: &'a Facts,
+    /// Free blocks: the fence's and the egress network's.
+    pub blocks: [Block; 2],
+    /// Our images and the task's, all on the engine.
+    pub images: &'a ImageSet,
+    /// The task's files.
+    pub workspace: &'a Workspace,
+    /// The task's directory in our state: holds `policy/` and `gitfile`.
+    pub directory: PathBuf,
+    /// Files to write into `directory` first.
+    pub files: BTreeMap<String, String>,
+    /// What to run instead of the configured command.
+    pub command: Option<Vec<String>>,
+    /// Who owns the task's files: `uid:gid`.
+    pub owner: (u32, u32),
+}
+
+/// Resolved images.
+#[derive(Debug, Clone, Default)]
+pub struct ImageSet {
+    /// The proxy's.
+    pub proxy: Option<ImageRef>,
+    /// The gate's.
+    pub gate: Option<ImageRef>,
+    /// The agent's, and what it says about itself.
+    pub agent: Option<(ImageRef, ImageInfo)>,
+    /// The services'.
+    pub services: BTreeMap<Slug, ImageInfo>,
+}
+
+/// What undoes a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "undo")]
+pub enum Inverse {
+    /// Nothing: it goes with something else.
+    Nothing,
+    /// Remove an object of the engine.
+    Remove {
+        /// Kind.
+        kind: Kind,
+        /// Name; removed by the id that the engine gave.
+        name: String,
+    },
+    /// Remove a worktree that nobody changed, and its branch where it is.
+    Workspace,
+    /// Remove files of ours.
+    Files {
+        /// The directory.
+        directory: PathBuf,
+        /// Names in it.
+        names: Vec<String>,
+    },
+}
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a plan has a dozen steps and most are containers"
+)]
+pub enum Step {
+    /// Write small files.
+    Files {
+        /// Into this directory.
+        directory: PathBuf,
+        /// Relative name → text.
+        files: BTreeMap<String, String>,
+    },
+    /// Make the task's files available.
+    Workspace(Workspace),
+    /// Create a network.
+    Network(NetworkSpec),
+    /// Let the kernel refuse strangers on the fence's bridge, where it does not by itself.
+    GuardLink {
+        /// The fence's name.
+        network: String,
+    },
+    /// Create a volume.
+    Volume(VolumeSpec),
+    /// Create a container.
+    Container(ContainerSpec),
+    /// Attach a container to one more network, for engines that take one at creation.
+    Connect {
+        /// The container's name.
+        container: String,
+        /// Where.
+        attachment: Attachment,
+    },
+    /// Start a container.
+    Start {
+        /// Its name.
+        container: String,
+        /// Its role.
+        role: Role,
+    },
+    /// Wait until a container's health check passes.
+    AwaitHealthy {
+        /// Its name.
+        container: String,
+        /// At most this long.
+        seconds: u32,
+    },
+    /// Remove a container that has done its work.
+    Remove {
+        /// Its name.
+        container: String,
+    },
+}
+
+impl Step {
+    /// What undoes it.
+    #[must_use]
+    pub fn inverse(&self) -> Inverse {
+        let remove = |kind, name: &String| Inverse::Remove {
+            kind,
+            name: name.clone(),
+        };
+        match self {
+            Step::Files { directory, files } => Inverse::Files {
+                directory: directory.clone(),
+                names: files.keys().cloned().collect(),
+            },
+            Step::Workspace(_) => Inverse::Workspace,
+            Step::Network(spec) => remove(Kind::Network, &spec.name),
+            Step::Volume(spec) => remove(Kind::Volume, &spec.name),
+            Step::Container(spec) => remove(Kind::Container, &spec.name),
+            Step::GuardLink { .. }
+            | Step::Connect { .. }
+            | Step::Start { .. }
+            | Step::AwaitHealthy { .. }
+            | Step::Remove { .. } => Inverse::Nothing,
+        }
+    }
+
+    /// What is being done, as a participle, for errors and progress.
+    #[must_use]
+    pub fn doing(&self) -> String {
+        match self {
+            Step::Files { directory, .. } => format!("writing into {}", directory.display()),
+            Step::Workspace(workspace) => workspace.doing(),
+            Step::Network(spec) => format!("creating network {}", spec.name),
+            Step::GuardLink { network } => format!("guarding the bridge of {network}"),
+            Step::Volume(spec) => format!("creating volume {}", spec.name),
+            Step::Container(spec) => format!("creating container {}", spec.name),
+            Step::Connect {
+                container,
+                attachment,
+            } => {
+                format!("connecting {container} to {}", attachment.network)
+            }
+            Step::Start { container, .. } => format!("starting {container}"),
+            Step::AwaitHealthy { container, .. } => format!("waiting for {container}"),
+            Step::Remove { container } => format!("removing {container}"),
+        }
+    }
+}
+
+/// A step and the steps that come before it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Planned {
+    /// What.
+    pub step: Step,
+    /// Places in the plan; all smaller than its own.
+    pub after: Vec<usize>,
+}
+
+/// Who is where once everything runs: what `verify` holds against the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Container name.
+    pub container: String,
+    /// What it is.
+    pub role: Role,
+    /// The networks it is on, by name; empty: none, or its relay's.
+    pub networks: Vec<String>,
+    /// Its addresses in the fence.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// The whole plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// The task.
+    pub task: TaskId,
+    /// How much network.
+    pub mode: Mode,
+    /// Which fence; `None` where the mode needs none.
+    pub fence: Option<Fence>,
+    /// The steps; every step's `after` points backwards.
+    pub steps: Vec<Planned>,
+    /// Who is where.
+    pub places: Vec<Place>,
+    /// The sealed network, if there is one.
+    pub fence_network: Option<String>,
+    /// Where the proxy answers, as the task sees it.
+    pub proxy: Option<SocketAddr>,
+    /// The address blocks that are used.
+    pub blocks: Vec<Block>,
+    /// The promise that the gate holds the container to.
+    #[serde(skip)]
+    pub expectation: agentnet_gate::Expectation,
+}
+
+/// Collects steps and gives out their places.
+#[derive(Debug, Default)]
+struct Draft {
+    steps: Vec<Planned>,
+    places: Vec<Place>,
+}
+
+impl Draft {
+    fn add(&mut self, step: Step, after: &[usize]) -> usize {
+        self.steps.push(Planned {
+            step,
+            after: after.to_vec(),
+        });
+        self.steps.len() - 1
+    }
+}
+
+impl Plan {
+    /// Makes the plan.
+    pub fn new(inputs: &Inputs<'_>) -> Result<Plan> {
+        let mode = inputs.config.network.mode.unwrap_or(Mode::Limited);
+        let fence = match mode {
+            Mode::Limited => Some(choose_fence(inputs.config.network.fence, inputs.facts)?),
+            Mode::None | Mode::Full => None,
+        };
+        containers::check_services(inputs, mode, fence)?;
+        let layout = fence::Layout::new(inputs, mode, fence);
+        let mut draft = Draft::default();
+
+        let files = draft.add(
+            Step::Files {
+                directory: inputs.directory.clone(),
+                files: inputs.files.clone(),
+            },
+            &[],
+        );
+        let workspace = draft.add(Step::Workspace(inputs.workspace.clone()), &[]);
+        let gate = containers::gate(inputs, &mut draft)?;
+        let networks = fence::networks(inputs, &layout, &mut draft);
+        let door = containers::door(inputs, &layout, &networks, files, &mut draft)?;
+        let ready = containers::services(inputs, &layout, &networks, &door, gate, &mut draft)?;
+        let there = [files, workspace];
+        containers::agent(
+            inputs, &layout, &networks, &door, gate, there, &ready, &mut draft,
+        )?;
+
+        let fence_network = layout.fence_name.clone();
+        let mut blocks = Vec::new();
+        if layout.has_fence_network() {
+            blocks.push(layout.block);
+        }
+        if layout.egress_name.is_some() {
+            blocks.push(layout.egress_block);
+        }
+        Ok(Plan {
+            task: inputs.task.clone(),
+            mode,
+            fence,
+            steps: draft.steps,
+            places: draft.places,
+            fence_network,
+            proxy: layout.proxy,
+            blocks,
+            expectation: layout.expectation,
+        })
+    }
+
+    /// The container of a role, if the plan has one.
+    #[must_use]
+    pub fn container(&self, role: Role) -> Option<&Place> {
+        self.places.iter().find(|place| place.role == role)
+    }
+
+    /// The plan for people: one line a step.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut out = String::new();
+        for (number, planned) in self.steps.iter().enumerate() {
+            let after = if planned.after.is_empty() {
+                String::new()
+            } else {
+                let list: Vec<_> = planned.after.iter().map(|n| (n + 1).to_string()).collect();
+                format!("  (after {})", list.join(", "))
+            };
+            let undo = match planned.step.inverse() {
+                Inverse::Nothing => "",
+                Inverse::Remove { .. } | Inverse::Workspace | Inverse::Files { .. } => "  [undone]",
+            };
+            out.push_str(&format!(
+                "{:>3}  {}{after}{undo}\n",
+                number + 1,
+                planned.step.doing()
+            ));
+        }
+        out
+    }
+}
+
+/// The fence's v6 block of a plan.
+fn block6(inputs: &Inputs<'_>) -> Block6 {
+    Block6::of(inputs.blocks[0], inputs.state)
+}
+
+fn missing(what: &str) -> Error {
+    Error::Failed(format!(
+        "the plan needs the {what} image, which was not resolved"
+    ))
+}

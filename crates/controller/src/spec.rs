@@ -1,0 +1,264 @@
+//! What we ask an engine for, in our words. `engine/bollard.rs` translates; nothing here is Docker's.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::labels::Labels;
+
+/// One address family of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Subnet {
+    /// The whole block.
+    pub block: IpNet,
+    /// Where the engine may pick addresses for whoever asks for none: never ours.
+    pub range: IpNet,
+}
+
+/// How a network meets the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exposure {
+    /// No route out and no address of the host on the bridge, in both families.
+    Isolated,
+    /// An ordinary bridge with a way out.
+    Open,
+}
+
+/// A network to create.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NetworkSpec {
+    /// Engine-wide name.
+    pub name: String,
+    /// Sealed or open.
+    pub exposure: Exposure,
+    /// Its blocks: one IPv4, for a fence also one IPv6.
+    pub subnets: Vec<Subnet>,
+    /// Our labels.
+    pub labels: Labels,
+}
+
+/// A volume to create.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VolumeSpec {
+    /// Engine-wide name.
+    pub name: String,
+    /// Our labels.
+    pub labels: Labels,
+}
+
+/// A place inside a container and what is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Mount {
+    /// A file or directory of the host.
+    Bind {
+        /// On the host, absolute.
+        source: PathBuf,
+        /// In the container.
+        target: String,
+        /// The container may write there.
+        writable: bool,
+    },
+    /// A named volume.
+    Volume {
+        /// The volume.
+        name: String,
+        /// In the container.
+        target: String,
+        /// The container may write there.
+        writable: bool,
+        /// An empty volume is first filled with what the image has at `target`.
+        fill: bool,
+    },
+    /// Memory, gone with the container.
+    Memory {
+        /// In the container.
+        target: String,
+    },
+}
+
+/// One network a container is attached to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attachment {
+    /// The network's name; `apply` replaces it by the id the engine gave.
+    pub network: String,
+    /// Static addresses; the engine picks when absent.
+    pub v4: Option<Ipv4Addr>,
+    /// As `v4`.
+    pub v6: Option<Ipv6Addr>,
+    /// Names the engine's resolver answers for.
+    pub aliases: Vec<String>,
+}
+
+/// Where a container's packets go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainerNetwork {
+    /// Loopback only.
+    None,
+    /// The namespace of another container (name, replaced by its id).
+    Joined(String),
+    /// These networks, all at creation where the engine can.
+    Attached(Vec<Attachment>),
+}
+
+/// Ceilings. `None`: the engine cannot enforce it, or the user lifted it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Thousandths of a CPU.
+    pub milli_cpus: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
+}
+
+/// A health check that replaces the image's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// `CMD …` or `CMD-SHELL text`.
+    pub test: Vec<String>,
+}
+
+/// A container to create. Privileges are what is absent: there is no field for host namespaces,
+/// devices, published ports or added security options, so no plan can ask for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ContainerSpec {
+    /// Engine-wide name.
+    pub name: String,
+    /// An image that is on the engine.
+    pub image: String,
+    /// `uid:gid`, or the image's own.
+    pub user: Option<String>,
+    /// Host name; `None` where the namespace belongs to another container.
+    pub hostname: Option<String>,
+    /// Replaces the image's; `None` keeps it.
+    pub entrypoint: Option<Vec<String>>,
+    /// Arguments of the entrypoint.
+    pub command: Vec<String>,
+    /// Environment on top of the image's.
+    pub env: BTreeMap<String, String>,
+    /// Working directory.
+    pub workdir: Option<String>,
+    /// Our labels.
+    pub labels: Labels,
+    /// Mounts.
+    pub mounts: Vec<Mount>,
+    /// Networks.
+    pub network: ContainerNetwork,
+    /// The container's resolver.
+    pub dns: Vec<IpAddr>,
+    /// Lines of its hosts file.
+    pub hosts: Vec<(String, IpAddr)>,
+    /// Kernel parameters of its network namespace.
+    pub sysctls: BTreeMap<String, String>,
+    /// Capabilities it keeps; all others are dropped.
+    pub capabilities: Vec<Capability>,
+    /// Its root cannot be written.
+    pub read_only: bool,
+    /// Ceilings.
+    pub limits: Limits,
+    /// Health check.
+    pub health: Option<Health>,
+    /// Standard input stays open, so that a shell as main process does not end at once.
+    pub stdin_open: bool,
+}
+
+/// The capabilities a service image may need to give up root by itself. Never a network or an
+/// administration one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Capability {
+    /// Change owners of its files.
+    Chown,
+    /// Read and write its files whatever their mode.
+    DacOverride,
+    /// Act as the owner of its files.
+    Fowner,
+    /// Become another group.
+    Setgid,
+    /// Become another user.
+    Setuid,
+}
+
+impl Capability {
+    /// What services get back.
+    pub const SERVICE: [Capability; 5] = [
+        Capability::Chown,
+        Capability::DacOverride,
+        Capability::Fowner,
+        Capability::Setgid,
+        Capability::Setuid,
+    ];
+
+    /// The kernel's word without `CAP_`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Capability::Chown => "CHOWN",
+            Capability::DacOverride => "DAC_OVERRIDE",
+            Capability::Fowner => "FOWNER",
+            Capability::Setgid => "SETGID",
+            Capability::Setuid => "SETUID",
+        }
+    }
+}
+
+/// An image reference as a user writes it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ImageRef(pub String);
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// An image to build from an in-memory context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildSpec {
+    /// What to call it.
+    pub tag: ImageRef,
+    /// A tar archive with a `Dockerfile` at its root.
+    pub context: Vec<u8>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+}
+
+/// A command in a running container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecSpec {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// On top of the container's environment.
+    pub env: BTreeMap<String, String>,
+    /// Instead of the container's user.
+    pub user: Option<String>,
+    /// Instead of the container's directory.
+    pub workdir: Option<String>,
+    /// A terminal.
+    pub tty: bool,
+    /// Our standard input goes there.
+    pub stdin: bool,
+}
+
+impl ExecSpec {
+    /// A command of ours without input or terminal.
+    #[must_use]
+    pub fn quiet<S: Into<String>>(command: impl IntoIterator<Item = S>) -> ExecSpec {
+        ExecSpec {
+            command: command.into_iter().map(Into::into).collect(),
+            env: BTreeMap::new(),
+            user: None,
+            workdir: None,
+            tty: false,
+            stdin: false,
+        }
+    }
+}

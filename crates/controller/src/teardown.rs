@@ -1,0 +1,155 @@
+//! The inverse of `up`: from labels and from the journal, to the end, whatever fails on the way.
+//! Not found is done.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+
+use crate::engine::{Engine, EngineError, Kind};
+use crate::journal::{self, Journal};
+use crate::labels::Owner;
+use crate::paths::{StateDir, TaskDir, remove_if_there};
+use crate::record::{Phase, Record};
+use crate::task::TaskId;
+use crate::workspace::{Fate, Workspace};
+
+/// What was removed and what was not.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Names of removed engine objects.
+    pub removed: Vec<String>,
+    /// One sentence for each thing that is still there.
+    pub errors: Vec<String>,
+    /// What became of the tree.
+    pub fate: Option<Fate>,
+}
+
+impl Report {
+    fn keep<T>(&mut self, doing: &str, outcome: crate::error::Result<T>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(e) => {
+                self.errors.push(format!("{doing}: {e}"));
+                None
+            }
+        }
+    }
+}
+
+/// What to do with a changed tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changes {
+    /// It stays.
+    Keep,
+    /// It goes.
+    Discard,
+}
+
+/// Takes a task down: engine objects first, then its files. The caller holds the task's lock.
+pub async fn task<E: Engine>(
+    engine: &E,
+    state: &StateDir,
+    id: &TaskId,
+    workspace: Option<&Workspace>,
+    changes: Changes,
+) -> Report {
+    let dir = state.task(id);
+    let mut report = Report::default();
+    let entries = report.keep("reading the journal", Journal::read(&dir.journal()));
+    let entries = entries.unwrap_or_default();
+    let also = journal::objects(&entries);
+    objects(
+        engine,
+        state.id(),
+        &|owner| owner.task == *id,
+        &also,
+        &mut report,
+    )
+    .await;
+    if report.errors.is_empty() {
+        files(&dir, &entries, workspace, changes, &mut report).await;
+    }
+    report
+}
+
+/// Removes every engine object of this installation that `mine` picks, and those the journal names.
+pub async fn objects<E: Engine>(
+    engine: &E,
+    state: &str,
+    mine: &(dyn Fn(&Owner) -> bool + Sync),
+    also: &[(Kind, String)],
+    report: &mut Report,
+) {
+    let listed = match engine.owned(state).await {
+        Ok(listed) => listed,
+        Err(e) => {
+            report.errors.push(format!("listing what is ours: {e}"));
+            Vec::new()
+        }
+    };
+    let mut doomed: BTreeSet<(Kind, String, String)> = listed
+        .into_iter()
+        .filter(|r| Owner::read(&r.labels).is_some_and(|o| o.state == state && mine(&o)))
+        .map(|r| (r.kind, r.id, r.name))
+        .collect();
+    for (kind, id) in also {
+        // A volume has no id: without its label it may be somebody else's of the same name.
+        if *kind != Kind::Volume && !doomed.iter().any(|(k, i, _)| k == kind && i == id) {
+            doomed.insert((*kind, id.clone(), id.clone()));
+        }
+    }
+    // What holds others comes last: networks and volumes are in use while a container is there.
+    for kinds in [&[Kind::Container][..], &[Kind::Network, Kind::Volume][..]] {
+        let batch = doomed.iter().filter(|(kind, _, _)| kinds.contains(kind));
+        let outcomes =
+            join_all(batch.map(|(kind, id, name)| async move {
+                (*kind, name, engine.remove(*kind, id).await)
+            }));
+        for (kind, name, outcome) in outcomes.await {
+            match outcome {
+                Ok(()) => report.removed.push(name.clone()),
+                Err(EngineError::NotFound(_)) => {}
+                Err(e) => report.errors.push(format!("removing {kind} {name}: {e}")),
+            }
+        }
+    }
+}
+
+async fn files(
+    dir: &TaskDir,
+    entries: &[journal::Entry],
+    workspace: Option<&Workspace>,
+    changes: Changes,
+    report: &mut Report,
+) {
+    if let Some(workspace) = workspace {
+        let fate = workspace.dismantle(changes == Changes::Discard).await;
+        report.fate = report.keep("removing the worktree", fate);
+    }
+    for path in journal::files(entries) {
+        report.keep("removing a file", remove_if_there(&path));
+    }
+    report.keep("removing the journal", remove_if_there(&dir.journal()));
+    report.keep("removing the proof", remove_if_there(&dir.verify()));
+    if matches!(report.fate, Some(Fate::Kept(_))) {
+        let record = report
+            .keep("reading the record", Record::read(dir))
+            .flatten();
+        if let Some(mut record) = record {
+            record.phase = Phase::Down;
+            record.places.clear();
+            report.keep("writing the record", record.write(dir));
+        }
+        return;
+    }
+    if !report.errors.is_empty() {
+        return;
+    }
+    report.keep("removing the record", remove_if_there(&dir.record()));
+    // Only what is empty: a file we do not know is not ours to remove.
+    drop(fs_err::remove_dir(dir.policy()));
+    drop(fs_err::remove_dir(dir.root()));
+    if let Some(project) = dir.root().parent() {
+        drop(fs_err::remove_dir(project));
+    }
+}

@@ -1,0 +1,435 @@
+//! `up`: from nothing to a proven task, or back to nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use crate::apply::apply;
+use crate::config::Config;
+use crate::engine::{Engine, EngineError, NetworkState, Running};
+use crate::error::{Error, Result};
+use crate::facts::Facts;
+use crate::images::{Missing, Sources};
+use crate::journal::{Entry, Journal};
+use crate::labels::Role;
+use crate::lock::TaskLock;
+use crate::output::Progress;
+use crate::paths::{StateDir, TaskDir};
+use crate::plan::{ImageSet, Inputs, Plan};
+use crate::policy::{self, Layers};
+use crate::pool::{Block, Pool, host_routes};
+use crate::record::{Phase, Record};
+use crate::task::TaskId;
+use crate::teardown::{self, Changes};
+use crate::verify::{self, Proof};
+use crate::workspace::{Fate, GITFILE, Workspace};
+
+/// How often another block is tried when the engine says that one is taken.
+const OVERLAP_TRIES: usize = 16;
+
+/// What `up` needs to know, all read before anything is changed.
+#[derive(Debug)]
+pub struct Setup {
+    /// Which task.
+    pub task: TaskId,
+    /// Settings, flags folded in.
+    pub config: Config,
+    /// The user's checkout, or the directory given with `--workspace`.
+    pub root: PathBuf,
+    /// The task's files.
+    pub workspace: Workspace,
+    /// The whitelist.
+    pub layers: Layers,
+    /// What to run instead of the configured command.
+    pub command: Option<Vec<String>>,
+    /// Where our static programs are, if not next to `agentnet`.
+    pub programs: Option<PathBuf>,
+}
+
+/// A task that is up.
+#[derive(Debug)]
+pub struct Up {
+    /// Its record, as stored.
+    pub record: Record,
+    /// Its proof, as stored.
+    pub proof: Proof,
+    /// The engine.
+    pub facts: Facts,
+    /// Something was left over from an interrupted `up` and was removed first.
+    pub cleaned: bool,
+}
+
+impl Setup {
+    fn sources(&self) -> Sources<'_> {
+        Sources {
+            config: &self.config,
+            project: &self.task.project,
+            checkout: &self.root,
+            programs: self.programs.clone(),
+        }
+    }
+
+    /// The user that the agent runs as: who owns its files.
+    fn owner(&self, facts: &Facts) -> (u32, u32) {
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        match (&self.workspace, facts.rootless) {
+            // In a rootless engine root in the container is the person who runs it.
+            (_, true) => (0, 0),
+            (
+                Workspace::Worktree {
+                    owner: Some(owner), ..
+                },
+                false,
+            ) => *owner,
+            (_, false) if uid.is_root() => (1000, 1000),
+            (_, false) => (uid.as_raw(), gid.as_raw()),
+        }
+    }
+
+    fn files(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            (
+                format!("policy/{}", policy::PROJECT),
+                self.layers.project.clone(),
+            ),
+            (format!("policy/{}", policy::TASK), self.layers.task.clone()),
+            ("gitfile".to_owned(), GITFILE.to_owned()),
+        ])
+    }
+
+    fn plan(
+        &self,
+        state: &StateDir,
+        facts: &Facts,
+        images: &ImageSet,
+        blocks: [Block; 2],
+    ) -> Result<Plan> {
+        Plan::new(&Inputs {
+            task: &self.task,
+            state: state.id(),
+            config: &self.config,
+            facts,
+            blocks,
+            images,
+            workspace: &self.workspace,
+            directory: state.task(&self.task).root().to_owned(),
+            files: self.files(),
+            command: self.command.clone(),
+            owner: self.owner(facts),
+        })
+    }
+
+    fn pick(&self, taken: &[IpNet]) -> Result<[Block; 2]> {
+        let net = match self.config.network.pool {
+            Some(net) => net,
+            None => crate::pool::DEFAULT_POOL
+                .parse()
+                .map_err(|e| Error::Failed(format!("{e}")))?,
+        };
+        let blocks = Pool::new(net)?.pick(2, self.task.seed(), taken)?;
+        <[Block; 2]>::try_from(blocks).map_err(|_| Error::Failed("the pool gave too few".into()))
+    }
+
+    fn record(&self, plan: &Plan, facts: &Facts, since: Timestamp) -> Record {
+        Record {
+            v: 1,
+            task: self.task.clone(),
+            phase: Phase::Partial,
+            since,
+            engine: facts.endpoint.clone(),
+            mode: plan.mode,
+            fence: plan.fence,
+            fence_network: plan.fence_network.clone(),
+            proxy: plan.proxy,
+            places: plan.places.clone(),
+            workspace: self.workspace.clone(),
+            expectation: plan.expectation.arguments(),
+        }
+    }
+}
+
+/// What `up` would do. Changes nothing, not even images.
+pub async fn dry_run<E: Engine>(
+    engine: &E,
+    state: &StateDir,
+    setup: &Setup,
+    progress: &Progress,
+) -> Result<(Plan, Facts)> {
+    let (facts, networks, images) = survey(engine, setup, Missing::Assume, progress).await?;
+    let blocks = setup.pick(&taken(&networks))?;
+    Ok((setup.plan(state, &facts, &images, blocks)?, facts))
+}
+
+/// Brings a task up. On any failure, a leak or a cancelled token nothing is left behind.
+pub async fn up<E: Engine>(
+    engine: &E,
+    state: &StateDir,
+    setup: &Setup,
+    cancel: &CancellationToken,
+    progress: &Progress,
+) -> Result<Up> {
+    let _lock = TaskLock::take(state, &setup.task)?;
+    let dir = state.task(&setup.task);
+    let cleaned = make_way(engine, state, setup, &dir).await?;
+    // Fetching or building an image can take minutes; nothing of the task exists yet.
+    let surveyed = tokio::select! {
+        () = cancel.cancelled() => Err(Error::Interrupted),
+        surveyed = survey(engine, setup, Missing::Get, progress) => surveyed,
+    };
+    let (facts, networks, images) = surveyed?;
+    refuse_unfit(&facts)?;
+    names_are_free(setup, &networks)?;
+    let since = Timestamp::now();
+    let mut taken = taken(&networks);
+    let mut tries = 0;
+    let mut record = loop {
+        let blocks = setup.pick(&taken)?;
+        let plan = setup.plan(state, &facts, &images, blocks)?;
+        let record = setup.record(&plan, &facts, since);
+        let outcome = follow(engine, &dir, &plan, &record, cancel, progress).await;
+        match outcome {
+            Ok(()) => break record,
+            Err(error) => {
+                let retry = is_overlap(&error) && tries < OVERLAP_TRIES;
+                let error = undo(engine, state, setup, error, &record).await;
+                if !retry || matches!(error, Error::AndUndo { .. }) {
+                    return Err(error);
+                }
+                taken.extend(blocks.map(|block| IpNet::V4(block.net())));
+                tries += 1;
+            }
+        }
+    };
+    progress.step("proving the fence");
+    match finish(engine, state, &dir, &mut record, cancel).await {
+        Ok(proof) => Ok(Up {
+            record,
+            proof,
+            facts,
+            cleaned,
+        }),
+        Err(error) => Err(undo(engine, state, setup, error, &record).await),
+    }
+}
+
+/// Journal, record, steps.
+async fn follow<E: Engine>(
+    engine: &E,
+    dir: &TaskDir,
+    plan: &Plan,
+    record: &Record,
+    cancel: &CancellationToken,
+    progress: &Progress,
+) -> Result<()> {
+    fs_err::create_dir_all(dir.root())?;
+    record.write(dir)?;
+    let mut journal = Journal::begin(&dir.journal())?;
+    apply(engine, plan, &mut journal, cancel, progress)
+        .await
+        .map(drop)
+}
+
+/// The proof, and the record that says so.
+async fn finish<E: Engine>(
+    engine: &E,
+    state: &StateDir,
+    dir: &TaskDir,
+    record: &mut Record,
+    cancel: &CancellationToken,
+) -> Result<Proof> {
+    let proof = tokio::select! {
+        () = cancel.cancelled() => return Err(Error::Interrupted),
+        proof = verify::prove(engine, state, record, None) => proof?,
+    };
+    if !proof.sealed {
+        return Err(Error::Leak(proof.sentence()));
+    }
+    proof.write(dir)?;
+    record.phase = Phase::Up;
+    record.write(dir)?;
+    Journal::reopen(&dir.journal())?.add(Entry::Up)?;
+    Ok(proof)
+}
+
+/// Everything that has to be known, at once.
+async fn survey<E: Engine>(
+    engine: &E,
+    setup: &Setup,
+    missing: Missing,
+    progress: &Progress,
+) -> Result<(Facts, Vec<NetworkState>, ImageSet)> {
+    progress.step("looking at the engine");
+    let sources = setup.sources();
+    let facts = async {
+        engine
+            .facts()
+            .await
+            .map_err(Error::engine("asking the engine"))
+    };
+    let networks = async {
+        engine
+            .networks()
+            .await
+            .map_err(Error::engine("listing networks"))
+    };
+    let images = sources.resolve(engine, missing, progress);
+    // Facts first: an engine that is not there has no images either, and that is the story.
+    let (facts, networks, images) = futures_util::join!(facts, networks, images);
+    Ok((facts?, networks?, images?))
+}
+
+fn refuse_unfit(facts: &Facts) -> Result<()> {
+    if !facts.local {
+        return Err(Error::Unfit(format!(
+            "the engine at {} is not on this machine, and a task's files and whitelist are mounted \
+             from here; use an engine with a unix socket",
+            facts.endpoint
+        )));
+    }
+    Ok(())
+}
+
+/// An older engine makes a second network of one name without a word.
+fn names_are_free(setup: &Setup, networks: &[NetworkState]) -> Result<()> {
+    let ours = [Role::Fence, Role::Egress].map(|role| setup.task.resource(role));
+    match networks.iter().find(|network| ours.contains(&network.name)) {
+        None => Ok(()),
+        Some(network) => Err(Error::InUse(format!(
+            "there is a network {} that is not this task's; choose another task name",
+            network.name
+        ))),
+    }
+}
+
+fn taken(networks: &[NetworkState]) -> Vec<IpNet> {
+    let routes = fs_err::read_to_string("/proc/self/net/route").unwrap_or_default();
+    let engine = networks
+        .iter()
+        .flat_map(|network| network.blocks.iter().copied());
+    engine.chain(host_routes(&routes)).collect()
+}
+
+fn is_overlap(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Engine {
+            source: EngineError::Overlap(_),
+            ..
+        }
+    )
+}
+
+/// Removes what an interrupted `up`, or a host that restarted, left of this task. A task that is
+/// up stays as it is.
+async fn make_way<E: Engine>(
+    engine: &E,
+    state: &StateDir,
+    setup: &Setup,
+    dir: &TaskDir,
+) -> Result<bool> {
+    let Some(record) = Record::read(dir)? else {
+        return Ok(false);
+    };
+    if record.workspace != setup.workspace && record.workspace.files().exists() {
+        let same = same_checkout(&record.workspace, &setup.workspace);
+        if !same {
+            return Err(Error::InUse(format!(
+                "task {} exists for {}; choose another name, or set project = in agentnet.toml",
+                setup.task,
+                place(&record.workspace)
+            )));
+        }
+    }
+    if record.phase == Phase::Down {
+        return Ok(false);
+    }
+    if record.phase == Phase::Up {
+        let agent = setup.task.resource(Role::Agent);
+        match engine.inspect_container(&agent).await {
+            Ok(state) if state.running == Running::Running => {
+                return Err(Error::InUse(format!(
+                    "task {0} is up already; agentnet exec {0} -- CMD uses it, agentnet down {0} ends it",
+                    setup.task
+                )));
+            }
+            Ok(_) | Err(EngineError::NotFound(_)) => {}
+            Err(e) => return Err(Error::engine(format!("looking at {agent}"))(e)),
+        }
+    }
+    let workspace = Some(&record.workspace);
+    let report = teardown::task(engine, state, &setup.task, workspace, Changes::Keep).await;
+    if report.errors.is_empty() {
+        Ok(true)
+    } else {
+        Err(Error::LeftBehind(report.errors.join("\n")))
+    }
+}
+
+/// A kept tree is taken up again although the checkout has moved on since.
+fn same_checkout(old: &Workspace, new: &Workspace) -> bool {
+    match (old, new) {
+        (Workspace::Worktree { checkout: a, .. }, Workspace::Worktree { checkout: b, .. }) => {
+            a == b
+        }
+        (Workspace::Directory { path: a, .. }, Workspace::Directory { path: b, .. }) => a == b,
+        (Workspace::Worktree { .. }, Workspace::Directory { .. })
+        | (Workspace::Directory { .. }, Workspace::Worktree { .. }) => false,
+    }
+}
+
+fn place(workspace: &Workspace) -> String {
+    match workspace {
+        Workspace::Worktree { checkout, .. } => checkout.display().to_string(),
+        Workspace::Directory { path, .. } => path.display().to_string(),
+    }
+}
+
+/// Undoes a failed `up`, and tells both stories if that fails too.
+async fn undo<E: Engine>(
+    engine: &E,
+    state: &StateDir,
+    setup: &Setup,
+    error: Error,
+    record: &Record,
+) -> Error {
+    let error = gate_story(engine, record, error).await;
+    let workspace = Some(&setup.workspace);
+    let report = teardown::task(engine, state, &setup.task, workspace, Changes::Keep).await;
+    if let Some(Fate::Kept(path)) = &report.fate {
+        crate::output::tell(&format!(
+            "the files in {} were changed and are kept",
+            path.display()
+        ));
+    }
+    if report.errors.is_empty() {
+        return error;
+    }
+    Error::AndUndo {
+        first: Box::new(error),
+        undo: report.errors.join("\n"),
+    }
+}
+
+/// A service or agent that ended at once was stopped by its gate: then its words are the story.
+async fn gate_story<E: Engine>(engine: &E, record: &Record, error: Error) -> Error {
+    const LEAK: Running = Running::Exited(125);
+    if matches!(error, Error::Leak(_) | Error::Interrupted) {
+        return error;
+    }
+    for place in &record.places {
+        if !matches!(place.role, Role::Agent | Role::Service) {
+            continue;
+        }
+        let Ok(state) = engine.inspect_container(&place.container).await else {
+            continue;
+        };
+        if state.running == LEAK {
+            let source = EngineError::Broken("it ended".into());
+            return verify::why_not_running(engine, record, &place.container, source).await;
+        }
+    }
+    error
+}

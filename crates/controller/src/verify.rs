@@ -1,0 +1,328 @@
+//! The proof that a task is fenced: the gate's rows from inside, and what only the engine and its
+//! host can show.
+
+mod canary;
+mod outside;
+
+use std::net::SocketAddr;
+
+use agentnet_gate::{Outcome, Report};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Fence, Mode};
+use crate::engine::{Engine, EngineError, LogQuery, Running, Streams};
+use crate::error::{Error, Result};
+use crate::labels::Role;
+use crate::output::printable;
+use crate::paths::{StateDir, TaskDir, write_atomically};
+use crate::plan::PROXY_PORT;
+use crate::record::{Phase, Record};
+use crate::spec::ExecSpec;
+
+/// Where the gate is in every container.
+const GATE: &str = "/agentnet/bin/agentnet-gate";
+/// The gate's exit code when the fence leaks.
+const GATE_LEAK: i64 = 125;
+/// Whom the gate runs as when it is a witness.
+const WITNESS_USER: &str = "65534:65534";
+/// Where the proxy's admin listener is.
+const ADMIN_PORT: u16 = 9100;
+/// Bound on addresses handed to the gate; it takes 256.
+const MOST_FOREIGN: usize = 200;
+
+/// Who found a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Witness {
+    /// The gate, inside.
+    Gate,
+    /// The controller, through the engine and on its host.
+    Controller,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ProofRow {
+    /// Which way out.
+    pub id: String,
+    /// In words.
+    pub what: String,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What happened.
+    pub detail: String,
+    /// Who says so.
+    pub by: Witness,
+}
+
+/// The whole proof.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// Format version.
+    pub v: u8,
+    /// The task.
+    pub task: String,
+    /// When.
+    pub at: Timestamp,
+    /// No row counts against the fence.
+    pub sealed: bool,
+    /// Which fence was promised.
+    pub fence: Option<Fence>,
+    /// The rows.
+    pub rows: Vec<ProofRow>,
+}
+
+impl Proof {
+    /// Rows that count against the fence.
+    pub fn against(&self) -> impl Iterator<Item = &ProofRow> {
+        self.rows.iter().filter(|row| row.outcome.counts_against())
+    }
+
+    /// How many rows were proven.
+    #[must_use]
+    pub fn proven(&self) -> usize {
+        self.rows
+            .iter()
+            .filter(|row| row.outcome == Outcome::Sealed)
+            .count()
+    }
+
+    /// The ways that are open, in a sentence each.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let open: Vec<_> = self
+            .against()
+            .map(|row| format!("  {}: {}", row.what, printable(&row.detail)))
+            .collect();
+        format!(
+            "the fence of task {} is not sealed:\n{}",
+            self.task,
+            open.join("\n")
+        )
+    }
+
+    /// Keeps it with the task.
+    pub fn write(&self, dir: &TaskDir) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).map_err(std::io::Error::from)?;
+        write_atomically(&dir.verify(), &text)
+    }
+
+    /// The last one, if there is one that can be read.
+    #[must_use]
+    pub fn read(dir: &TaskDir) -> Option<Proof> {
+        serde_json::from_str(&fs_err::read_to_string(dir.verify()).ok()?).ok()
+    }
+}
+
+/// Proves a running task's fence.
+pub async fn prove<E: Engine>(
+    engine: &E,
+    state: &StateDir,
+    record: &Record,
+    allowed: Option<&str>,
+) -> Result<Proof> {
+    let agent = record
+        .container(Role::Agent)
+        .ok_or_else(|| Error::Failed(format!("task {} has no agent container", record.task)))?;
+    let canary = canary::Canary::new();
+    let foreign = foreign(engine, state, record, &canary).await?;
+    let mut command = vec![GATE.to_owned(), "verify".to_owned()];
+    command.extend(record.expectation.iter().cloned());
+    for address in foreign.iter().take(MOST_FOREIGN) {
+        command.extend(["--foreign".to_owned(), address.to_string()]);
+    }
+    if let Some(host) = allowed {
+        command.extend(["--allowed-host".to_owned(), host.to_owned()]);
+    }
+    command.push("--json".to_owned());
+    // Not as the agent's user: what the agent runs must not be able to trace or signal the witness.
+    let inside = ExecSpec {
+        user: Some(WITNESS_USER.to_owned()),
+        ..ExecSpec::quiet(command)
+    };
+    let (inside, outside) =
+        futures_util::join!(engine.exec(agent, &inside), outside::rows(engine, record));
+    let inside = match inside {
+        Ok(output) => output,
+        Err(error) => return Err(why_not_running(engine, record, agent, error).await),
+    };
+    let report = Report::parse(&inside.stdout).map_err(|e| {
+        let words = printable(String::from_utf8_lossy(&inside.stderr).trim());
+        Error::Failed(format!("the gate in {agent} gave no proof: {e} {words}"))
+    })?;
+    let mut rows: Vec<ProofRow> = report.rows.into_iter().map(from_gate).collect();
+    rows.extend(outside?);
+    rows.extend(canary.row());
+    Ok(Proof {
+        v: 1,
+        task: record.task.to_string(),
+        at: Timestamp::now(),
+        sealed: !rows.iter().any(|row| row.outcome.counts_against()),
+        fence: record.fence,
+        rows,
+    })
+}
+
+fn from_gate(row: agentnet_gate::Row) -> ProofRow {
+    ProofRow {
+        id: row.id.as_str().to_owned(),
+        what: printable(&row.what),
+        outcome: row.outcome,
+        detail: printable(&row.detail),
+        by: Witness::Gate,
+    }
+}
+
+/// Addresses that must not answer: other tasks, our proxy's far side, services of the host.
+async fn foreign<E: Engine>(
+    engine: &E,
+    state: &StateDir,
+    record: &Record,
+    canary: &canary::Canary,
+) -> Result<Vec<SocketAddr>> {
+    if record.mode == Mode::Full {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    let egress = record.task.resource(Role::Egress);
+    let networks = if record.mode == Mode::Limited {
+        let (ours, all) = futures_util::join!(engine.inspect_network(&egress), engine.networks());
+        for endpoint in ours
+            .map_err(Error::engine("looking at the egress network"))?
+            .endpoints
+        {
+            let far = endpoint.v4.into_iter();
+            found.extend(
+                far.flat_map(|a| [ADMIN_PORT, PROXY_PORT].map(|p| SocketAddr::from((a, p)))),
+            );
+        }
+        all.map_err(Error::engine("listing networks"))?
+    } else {
+        Vec::new()
+    };
+    found.extend(canary.addresses(&networks));
+    for id in state.tasks()? {
+        if id == record.task {
+            continue;
+        }
+        // Another task's record that cannot be read is its own problem.
+        let Ok(Some(other)) = Record::read(&state.task(&id)) else {
+            continue;
+        };
+        if other.phase == Phase::Up {
+            let places = other.places.iter().flat_map(|place| &place.addresses);
+            found.extend(places.map(|address| SocketAddr::from((*address, PROXY_PORT))));
+        }
+    }
+    Ok(found)
+}
+
+/// A gate that found a leak ends its container with 125 and says why on stderr: that is the story,
+/// not "container is not running".
+pub async fn why_not_running<E: Engine>(
+    engine: &E,
+    record: &Record,
+    container: &str,
+    error: EngineError,
+) -> Error {
+    let Ok(state) = engine.inspect_container(container).await else {
+        return Error::Engine {
+            doing: format!("running the gate in {container}"),
+            source: error,
+        };
+    };
+    match state.running {
+        Running::Exited(code) => {
+            let words = last_words(engine, container).await;
+            if code == GATE_LEAK {
+                return Error::Leak(format!(
+                    "the fence of task {} is not sealed; the gate did not let {container} start:\n{words}",
+                    record.task
+                ));
+            }
+            let said = if words.is_empty() {
+                String::new()
+            } else {
+                format!(":\n{words}")
+            };
+            Error::Failed(format!(
+                "{container} ended with {code} as soon as it was started{said}"
+            ))
+        }
+        Running::Created | Running::Running | Running::Other(_) => Error::Engine {
+            doing: format!("running the gate in {container}"),
+            source: error,
+        },
+    }
+}
+
+/// The end of a container's log, safe to show.
+pub async fn last_words<E: Engine>(engine: &E, container: &str) -> String {
+    const LINES: u32 = 20;
+    let (stdout, stderr) = (Shared::default(), Shared::default());
+    let streams = Streams {
+        stdin: None,
+        stdout: Box::new(stdout.clone()),
+        stderr: Box::new(stderr.clone()),
+        size: None,
+    };
+    let query = LogQuery {
+        follow: false,
+        tail: Some(LINES),
+    };
+    if engine.logs(container, query, streams).await.is_err() {
+        return String::new();
+    }
+    let text = format!("{}{}", stderr.text(), stdout.text());
+    text.lines()
+        .map(|line| format!("  {}", printable(line)))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// A bounded buffer that an engine can write a log into.
+#[derive(Debug, Clone, Default)]
+struct Shared(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Shared {
+    const LIMIT: usize = 64 << 10;
+
+    fn text(&self) -> String {
+        let bytes = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl tokio::io::AsyncWrite for Shared {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        piece: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        let mut bytes = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let room = Shared::LIMIT.saturating_sub(bytes.len());
+        bytes.extend(piece.iter().take(room));
+        std::task::Poll::Ready(Ok(piece.len()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,144 @@
+//! What the engine and its host show: the endpoints, the containers' privileges, the bridge.
+
+use agentnet_gate::Outcome;
+use futures_util::future::try_join_all;
+
+use super::{ProofRow, Witness};
+use crate::config::Mode;
+use crate::engine::{ContainerState, Engine, NetworkState, Running};
+use crate::error::{Error, Result};
+use crate::link::{Bridge, look};
+use crate::plan::Place;
+use crate::record::Record;
+
+fn row(id: &str, what: &str, outcome: Outcome, detail: String) -> ProofRow {
+    ProofRow {
+        id: id.into(),
+        what: what.into(),
+        outcome,
+        detail,
+        by: Witness::Controller,
+    }
+}
+
+/// Sealed when nothing is wrong, a leak that says what otherwise.
+fn judged(id: &str, what: &str, good: &str, wrong: &[String]) -> ProofRow {
+    match wrong {
+        [] => row(id, what, Outcome::Sealed, good.to_owned()),
+        wrong => row(id, what, Outcome::Leak, wrong.join("; ")),
+    }
+}
+
+/// All rows that can be had from outside.
+pub(super) async fn rows<E: Engine>(engine: &E, record: &Record) -> Result<Vec<ProofRow>> {
+    let states = try_join_all(record.places.iter().map(|place| async move {
+        let state = engine.inspect_container(&place.container).await;
+        state
+            .map(|s| (place, s))
+            .map_err(Error::engine(format!("looking at {}", place.container)))
+    }));
+    let network = async {
+        match &record.fence_network {
+            Some(name) => {
+                let state = engine.inspect_network(name).await;
+                state
+                    .map(Some)
+                    .map_err(Error::engine(format!("looking at {name}")))
+            }
+            None => Ok(None),
+        }
+    };
+    let (states, network) = futures_util::try_join!(states, network)?;
+    let mut rows = vec![attachments(&states), privileges(&states)];
+    if let Some(network) = network {
+        rows.push(endpoints(&network, &states));
+        rows.push(bridge(&network));
+    }
+    if record.mode == Mode::Full {
+        rows.retain(|row| row.id == "container_privileges");
+    }
+    Ok(rows)
+}
+
+fn attachments(states: &[(&Place, ContainerState)]) -> ProofRow {
+    let wrong: Vec<_> = states
+        .iter()
+        .filter_map(|(place, state)| {
+            let mut planned = place.networks.clone();
+            planned.sort();
+            (planned != state.networks && state.running == Running::Running).then(|| {
+                let list = |names: &[String]| match names {
+                    [] => "no network".to_owned(),
+                    names => names.join(", "),
+                };
+                format!(
+                    "{} is on {}, not on {}",
+                    state.name,
+                    list(&state.networks),
+                    list(&planned)
+                )
+            })
+        })
+        .collect();
+    judged(
+        "container_networks",
+        "each container is on its networks only",
+        "as planned",
+        &wrong,
+    )
+}
+
+fn privileges(states: &[(&Place, ContainerState)]) -> ProofRow {
+    let wrong: Vec<_> = states
+        .iter()
+        .flat_map(|(_, s)| s.privileges.iter().map(move |p| format!("{}: {p}", s.name)))
+        .collect();
+    judged(
+        "container_privileges",
+        "no container has more of the host than planned",
+        "no capabilities, namespaces, devices, ports or sockets of the host",
+        &wrong,
+    )
+}
+
+fn endpoints(network: &NetworkState, states: &[(&Place, ContainerState)]) -> ProofRow {
+    let mut wrong = Vec::new();
+    for endpoint in &network.endpoints {
+        let known = states
+            .iter()
+            .find(|(_, state)| state.id == endpoint.container);
+        match known {
+            None => wrong.push(format!("{} is on it too", endpoint.name)),
+            Some((place, state)) => {
+                let here = [endpoint.v4.map(Into::into), endpoint.v6.map(Into::into)];
+                for address in here.into_iter().flatten() {
+                    if !place.addresses.contains(&address) {
+                        wrong.push(format!(
+                            "{} has the unplanned address {address}",
+                            state.name
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    judged(
+        "fence_endpoints",
+        "nobody else is on the fence network",
+        &format!("{} endpoints, all of this task", network.endpoints.len()),
+        &wrong,
+    )
+}
+
+fn bridge(network: &NetworkState) -> ProofRow {
+    let what = "the host has no address on the fence's bridge";
+    match look(&network.id) {
+        Bridge::NotHere => row(
+            "bridge_addresses",
+            what,
+            Outcome::Skipped,
+            "the engine's host is not this machine; the proxy holds .1 and ::1, and the gate looked".into(),
+        ),
+        Bridge::Here(found) => judged("bridge_addresses", what, "it has none", &found),
+    }
+}

@@ -1,0 +1,212 @@
+//! The task's files: a git worktree on a branch of its own, or a directory the user names.
+//!
+//! git runs in the user's checkout only, never in the tree: a tree that an agent wrote can make a
+//! plain `git status` run programs (THREATS W38). Whether anybody changed the tree is read from the
+//! kernel's change times, which no unprivileged program can set back.
+
+mod git;
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use git::Repository;
+
+use crate::error::{Error, Result};
+use crate::paths::{StateDir, TaskDir};
+use crate::task::TaskId;
+
+/// What covers `.git` in a container: there is a git directory, and it is not the user's.
+pub const GITFILE: &str = "gitdir: /agentnet/git\n";
+
+/// Where the task's files come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Workspace {
+    /// A worktree of the user's repository.
+    Worktree {
+        /// The user's checkout.
+        checkout: PathBuf,
+        /// The worktree.
+        tree: PathBuf,
+        /// Its branch.
+        branch: String,
+        /// The commit the branch began at.
+        base: String,
+        /// Who is to own the files, where we may give them away.
+        owner: Option<(u32, u32)>,
+    },
+    /// A directory as it is.
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What its `.git` is.
+        git: GitEntry,
+    },
+}
+
+/// What is at `.git`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GitEntry {
+    /// Nothing.
+    None,
+    /// A `gitdir:` file.
+    File,
+    /// A repository.
+    Directory,
+}
+
+/// What became of a tree when its task went down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// Nobody had changed it, or the user said so: removed.
+    Removed,
+    /// It has changes and stays where it is.
+    Kept(PathBuf),
+    /// It is the user's own directory.
+    Untouched,
+}
+
+impl Workspace {
+    /// A worktree for a task of the repository that `start` is in.
+    pub async fn worktree(repository: &Repository, id: &TaskId, dir: &TaskDir) -> Result<Self> {
+        let owner = rustix::process::geteuid().is_root().then_some((1000, 1000));
+        Ok(Workspace::Worktree {
+            checkout: repository.root().to_owned(),
+            tree: dir.tree(),
+            branch: id.branch(),
+            base: repository.head().await?,
+            owner,
+        })
+    }
+
+    /// A directory as it is.
+    pub fn directory(path: &Path, state: &StateDir) -> Result<Self> {
+        let path = fs_err::canonicalize(path).map_err(|e| Error::Usage(e.to_string()))?;
+        if !path.is_dir() {
+            return Err(Error::Usage(format!(
+                "{} is not a directory",
+                path.display()
+            )));
+        }
+        if state.root().starts_with(&path) {
+            return Err(Error::Usage(format!(
+                "{} holds agentnet's own state: an agent must not see it; choose a directory below",
+                path.display()
+            )));
+        }
+        let git = match fs_err::symlink_metadata(path.join(".git")) {
+            Err(_) => GitEntry::None,
+            Ok(meta) if meta.is_dir() => GitEntry::Directory,
+            Ok(meta) if meta.is_file() => GitEntry::File,
+            Ok(_) => {
+                return Err(Error::Usage(format!(
+                    "{}/.git is neither a file nor a directory; agentnet cannot cover it",
+                    path.display()
+                )));
+            }
+        };
+        Ok(Workspace::Directory { path, git })
+    }
+
+    /// The files.
+    #[must_use]
+    pub fn files(&self) -> &Path {
+        match self {
+            Workspace::Worktree { tree, .. } => tree,
+            Workspace::Directory { path, .. } => path,
+        }
+    }
+
+    /// Its branch, if it has one.
+    #[must_use]
+    pub fn branch(&self) -> Option<&str> {
+        match self {
+            Workspace::Worktree { branch, .. } => Some(branch),
+            Workspace::Directory { .. } => None,
+        }
+    }
+
+    /// As a participle.
+    #[must_use]
+    pub fn doing(&self) -> String {
+        match self {
+            Workspace::Worktree { tree, branch, .. } => {
+                format!("making worktree {} on branch {branch}", tree.display())
+            }
+            Workspace::Directory { path, .. } => format!("using {} as it is", path.display()),
+        }
+    }
+
+    /// Makes the files available. A tree that an earlier `down` kept is taken up again as it is.
+    pub async fn prepare(&self) -> Result<()> {
+        let Workspace::Worktree {
+            checkout,
+            tree,
+            branch,
+            base,
+            owner,
+        } = self
+        else {
+            return Ok(());
+        };
+        if tree.join(".git").exists() && self.marker().exists() {
+            return Ok(());
+        }
+        let repository = Repository::at(checkout.clone());
+        repository.add_worktree(tree, branch, base).await?;
+        if let Some((uid, gid)) = *owner {
+            let tree = tree.clone();
+            blocking(move || tree::give_away(&tree, uid, gid)).await?;
+        }
+        tree::mark(&self.marker())
+    }
+
+    /// Its time is when the tree was as we made it. Lies outside the tree.
+    fn marker(&self) -> PathBuf {
+        self.files().with_extension("made")
+    }
+
+    /// Takes the files away again, unless somebody changed them and `discard` was not said. The
+    /// branch goes too while it is where it began.
+    pub async fn dismantle(&self, discard: bool) -> Result<Fate> {
+        let Workspace::Worktree {
+            checkout,
+            tree,
+            branch,
+            base,
+            ..
+        } = self
+        else {
+            return Ok(Fate::Untouched);
+        };
+        if !discard {
+            let (tree, marker) = (tree.clone(), self.marker());
+            if blocking(move || tree::changed(&tree, &marker)).await? {
+                return Ok(Fate::Kept(self.files().to_owned()));
+            }
+        }
+        let doomed = tree.clone();
+        blocking(move || tree::remove(&doomed)).await?;
+        crate::paths::remove_if_there(&self.marker())?;
+        if checkout.is_dir() {
+            let repository = Repository::at(checkout.clone());
+            repository.forget_worktree(tree).await?;
+            repository.delete_branch_at(branch, base).await?;
+        }
+        Ok(Fate::Removed)
+    }
+}
+
+/// File work off the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) => Err(Error::Failed(format!("file work ended early: {e}"))),
+    }
+}
