@@ -248,7 +248,7 @@ impl PolicyStore {
             .policy
             .rules()
             .take(MAX_RULES)
-            .map(|rule| rule.text())
+            .map(agentnet_policy::Rule::text)
             .collect();
         for rule in before.policy.rules().take(MAX_RULES) {
             if !kept.contains(rule.text()) {

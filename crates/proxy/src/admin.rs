@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 
-pub use self::client::{Asked, ClientError, ask};
+pub use self::client::{Asked, ClientError, ask, knock};
 use crate::app::StartError;
 use crate::bind::{Access, Door};
 use crate::diagnostic;

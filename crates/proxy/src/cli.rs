@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 use crate::admin;
 use crate::environment::{Environment, PREFIX};
 use crate::relay;
-use crate::settings::{Problem, Raw, Settings};
+use crate::settings::{Address, Problem, Raw, Settings};
 
 /// Exit status of everything that worked.
 pub const OK: u8 = 0;
@@ -50,8 +50,12 @@ enum Command {
     /// The process that `relay` starts again when it dies
     #[command(hide = true)]
     RelayWorker(relay::Worker),
-    /// Ask the running proxy whether it is ready
-    Healthcheck,
+    /// Ask the running proxy whether it is ready; 1 if it is not
+    Healthcheck {
+        /// Ask at a listener or a relay instead of the admin listener
+        #[arg(long, value_name = "IP:PORT|unix:PATH")]
+        door: Option<Address>,
+    },
     /// Ask the running proxy's admin listener
     Admin {
         /// What to ask
@@ -75,9 +79,10 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
         Some(Command::Explain(explain)) => explain.run(),
         Some(Command::Relay(relay)) => relay.run(),
         Some(Command::RelayWorker(worker)) => worker.run(),
-        Some(Command::Healthcheck) => {
+        Some(Command::Healthcheck { door: None }) => {
             ask(cli.config, cli.settings, environment, admin::Asked::Ready)
         }
+        Some(Command::Healthcheck { door: Some(door) }) => knock(&door),
         Some(Command::Admin { what }) => ask(cli.config, cli.settings, environment, what),
         None => match settings(cli.config, cli.settings, environment) {
             Ok(settings) => serve::run(settings),
@@ -149,6 +154,23 @@ fn ask(
                 if error.kind() == std::io::ErrorKind::BrokenPipe =>
             {
                 OK
+            }
+            Err(error) => {
+                crate::diagnostic::error(error);
+                NO
+            }
+        }
+    })
+}
+
+/// One real request through a door, which is answered by the proxy itself behind it.
+fn knock(door: &Address) -> u8 {
+    block_on(async {
+        match admin::knock(door).await {
+            Ok(true) => OK,
+            Ok(false) => {
+                crate::diagnostic::error(format_args!("{door} is answered by something else"));
+                NO
             }
             Err(error) => {
                 crate::diagnostic::error(error);

@@ -161,12 +161,12 @@ fn happy_order(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     order
 }
 
-/// The way of `admin` and `healthcheck` to our own admin listener: an address from the settings,
-/// never one that a request named.
+/// The way of `admin` and `healthcheck` to a listener of our own: an address from the settings or the
+/// command line, never one that a request named.
 ///
 /// # Errors
 /// The system's.
-pub async fn own_admin(address: SocketAddr) -> io::Result<Stream> {
+pub async fn own_listener(address: SocketAddr) -> io::Result<Stream> {
     #[expect(clippy::disallowed_methods, reason = "this is the door; see above")]
     TcpStream::connect(address).await.map(Stream::from)
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::body::Body;
 use crate::listener::Session;
 use crate::record::Record;
-use crate::{connect, forward, headers, request};
+use crate::{connect, forward, headers, refusal, request};
 
 /// Answers one request of a client. Never fails: every error is an answer.
 ///
@@ -23,6 +23,9 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (parts, incoming) = request.into_parts();
+    if request::is_for_us(&parts) {
+        return Ok(refusal::present());
+    }
     let mut record = Record::begin(&session, request::protocol(&parts), &parts);
     let asked = match request::read(&parts) {
         Ok(asked) => asked,

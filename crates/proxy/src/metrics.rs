@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn starts_known_combinations_at_zero() {
         let metrics = Metrics::new().unwrap();
-        ListenerMetrics::new(&metrics, "default", 10);
+        let _listener = ListenerMetrics::new(&metrics, "default", 10);
         let text = String::from_utf8(metrics.render().unwrap()).unwrap();
         let expected = "agentnet_proxy_requests_total{listener=\"default\",protocol=\"connect\",\
                         reason=\"not_listed\",verdict=\"deny\"} 0";

@@ -15,7 +15,11 @@ use serde::Serialize;
 use crate::body::Body;
 
 const X_AGENTNET_REASON: HeaderName = HeaderName::from_static("x-agentnet-reason");
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+/// RFC 9209.
+pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// Our name in `Proxy-Status`.
+pub const OWN_NAME: &str = "agentnet";
 
 /// Longest reason phrase. Clients print it; some cut lines at 256 bytes.
 const MAX_PHRASE: usize = 200;
@@ -109,13 +113,26 @@ impl Refusal<'_> {
     }
 }
 
+/// The answer to `OPTIONS *`: the proxy itself is here.
+#[must_use]
+pub fn present() -> Response<Body> {
+    let mut response = Response::new(Body::Empty);
+    response
+        .headers_mut()
+        .insert(PROXY_STATUS, HeaderValue::from_static(OWN_NAME));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    response
+}
+
 /// RFC 9209: the error type that comes nearest, and our own word as the details.
 fn proxy_status(reason: Reason) -> HeaderValue {
     let text = format!(
-        "agentnet; error={}; details=\"{reason}\"",
+        "{OWN_NAME}; error={}; details=\"{reason}\"",
         error_type(reason)
     );
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("agentnet"))
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(OWN_NAME))
 }
 
 /// RFC 9209 §2.3.

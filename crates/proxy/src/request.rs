@@ -69,6 +69,13 @@ impl BadRequest {
     }
 }
 
+/// True for `OPTIONS *`, which asks whoever it reaches (RFC 9110 §9.3.7). Health checks send it: it is
+/// answered here, and counted nowhere, so that they do not look like the task's refusals.
+#[must_use]
+pub fn is_for_us(parts: &Parts) -> bool {
+    parts.method == Method::OPTIONS && parts.uri.authority().is_none() && parts.uri.path() == "*"
+}
+
 /// Which of the two kinds of request this is, for the record of one that cannot be read further.
 #[must_use]
 pub fn protocol(parts: &Parts) -> Protocol {

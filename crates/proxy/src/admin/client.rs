@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
 use crate::dial;
+use crate::refusal::{OWN_NAME, PROXY_STATUS};
 use crate::settings::{Address, AdminAddress};
 use crate::stream::Stream;
 
@@ -56,7 +57,7 @@ pub enum ClientError {
     #[error("the admin listener is off: start the proxy with --admin")]
     Off,
     /// Nobody answers.
-    #[error("the admin listener at {address} does not answer: {source}")]
+    #[error("{address} does not answer: {source}")]
     Unreachable {
         /// Where it should be.
         address: Address,
@@ -64,7 +65,7 @@ pub enum ClientError {
         source: io::Error,
     },
     /// It answers, but not with HTTP, or it broke off.
-    #[error("the admin listener at {address} broke off: {source}")]
+    #[error("{address} broke off: {source}")]
     Broken {
         /// Where it is.
         address: Address,
@@ -72,7 +73,7 @@ pub enum ClientError {
         source: hyper::Error,
     },
     /// It takes too long.
-    #[error("the admin listener at {0} did not answer in 10 s")]
+    #[error("{0} did not answer in 10 s")]
     Slow(Address),
     /// The answer cannot be passed on.
     #[error("the answer cannot be written: {0}")]
@@ -95,7 +96,33 @@ pub async fn ask(
         }
         AdminAddress::At(address) => address.clone(),
     };
-    let stream = connect(&address).await?;
+    let (method, path) = asked.request();
+    send(&address, method, path, Some(output))
+        .await
+        .map(|head| head.status)
+}
+
+/// True if the proxy itself answers at `door`: `OPTIONS *` is for whoever it reaches (RFC 9110
+/// §9.3.7), so it is neither judged nor counted as a request of the task.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn knock(door: &Address) -> Result<bool, ClientError> {
+    let head = send(door, Method::OPTIONS, "*", None).await?;
+    let ours = head
+        .headers
+        .get(PROXY_STATUS)
+        .is_some_and(|value| value == OWN_NAME);
+    Ok(head.status.is_success() && ours)
+}
+
+async fn send(
+    address: &Address,
+    method: Method,
+    path: &'static str,
+    mut output: Option<&mut (dyn Write + Send)>,
+) -> Result<http::response::Parts, ClientError> {
+    let stream = connect(address).await?;
     let broken = |source| ClientError::Broken {
         address: address.clone(),
         source,
@@ -103,33 +130,32 @@ pub async fn ask(
     let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
         .await
         .map_err(broken)?;
-    let (method, path) = asked.request();
     let mut request = Request::new(Empty::new());
     *request.method_mut() = method;
     *request.uri_mut() = http::Uri::from_static(path);
     request
         .headers_mut()
-        .insert(HOST, HeaderValue::from_static("agentnet-admin"));
+        .insert(HOST, HeaderValue::from_static(OWN_NAME));
     let exchange = async {
         let response = timeout(PATIENCE, sender.send_request(request))
             .await
             .map_err(|_| ClientError::Slow(address.clone()))?
             .map_err(broken)?;
-        let status = response.status();
-        let mut body = response.into_body();
+        let (head, mut body) = response.into_parts();
         while let Some(frame) = body.frame().await {
-            if let Some(data) = frame.map_err(broken)?.data_ref() {
+            let frame = frame.map_err(broken)?;
+            if let (Some(data), Some(output)) = (frame.data_ref(), output.as_mut()) {
                 output
                     .write_all(data)
                     .and_then(|()| output.flush())
                     .map_err(ClientError::Output)?;
             }
         }
-        Ok(status)
+        Ok(head)
     };
     let mut exchange = std::pin::pin!(exchange);
     tokio::select! {
-        status = exchange.as_mut() => status,
+        head = exchange.as_mut() => head,
         // The connection may end first, with the last piece of the body still to be read.
         ended = connection => match ended {
             Ok(()) => exchange.await,
@@ -141,7 +167,7 @@ pub async fn ask(
 async fn connect(address: &Address) -> Result<Stream, ClientError> {
     let connecting = async {
         match address {
-            Address::Tcp(at) => dial::own_admin(*at).await,
+            Address::Tcp(at) => dial::own_listener(*at).await,
             Address::Unix(path) => dial::own_socket(path).await,
         }
     };

@@ -48,13 +48,10 @@ pub(super) fn receive(channel: impl AsFd) -> io::Result<Vec<Given>> {
     recvmsg(channel, &mut content, &mut control, RecvFlags::CMSG_CLOEXEC)?;
     let mut doors = Vec::new();
     for message in control.drain() {
-        match message {
-            RecvAncillaryMessage::ScmRights(descriptors) => {
-                for descriptor in descriptors {
-                    doors.push(given(descriptor)?);
-                }
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            for descriptor in descriptors {
+                doors.push(given(descriptor)?);
             }
-            _ => {}
         }
     }
     if doors.len() == usize::from(count[0]) && !doors.is_empty() {

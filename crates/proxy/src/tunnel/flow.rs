@@ -145,13 +145,12 @@ impl Flow {
                 return Poll::Ready(Err(Fault::Spent));
             }
             if self.ended {
-                ready!(Pin::new(&mut *writer).poll_shutdown(cx)).or_else(|error| {
-                    match error.kind() {
-                        // The peer is gone already: nothing left to tell it.
-                        io::ErrorKind::NotConnected => Ok(()),
-                        _ => Err(Fault::Io(End::Writer, error)),
-                    }
-                })?;
+                match ready!(Pin::new(&mut *writer).poll_shutdown(cx)) {
+                    Ok(()) => {}
+                    // The peer is gone already: nothing left to tell it.
+                    Err(error) if error.kind() == io::ErrorKind::NotConnected => {}
+                    Err(error) => return Poll::Ready(Err(Fault::Io(End::Writer, error))),
+                }
                 self.closed = true;
                 return Poll::Ready(Ok(()));
             }
