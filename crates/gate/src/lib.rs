@@ -5,15 +5,16 @@
 //! [`Expectation`] (what the container was promised, and the command line that says so) and
 //! [`Report`] (what was found). `docs/verify.md` says what each row proves and what none can.
 //!
-//! How a run goes: [`proof`] takes one snapshot of the namespace over netlink, judges its shape
-//! ([`shape`]), looks at the process itself ([`confinement`], [`outside`]), then knocks on
-//! addresses that must not answer ([`reach`], [`link`]); the full table also asks names ([`names`])
-//! and the proxy ([`behind`]). Every judgement is a pure function of
-//! what was observed, so the tables are tested without a network.
+//! How a run goes: `proof` takes one snapshot of the namespace over netlink, judges its `shape`,
+//! looks at the process itself (`capabilities`, `confinement`, `outside`), then knocks on addresses
+//! that must not answer (`reach`, `link`); the full table also tries datagrams (`straight`), names
+//! (`names`) and the proxy (`behind`). Every judgement is a pure function of what was observed, so
+//! the tables are tested without a network, and the observing in namespaces of the tests' own.
 
 mod answer;
 mod attempt;
 mod behind;
+mod capabilities;
 mod cli;
 mod confinement;
 mod conversation;

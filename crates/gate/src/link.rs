@@ -165,7 +165,7 @@ fn candidates_v4(own: Ipv4Addr, prefix: u8) -> Vec<Ipv4Addr> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Through {
     Routes,
-    /// Past the routes: see [`crate::reach::foreign`].
+    /// Past the routes: see [`crate::reach::rows`].
     Interface,
 }
 
@@ -275,7 +275,10 @@ impl Asked {
             {
                 proxy_since.get_or_insert(now);
             }
-            let settled = proxy_since.is_some_and(|since| now >= since + settle);
+            // Seen only now, but perhaps there for long: twice the time since asking is as good.
+            let settled = now >= self.since + settle * 2
+                || proxy_since.is_some_and(|since| now >= since + settle);
+            let settled = settled && proxy_since.is_some();
             if settled || now >= end || self.subnet.is_empty() {
                 return Ok(Answers { neighbours, echoes });
             }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::answer;
 use crate::behind;
+use crate::capabilities::capabilities;
 use crate::confinement::{self, Status};
 use crate::expectation::{Expectation, Fence};
 use crate::link;
@@ -34,7 +35,7 @@ impl Patience {
     /// Before a start: a neighbour on a bridge answers within microseconds, so a few milliseconds
     /// are plenty and nobody sees them.
     const QUICK: Self = Self {
-        connect: Duration::from_millis(10),
+        connect: Duration::from_millis(5),
         settle: Duration::from_millis(3),
         link: Duration::from_millis(20),
     };
@@ -147,7 +148,7 @@ fn process_rows() -> Vec<Row> {
     let status = Status::parse(&text);
     vec![
         row(RowId::Capabilities, "/proc/self/status", || {
-            confinement::capabilities(&status)
+            capabilities(&status)
         }),
         row(RowId::NoNewPrivs, "/proc/self/status", || {
             confinement::no_new_privs(&status)

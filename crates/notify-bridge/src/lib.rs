@@ -1,7 +1,7 @@
 //! Alerts of a task: what an agent may write into its spool directory, and how it is read.
 //!
 //! Everything here comes from the adversary's side. A file is read once, bounded, without following
-//! anything ([`spool_file`]), and becomes an [`Alert`] or a typed refusal; nothing from it ever
+//! anything ([`read`]), and becomes an [`Alert`] or a typed refusal; nothing from it ever
 //! becomes an action, a hint, an icon or a link. Alerts about blocked requests never pass through
 //! the spool: a forged one could talk a person into a grant.
 //!
