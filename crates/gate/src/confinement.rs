@@ -105,16 +105,6 @@ pub(crate) fn packet_sockets() -> Finding {
     )
 }
 
-/// No socket to a hypervisor.
-pub(crate) fn vsock() -> Finding {
-    let kinds = [("vsock", AddressFamily::VSOCK, SocketType::STREAM, None)];
-    refused(
-        &kinds,
-        "it reaches the machine under the engine's virtual machine without any network; the engine's \
-         seccomp profile is older than 20.10.22, or off",
-    )
-}
-
 type Kind = (&'static str, AddressFamily, SocketType, Option<Protocol>);
 
 fn refused(kinds: &[Kind], why: &str) -> Finding {
@@ -133,14 +123,14 @@ fn refused(kinds: &[Kind], why: &str) -> Finding {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Socket {
+pub(crate) enum Socket {
     Open,
     Refused(Errno),
     Unclear(Errno),
 }
 
 /// Which refusals are the kernel's word that there is no such socket for us.
-fn judge_socket(opened: Result<(), Errno>) -> Socket {
+pub(crate) fn judge_socket(opened: Result<(), Errno>) -> Socket {
     match opened {
         Ok(()) => Socket::Open,
         Err(errno) => {

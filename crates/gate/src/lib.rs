@@ -36,6 +36,7 @@ mod shape;
 mod snapshot;
 mod straight;
 mod table;
+mod vsock;
 
 pub use expectation::{Expectation, ExpectationError, Fence, MOST_ADDRESSES};
 pub use program::run;

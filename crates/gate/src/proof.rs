@@ -19,6 +19,7 @@ use crate::row_id::RowId;
 use crate::shape;
 use crate::snapshot::Snapshot;
 use crate::straight;
+use crate::vsock::vsock;
 
 /// How long rows wait for answers that must not come.
 #[derive(Clone, Copy, Debug)]
@@ -166,7 +167,7 @@ fn process_rows() -> Vec<Row> {
             "socket(AF_PACKET)",
             confinement::packet_sockets,
         ),
-        row(RowId::Vsock, "socket(AF_VSOCK)", confinement::vsock),
+        row(RowId::Vsock, "socket(AF_VSOCK)", vsock),
         row(RowId::EngineSocket, "engines' sockets", || {
             outside::engine_socket(root)
         }),
