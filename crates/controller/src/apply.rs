@@ -172,7 +172,7 @@ async fn run<E: Engine>(
         Step::Files { directory, files } => write_files(directory, files).map(|()| None),
         Step::Workspace(workspace) => workspace.prepare().await.map(|()| None),
         Step::Network(spec) => engine.create_network(spec).await.map(Some).map_err(failed),
-        Step::GuardLink { network } => link::guard(network).map(|()| None),
+        Step::GuardLink { network } => guard(engine, network).await.map(|()| None),
         Step::Volume(spec) => {
             engine.create_volume(spec).await.map_err(failed)?;
             Ok(Some(spec.name.clone()))
@@ -201,6 +201,21 @@ async fn run<E: Engine>(
             Err(e) => Err(failed(e)),
         },
     }
+}
+
+/// An isolated network has no gateway. One that has took an address for the host from the engine's
+/// range, whatever it was asked for, and our static `.1` would not notice.
+async fn guard<E: Engine>(engine: &E, network: &str) -> Result<()> {
+    let state = engine.inspect_network(network).await;
+    let state = state.map_err(Error::engine(format!("looking at network {network}")))?;
+    if let Some(gateway) = state.gateways.first() {
+        return Err(Error::Unfit(format!(
+            "the engine gave the host the address {gateway} in the sealed network {}: it does not \
+             isolate gateways; --fence socket works on any engine",
+            state.name
+        )));
+    }
+    link::guard(network)
 }
 
 fn write_files(directory: &std::path::Path, files: &BTreeMap<String, String>) -> Result<()> {

@@ -64,7 +64,6 @@ struct Format {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "parsed once")]
 enum Command {
     /// Bring a task up: worktree, fence, proxy, services, agent; and prove the fence
     Up(up::Args),
@@ -169,13 +168,12 @@ pub fn main() -> u8 {
         Ok(code) => code,
         Err(error) => {
             tell_error(&error);
-            match error.exit() {
-                Exit::Usage => Exit::Usage.code(),
-                Exit::Interrupted => Exit::Interrupted.code(),
-                Exit::NotExecutable => Exit::NotExecutable.code(),
-                Exit::NotFound => Exit::NotFound.code(),
-                _ if passes_status => Exit::Ours.code(),
-                exit => exit.code(),
+            let exit = error.exit();
+            let says_all = matches!(exit, Exit::Usage | Exit::Interrupted);
+            if passes_status && !says_all {
+                Exit::Ours.code()
+            } else {
+                exit.code()
             }
         }
     }

@@ -119,12 +119,8 @@ impl Error {
             Error::Locked { .. } | Error::InUse(_) => Exit::Busy,
             Error::PoolFull { .. } => Exit::Exhausted,
             Error::Leak(_) => Exit::Leak,
-            Error::Io(e) => match e.kind() {
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                    Exit::Exhausted
-                }
-                _ => Exit::Failed,
-            },
+            Error::Io(e) if is_disk_full(e) => Exit::Exhausted,
+            Error::Io(_) => Exit::Failed,
             Error::Git { .. } | Error::Failed(_) => Exit::Failed,
             Error::Interrupted => Exit::Interrupted,
             Error::LeftBehind(_) | Error::AndUndo { .. } => Exit::LeftBehind,
@@ -149,7 +145,7 @@ impl Error {
                 "run it inside a git repository, or give the files to work on with --workspace DIR"
                     .into(),
             ),
-            Error::Io(e) if e.kind() == std::io::ErrorKind::StorageFull => {
+            Error::Io(e) if is_disk_full(e) => {
                 Some("free some space on that disk and try again".into())
             }
             Error::LeftBehind(_) | Error::AndUndo { .. } => {
@@ -167,6 +163,11 @@ impl Error {
             | Error::Failed(_) => None,
         }
     }
+}
+
+fn is_disk_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// The controller's result.

@@ -29,6 +29,8 @@ impl std::fmt::Display for Version {
 pub const API_FLOOR: Version = Version(1, 41);
 /// The API of Docker 28.0, the first with isolated gateways.
 const API_ISOLATED: Version = Version(1, 48);
+/// The API of Docker 23.0, whose filter refuses AF_VSOCK (moby#44562).
+const API_NO_VSOCK: Version = Version(1, 42);
 /// The API of Docker 25.0: several networks in one create call.
 const API_MANY_NETWORKS: Version = Version(1, 44);
 
@@ -63,6 +65,9 @@ pub struct Facts {
     pub memory: u64,
     /// What the host's kernel says about strangers on a link; only known when `local`.
     pub link: LinkFacts,
+    /// The engine's default system call filter lets a container open sockets to a hypervisor
+    /// (AF_VSOCK): Docker before 23. Then ours replaces it.
+    pub opens_vsock: bool,
     /// runc's version, where the engine tells it.
     pub runc: Option<String>,
     /// The default seccomp profile is in force.
@@ -125,6 +130,12 @@ impl Facts {
     #[must_use]
     pub fn many_networks_since(api: Version) -> bool {
         api >= API_MANY_NETWORKS
+    }
+
+    /// As `isolated_since`; for Docker only, others have filters of their own.
+    #[must_use]
+    pub fn opens_vsock_until(product: &str, api: Version) -> bool {
+        product == "Docker" && api < API_NO_VSOCK
     }
 
     /// Product and version in one phrase.

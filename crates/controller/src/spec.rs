@@ -159,6 +159,8 @@ pub struct ContainerSpec {
     pub sysctls: BTreeMap<String, String>,
     /// Capabilities it keeps; all others are dropped.
     pub capabilities: Vec<Capability>,
+    /// Which system calls it may make.
+    pub system_calls: SystemCalls,
     /// Its root cannot be written.
     pub read_only: bool,
     /// Ceilings.
@@ -168,6 +170,19 @@ pub struct ContainerSpec {
     /// Standard input stays open, so that a shell as main process does not end at once.
     pub stdin_open: bool,
 }
+
+/// A container's system call filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SystemCalls {
+    /// The engine's default.
+    Engine,
+    /// [`OUR_FILTER`], for an engine whose default opens a way to a hypervisor.
+    Ours,
+}
+
+/// The engine's default filter without AF_VSOCK: the profile of the compose stack for old engines.
+pub const OUR_FILTER: &str = include_str!("../../../compose/socket/seccomp.json");
 
 /// The capabilities a service image may need to give up root by itself. Never a network or an
 /// administration one.

@@ -40,7 +40,7 @@ pub(super) fn whitelist(context: &Context, args: &Args) -> Result<u8> {
         })
         .collect();
     for warning in &loaded.warnings {
-        context.output.warn(&warning.to_string());
+        context.output.say(&warning.to_string());
     }
     if context.output.json {
         context

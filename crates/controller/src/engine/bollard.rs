@@ -22,7 +22,7 @@ use crate::facts::{API_FLOOR, Facts, LimitFacts, LinkFacts, Version};
 use crate::labels::{Labels, STATE};
 use crate::spec::{
     Attachment, BuildSpec, Capability, ContainerNetwork, ContainerSpec, ExecSpec, Exposure, Health,
-    ImageRef, Mount, NetworkSpec, VolumeSpec,
+    ImageRef, Mount, NetworkSpec, OUR_FILTER, SystemCalls, VolumeSpec,
 };
 
 /// Longest wait for the head of an answer, in seconds. A pull or a build streams and may take
@@ -52,9 +52,13 @@ impl BollardEngine {
             }
             None => return Err(unreachable("only unix:// and tcp:// are understood".into())),
         };
-        let docker = docker.map_err(|e| match e {
-            Bollard::SocketNotFoundError(_) => unreachable("there is no such socket".into()),
-            other => unreachable(other.to_string()),
+        let docker = docker.map_err(|e| {
+            let absent = matches!(e, Bollard::SocketNotFoundError(_));
+            unreachable(if absent {
+                "there is no such socket".into()
+            } else {
+                e.to_string()
+            })
         })?;
         Ok(BollardEngine {
             docker,
@@ -63,20 +67,25 @@ impl BollardEngine {
     }
 
     fn failed(&self, error: Bollard) -> EngineError {
-        match error {
-            Bollard::DockerResponseServerError {
-                status_code,
-                message,
-            } => refused(status_code, message),
-            Bollard::DockerStreamError { error } => refused(500, error),
-            Bollard::HyperLegacyError { err } if err.is_connect() => EngineError::Unreachable {
+        if let Bollard::DockerResponseServerError {
+            status_code,
+            message,
+        } = error
+        {
+            refused(status_code, message)
+        } else if let Bollard::DockerStreamError { error } = error {
+            refused(500, error)
+        } else if let Bollard::HyperLegacyError { err } = &error
+            && err.is_connect()
+        {
+            EngineError::Unreachable {
                 endpoint: self.endpoint.clone(),
-                why: innermost(&err),
-            },
-            Bollard::RequestTimeoutError => {
-                EngineError::Broken(format!("no answer within {TIMEOUT_SECONDS} s"))
+                why: innermost(err),
             }
-            other => EngineError::Broken(innermost(&other)),
+        } else if matches!(error, Bollard::RequestTimeoutError) {
+            EngineError::Broken(format!("no answer within {TIMEOUT_SECONDS} s"))
+        } else {
+            EngineError::Broken(innermost(&error))
         }
     }
 
@@ -179,6 +188,14 @@ fn mount(mount: &Mount) -> Option<models::Mount> {
     }
 }
 
+fn security_options(spec: &ContainerSpec) -> Vec<String> {
+    let mut options = vec!["no-new-privileges".to_owned()];
+    if spec.system_calls == SystemCalls::Ours {
+        options.push(format!("seccomp={OUR_FILTER}"));
+    }
+    options
+}
+
 fn host_config(spec: &ContainerSpec) -> models::HostConfig {
     let list = |items: Vec<String>| Some(items).filter(|items| !items.is_empty());
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
@@ -203,7 +220,7 @@ fn host_config(spec: &ContainerSpec) -> models::HostConfig {
                 .map(|c| c.as_str().to_owned())
                 .collect(),
         ),
-        security_opt: Some(vec!["no-new-privileges".to_owned()]),
+        security_opt: Some(security_options(spec)),
         readonly_rootfs: Some(spec.read_only),
         dns: list(spec.dns.iter().map(ToString::to_string).collect()),
         dns_search: list(spec.dns.iter().take(1).map(|_| ".".to_owned()).collect()),
@@ -461,6 +478,7 @@ impl Engine for BollardEngine {
             .find(|c| c.name == "runc")
             .map(|c| c.version.clone());
         Ok(Facts {
+            opens_vsock: Facts::opens_vsock_until(&product, api),
             isolated_gateway: Facts::isolated_since(&product, api),
             many_networks: Facts::many_networks_since(api),
             product,
@@ -900,16 +918,16 @@ impl BollardEngine {
         };
         let started = self.docker.start_exec(&id, Some(options)).await;
         // An engine says "not found" and "not executable" in the answer or in the stream.
-        let started = started.map_err(|e| match self.failed(e) {
-            EngineError::Refused { message, .. }
-                if message.contains("executable file not found") =>
-            {
-                EngineError::CommandNotFound(message)
+        let started = started.map_err(|e| {
+            let error = self.failed(e);
+            let text = error.to_string();
+            if text.contains("executable file not found") {
+                EngineError::CommandNotFound(text)
+            } else if text.contains("permission denied") {
+                EngineError::NotExecutable(text)
+            } else {
+                error
             }
-            EngineError::Refused { message, .. } if message.contains("permission denied") => {
-                EngineError::NotExecutable(message)
-            }
-            other => other,
         })?;
         Ok((id, started))
     }

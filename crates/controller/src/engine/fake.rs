@@ -78,6 +78,7 @@ impl FakeEngine {
             cpus: 8,
             memory: 32 << 30,
             link: LinkFacts::Unknown,
+            opens_vsock: false,
             runc: None,
             seccomp: true,
         }
@@ -89,6 +90,7 @@ impl FakeEngine {
         Facts {
             version: "20.10.24".into(),
             api: Version(1, 41),
+            opens_vsock: true,
             isolated_gateway: false,
             many_networks: false,
             ..FakeEngine::docker28()

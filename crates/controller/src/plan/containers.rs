@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::labels::{Labels, Owner, Role, SERVICE};
 use crate::pool::LAST_PLACE;
 use crate::spec::{
-    Attachment, Capability, ContainerNetwork, ContainerSpec, Health, Limits, Mount, VolumeSpec,
+    Attachment, Capability, ContainerNetwork, ContainerSpec, Health, Limits, Mount, SystemCalls,
+    VolumeSpec,
 };
 use crate::task::Slug;
 use crate::workspace::Workspace;
@@ -24,6 +25,10 @@ const GATE: &str = "/agentnet/bin/agentnet-gate";
 /// Where the proxy's unix socket is.
 const SOCKET_DIR: &str = "/run/agentnet";
 const SOCKET: &str = "unix:/run/agentnet/proxy.sock";
+/// The resolver of a container in the fence network while the proxy answers no names: TEST-NET-1
+/// (RFC 5737), where there is no route, so a lookup fails at once. At the proxy's own address, where
+/// nothing listens, the kernel rations its "port unreachable" and a lookup hangs for four seconds.
+const NO_RESOLVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// How long a service may take to become healthy.
 const HEALTHY_SECONDS: u32 = 120;
 
@@ -54,6 +59,10 @@ fn bare(inputs: &Inputs<'_>, role: Role, name: String, image: String) -> Contain
         hosts: Vec::new(),
         sysctls: BTreeMap::new(),
         capabilities: Vec::new(),
+        system_calls: match inputs.facts.opens_vsock {
+            true => SystemCalls::Ours,
+            false => SystemCalls::Engine,
+        },
         read_only: false,
         limits: limits(role, Wanted::default(), inputs.facts),
         health: None,
@@ -393,7 +402,7 @@ fn fenced(
     spec.network = match (&door.relay, &layout.fence_name, &layout.egress_name) {
         (Some(relay), _, _) => ContainerNetwork::Joined(relay.clone()),
         (None, Some(fence), _) => {
-            spec.dns = vec![layout.block.address(1).into()];
+            spec.dns = vec![NO_RESOLVER.into()];
             ContainerNetwork::Attached(vec![Attachment {
                 network: fence.clone(),
                 v4: Some(layout.block.address(place)),

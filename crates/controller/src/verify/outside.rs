@@ -51,6 +51,7 @@ pub(super) async fn rows<E: Engine>(engine: &E, record: &Record) -> Result<Vec<P
     let (states, network) = futures_util::try_join!(states, network)?;
     let mut rows = vec![attachments(&states), privileges(&states)];
     if let Some(network) = network {
+        rows.push(gateway(&network));
         rows.push(endpoints(&network, &states));
         rows.push(bridge(&network));
     }
@@ -126,6 +127,20 @@ fn endpoints(network: &NetworkState, states: &[(&Place, ContainerState)]) -> Pro
         "fence_endpoints",
         "nobody else is on the fence network",
         &format!("{} endpoints, all of this task", network.endpoints.len()),
+        &wrong,
+    )
+}
+
+fn gateway(network: &NetworkState) -> ProofRow {
+    let wrong: Vec<_> = network
+        .gateways
+        .iter()
+        .map(|a| format!("the host has {a} on it"))
+        .collect();
+    judged(
+        "fence_gateway",
+        "the fence network has no gateway",
+        "it has none",
         &wrong,
     )
 }

@@ -169,9 +169,13 @@ async fn git(directory: &Path, args: &[&str], doing: &str) -> Result<String> {
         doing: doing.to_owned(),
         why,
     };
-    let output = command.output().await.map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => fail("the program git is not installed".into()),
-        _ => fail(e.to_string()),
+    let output = command.output().await.map_err(|e| {
+        let absent = e.kind() == std::io::ErrorKind::NotFound;
+        fail(if absent {
+            "the program git is not installed".into()
+        } else {
+            e.to_string()
+        })
     })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout)

@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_change_is_seen() {
-        let changes: [(&str, fn(&Path)); 5] = [
+        type Change = fn(&Path);
+        let changes: [(&str, Change); 5] = [
             ("written", |t| fs_err::write(t.join("sub/b"), "3").unwrap()),
             ("created", |t| fs_err::write(t.join("sub/new"), "").unwrap()),
             ("removed", |t| fs_err::remove_file(t.join("sub/b")).unwrap()),
