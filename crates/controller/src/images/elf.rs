@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(wants_loader(&elf(1)), Some(false));
         assert_eq!(wants_loader(&elf(3)), Some(true));
         assert_eq!(wants_loader(b"#!/bin/sh\n"), None);
-        assert_eq!(wants_loader(&elf(1)[..70]), None);
+        assert_eq!(wants_loader(&elf(1)[..66]), None);
     }
 
     #[test]

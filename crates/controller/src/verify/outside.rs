@@ -65,9 +65,13 @@ fn attachments(states: &[(&Place, ContainerState)]) -> ProofRow {
     let wrong: Vec<_> = states
         .iter()
         .filter_map(|(place, state)| {
-            let mut planned = place.networks.clone();
-            planned.sort();
-            (planned != state.networks && state.running == Running::Running).then(|| {
+            let sorted = |names: &[String]| {
+                let mut names = names.to_vec();
+                names.sort();
+                names
+            };
+            let (planned, found) = (sorted(&place.networks), sorted(&state.networks));
+            (planned != found && state.running == Running::Running).then(|| {
                 let list = |names: &[String]| match names {
                     [] => "no network".to_owned(),
                     names => names.join(", "),
@@ -75,7 +79,7 @@ fn attachments(states: &[(&Place, ContainerState)]) -> ProofRow {
                 format!(
                     "{} is on {}, not on {}",
                     state.name,
-                    list(&state.networks),
+                    list(&found),
                     list(&planned)
                 )
             })

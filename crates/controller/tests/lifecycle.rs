@@ -1,0 +1,351 @@
+//! `up`, `down` and `gc` on the fake engine: whatever fails, and wherever, nothing is left.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod harness;
+
+use std::time::Duration;
+
+use agentnet_controller::engine::fake::{FakeEngine, Fault};
+use agentnet_controller::engine::{EngineError, Kind};
+use agentnet_controller::error::Error;
+use agentnet_controller::exit::Exit;
+use agentnet_controller::gc::collect;
+use agentnet_controller::labels::{Owner, Role};
+use agentnet_controller::record::{Phase, Record};
+use agentnet_controller::spec::{Exposure, NetworkSpec};
+use agentnet_controller::teardown::{self, Changes};
+use harness::{Bed, LEAK, id, said};
+use tokio_util::sync::CancellationToken;
+
+/// Both fences, with a service that is waited for.
+const NETWORK: &str = "[services.db]\nimage = \"postgres\"\nhealthcheck = \"true\"\n";
+const SOCKET: &str = "[network]\nfence = \"socket\"\n[services.db]\nimage = \"postgres\"\n";
+
+/// How many changing calls an undisturbed `up` makes.
+async fn calls(toml: &str) -> usize {
+    let bed = Bed::docker28();
+    bed.up(&bed.setup("t", toml)).await.unwrap();
+    bed.engine.calls()
+}
+
+fn broken() -> Fault {
+    Fault::Refuse(EngineError::Refused {
+        status: 500,
+        message: "no".into(),
+    })
+}
+
+#[tokio::test]
+async fn a_task_comes_up_and_goes_down_without_a_trace() {
+    for toml in [NETWORK, SOCKET] {
+        let bed = Bed::docker28();
+        let up = bed.up(&bed.setup("t", toml)).await.unwrap();
+        assert!(up.proof.sealed);
+        assert_eq!(up.record.phase, Phase::Up);
+        let workspace = Some(&up.record.workspace);
+        for _ in 0..2 {
+            let report =
+                teardown::task(&bed.engine, &bed.state, &id("t"), workspace, Changes::Keep).await;
+            assert_eq!(report.errors, [""; 0]);
+        }
+        bed.assert_empty(toml);
+    }
+}
+
+#[tokio::test]
+async fn a_failure_at_any_call_leaves_nothing() {
+    for toml in [NETWORK, SOCKET] {
+        for call in 0..calls(toml).await {
+            let bed = Bed::docker28();
+            bed.engine.fault_at(call, broken());
+            let error = bed.up(&bed.setup("t", toml)).await.unwrap_err();
+            assert_eq!(error.exit(), Exit::Failed, "call {call}: {error}");
+            bed.assert_empty(&format!("failed at call {call}: {:?}", bed.engine.log()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_at_any_call_leaves_nothing() {
+    for toml in [NETWORK, SOCKET] {
+        for call in 0..calls(toml).await {
+            let bed = Bed::docker28();
+            bed.engine.fault_at(call, Fault::LoseAnswer);
+            bed.up(&bed.setup("t", toml)).await.unwrap_err();
+            bed.assert_empty(&format!(
+                "answer lost at call {call}: {:?}",
+                bed.engine.log()
+            ));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_interrupt_at_any_call_leaves_nothing() {
+    for toml in [NETWORK, SOCKET] {
+        for call in 0..calls(toml).await {
+            let bed = Bed::docker28();
+            let token = CancellationToken::new();
+            bed.engine.fault_at(call, Fault::Interrupt(token.clone()));
+            let error = bed
+                .up_until(&bed.setup("t", toml), &token)
+                .await
+                .unwrap_err();
+            assert_eq!(error.exit(), Exit::Interrupted, "call {call}: {error}");
+            bed.assert_empty(&format!(
+                "interrupted at call {call}: {:?}",
+                bed.engine.log()
+            ));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_kill_at_any_call_leaves_gc_removes() {
+    for toml in [NETWORK, SOCKET] {
+        for call in 0..calls(toml).await {
+            let bed = Bed::docker28();
+            bed.engine.fault_at(call, Fault::Hang);
+            let setup = bed.setup("t", toml);
+            // Dropped where it stands: nothing is undone, as after kill -9.
+            let killed = tokio::time::timeout(Duration::from_secs(1), bed.up(&setup)).await;
+            assert!(killed.is_err(), "call {call} did not hang");
+            bed.engine.heal();
+            let (found, report) = collect(&bed.engine, &bed.state, true).await.unwrap();
+            assert_eq!(found.len(), 1, "call {call}");
+            assert_eq!(report.errors, [""; 0], "call {call}");
+            bed.assert_empty(&format!("killed at call {call}"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_up_removes_what_a_kill_left_by_itself() {
+    let bed = Bed::docker28();
+    bed.engine.fault_at(5, Fault::Hang);
+    let setup = bed.setup("t", NETWORK);
+    tokio::time::timeout(Duration::from_secs(1), bed.up(&setup))
+        .await
+        .unwrap_err();
+    bed.engine.heal();
+    assert!(bed.up(&setup).await.unwrap().cleaned);
+}
+
+#[tokio::test]
+async fn a_dry_gc_removes_nothing() {
+    let bed = Bed::docker28();
+    bed.up(&bed.setup("t", NETWORK)).await.unwrap();
+    let dir = bed.state.task(&id("t"));
+    let mut record = Record::read(&dir).unwrap().unwrap();
+    record.phase = Phase::Partial;
+    record.write(&dir).unwrap();
+    let before = bed.engine.everything();
+    let (found, _) = collect(&bed.engine, &bed.state, false).await.unwrap();
+    assert_eq!(found[0].objects.len(), before.len());
+    assert_eq!(bed.engine.everything(), before);
+}
+
+#[tokio::test]
+async fn gc_leaves_living_tasks_and_other_installations_alone() {
+    let bed = Bed::docker28();
+    bed.up(&bed.setup("living", NETWORK)).await.unwrap();
+    let other = Owner {
+        state: "ffff".into(),
+        task: id("living"),
+        role: Role::Fence,
+    };
+    let foreign = |name: &str, block: &str, labels| NetworkSpec {
+        name: name.into(),
+        exposure: Exposure::Open,
+        subnets: vec![agentnet_controller::spec::Subnet {
+            block: block.parse().unwrap(),
+            range: block.parse().unwrap(),
+        }],
+        labels,
+    };
+    bed.engine
+        .add_network(foreign("theirs", "172.20.0.0/16", other.labels()));
+    bed.engine
+        .add_network(foreign("plain", "172.21.0.0/16", Default::default()));
+    let before = bed.engine.everything();
+    let (found, report) = collect(&bed.engine, &bed.state, true).await.unwrap();
+    assert_eq!((found.len(), report.removed.len()), (0, 0));
+    assert_eq!(bed.engine.everything(), before);
+}
+
+#[tokio::test]
+async fn gc_removes_objects_whose_task_has_no_files_any_more() {
+    let bed = Bed::docker28();
+    bed.up(&bed.setup("t", NETWORK)).await.unwrap();
+    fs_err::remove_dir_all(bed.state.task(&id("t")).root()).unwrap();
+    collect(&bed.engine, &bed.state, true).await.unwrap();
+    bed.assert_empty("after gc");
+}
+
+#[tokio::test]
+async fn a_leak_takes_everything_down_and_says_which_way_is_open() {
+    let bed = Bed::docker28();
+    bed.engine.answer("/agentnet/bin/agentnet-gate", said(LEAK));
+    let error = bed.up(&bed.setup("t", NETWORK)).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Leak);
+    assert!(
+        error
+            .to_string()
+            .contains("every routing table: a default route"),
+        "{error}"
+    );
+    bed.assert_empty("after a leak");
+}
+
+#[tokio::test]
+async fn a_gate_that_says_nothing_is_not_a_proof() {
+    let bed = Bed::docker28();
+    bed.engine.answer("/agentnet/bin/agentnet-gate", said(""));
+    let error = bed.up(&bed.setup("t", NETWORK)).await.unwrap_err();
+    assert!(error.to_string().contains("gave no proof"), "{error}");
+    bed.assert_empty("without a proof");
+}
+
+#[tokio::test]
+async fn a_taken_block_is_left_out_and_the_next_one_tried() {
+    let undisturbed = Bed::docker28();
+    let first = undisturbed
+        .up(&undisturbed.setup("t", ""))
+        .await
+        .unwrap()
+        .record
+        .proxy;
+    let network = undisturbed
+        .engine
+        .log()
+        .iter()
+        .position(|l| l.ends_with("-fence"))
+        .unwrap();
+    let bed = Bed::docker28();
+    bed.engine
+        .fault_at(network, Fault::Refuse(EngineError::Overlap("taken".into())));
+    let second = bed.up(&bed.setup("t", "")).await.unwrap().record.proxy;
+    assert_ne!(first, second);
+}
+
+#[tokio::test]
+async fn a_full_pool_is_one_sentence_before_anything_starts() {
+    let bed = Bed::docker28();
+    let pool = "[network]\npool = \"10.213.0.0/27\"\n";
+    bed.up(&bed.setup("one", pool)).await.unwrap();
+    let before = (bed.engine.calls(), bed.engine.everything());
+    let error = bed.up(&bed.setup("two", pool)).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Exhausted);
+    assert!(
+        error
+            .to_string()
+            .starts_with("no free block is left in the address pool"),
+        "{error}"
+    );
+    assert_eq!((bed.engine.calls(), bed.engine.everything()), before);
+}
+
+#[tokio::test]
+async fn tasks_that_start_together_get_blocks_of_their_own() {
+    let bed = Bed::docker28();
+    let (a, b, c) = (bed.setup("a", ""), bed.setup("b", ""), bed.setup("c", ""));
+    let (a, b, c) = tokio::join!(bed.up(&a), bed.up(&b), bed.up(&c));
+    let mut proxies: Vec<_> = [a, b, c]
+        .into_iter()
+        .map(|up| up.unwrap().record.proxy)
+        .collect();
+    proxies.sort();
+    proxies.dedup();
+    assert_eq!(proxies.len(), 3);
+}
+
+#[tokio::test]
+async fn two_ups_of_one_task_are_one_task() {
+    let bed = Bed::docker28();
+    let setup = bed.setup("t", NETWORK);
+    let (a, b) = tokio::join!(bed.up(&setup), bed.up(&setup));
+    let error = match (a, b) {
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => error,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(error, Error::Locked { .. }), "{error}");
+    let error = bed.up(&setup).await.unwrap_err();
+    assert!(
+        error.to_string().starts_with("task t is up already"),
+        "{error}"
+    );
+    assert_eq!(error.exit(), Exit::Busy);
+}
+
+#[tokio::test]
+async fn a_name_that_somebody_else_has_is_said_and_left_alone() {
+    let bed = Bed::docker28();
+    let theirs = NetworkSpec {
+        name: id("t").resource(Role::Fence),
+        exposure: Exposure::Open,
+        subnets: Vec::new(),
+        labels: Default::default(),
+    };
+    bed.engine.add_network(theirs.clone());
+    let error = bed.up(&bed.setup("t", "")).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Busy);
+    assert_eq!(bed.engine.everything(), [(Kind::Network, theirs.name)]);
+}
+
+#[tokio::test]
+async fn an_image_nobody_has_is_one_sentence() {
+    let bed = Bed::docker28();
+    let error = bed
+        .up(&bed.setup("t", "[agent]\nimage = \"nope\"\n"))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "image nope is not on the engine and cannot be fetched: no registry has nope"
+    );
+    bed.assert_empty("without an image");
+}
+
+#[tokio::test]
+async fn a_full_disk_on_the_engine_has_its_own_exit_code() {
+    let bed = Bed::docker28();
+    bed.engine.fault_at(
+        0,
+        Fault::Refuse(EngineError::DiskFull("no space left".into())),
+    );
+    let error = bed.up(&bed.setup("t", "")).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Exhausted);
+    bed.assert_empty("with a full disk");
+}
+
+#[tokio::test]
+async fn an_engine_elsewhere_is_refused_before_anything_is_made() {
+    let facts = agentnet_controller::facts::Facts {
+        local: false,
+        ..FakeEngine::docker28()
+    };
+    let bed = Bed::new(facts);
+    let error = bed.up(&bed.setup("t", "")).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Engine);
+    assert_eq!(bed.engine.calls(), 0);
+    bed.assert_empty("with a remote engine");
+}
+
+#[tokio::test]
+async fn an_old_engine_gets_the_socket_fence_and_cannot_be_forced() {
+    let bed = Bed::docker20();
+    let up = bed.up(&bed.setup("t", NETWORK)).await.unwrap();
+    assert_eq!(
+        up.record.fence,
+        Some(agentnet_controller::config::Fence::Socket)
+    );
+    let forced = bed.setup("u", "[network]\nfence = \"network\"\n");
+    let error = bed.up(&forced).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Engine);
+}

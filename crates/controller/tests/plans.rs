@@ -1,0 +1,474 @@
+//! The plan as data: its steps, who waits for whom, and what the containers are given.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod harness;
+
+use agentnet_controller::engine::fake::FakeEngine;
+use agentnet_controller::facts::{Facts, LinkFacts};
+use agentnet_controller::labels::{Owner, Role};
+use agentnet_controller::plan::{Inverse, Plan, Step};
+use agentnet_controller::spec::{ContainerNetwork, ContainerSpec, Mount, SystemCalls};
+use harness::plan;
+
+const DB: &str = "[services.db]\nimage = \"postgres\"\nhealthcheck = \"pg_isready\"\n";
+
+fn container<'a>(plan: &'a Plan, role: &str) -> &'a ContainerSpec {
+    plan.steps
+        .iter()
+        .find_map(|planned| match &planned.step {
+            Step::Container(spec) if spec.name.ends_with(role) => Some(spec),
+            _ => None,
+        })
+        .unwrap()
+}
+
+fn specs(plan: &Plan) -> impl Iterator<Item = &ContainerSpec> {
+    plan.steps.iter().filter_map(|planned| match &planned.step {
+        Step::Container(spec) => Some(spec),
+        _ => None,
+    })
+}
+
+fn every_plan() -> Vec<Plan> {
+    let modes = ["none", "limited", "full"].map(|m| format!("[network]\nmode = \"{m}\"\n"));
+    let mut plans = Vec::new();
+    for facts in [FakeEngine::docker28(), FakeEngine::docker20()] {
+        for mode in &modes {
+            plans.push(plan(&facts, mode).unwrap());
+            plans.push(plan(&facts, &format!("{mode}{DB}")).unwrap());
+        }
+    }
+    plans
+}
+
+#[test]
+fn the_network_fence() {
+    let plan = plan(&FakeEngine::docker28(), DB).unwrap();
+    insta::assert_snapshot!(plan.describe(), @r##"
+     1  writing into /state/tasks/shop/fix-1  [undone]
+     2  making worktree /state/tasks/shop/fix-1/tree on branch agentnet/fix-1  [undone]
+     3  creating volume agentnet-shop-fix-1-gate  [undone]
+     4  creating container agentnet-shop-fix-1-gate  (after 3)  [undone]
+     5  removing agentnet-shop-fix-1-gate  (after 4)
+     6  creating network agentnet-shop-fix-1-fence  [undone]
+     7  guarding the bridge of agentnet-shop-fix-1-fence  (after 6)
+     8  creating network agentnet-shop-fix-1-egress  [undone]
+     9  creating container agentnet-shop-fix-1-proxy  (after 6, 8, 1)  [undone]
+    10  starting agentnet-shop-fix-1-proxy  (after 9, 7)
+    11  creating container agentnet-shop-fix-1-service-db  (after 6, 8, 3)  [undone]
+    12  starting agentnet-shop-fix-1-service-db  (after 11, 4, 10, 7)
+    13  waiting for agentnet-shop-fix-1-service-db  (after 12)
+    14  creating container agentnet-shop-fix-1-agent  (after 6, 8, 3, 1, 2)  [undone]
+    15  starting agentnet-shop-fix-1-agent  (after 14, 4, 10, 7, 13)
+    "##);
+}
+
+#[test]
+fn the_socket_fence() {
+    let plan = plan(&FakeEngine::docker20(), DB).unwrap();
+    insta::assert_snapshot!(plan.describe(), @r##"
+     1  writing into /state/tasks/shop/fix-1  [undone]
+     2  making worktree /state/tasks/shop/fix-1/tree on branch agentnet/fix-1  [undone]
+     3  creating volume agentnet-shop-fix-1-gate  [undone]
+     4  creating container agentnet-shop-fix-1-gate  (after 3)  [undone]
+     5  removing agentnet-shop-fix-1-gate  (after 4)
+     6  creating network agentnet-shop-fix-1-egress  [undone]
+     7  creating volume agentnet-shop-fix-1-socket  [undone]
+     8  creating container agentnet-shop-fix-1-proxy  (after 6, 1, 7)  [undone]
+     9  starting agentnet-shop-fix-1-proxy  (after 8)
+    10  creating container agentnet-shop-fix-1-relay  (after 7, 8)  [undone]
+    11  starting agentnet-shop-fix-1-relay  (after 10)
+    12  creating container agentnet-shop-fix-1-service-db  (after 6, 10, 3)  [undone]
+    13  starting agentnet-shop-fix-1-service-db  (after 12, 4, 9, 11)
+    14  waiting for agentnet-shop-fix-1-service-db  (after 13)
+    15  creating container agentnet-shop-fix-1-agent  (after 6, 10, 3, 1, 2)  [undone]
+    16  starting agentnet-shop-fix-1-agent  (after 15, 4, 9, 11, 14)
+    "##);
+}
+
+#[test]
+fn no_network_needs_no_proxy() {
+    let plan = plan(&FakeEngine::docker28(), "[network]\nmode = \"none\"\n").unwrap();
+    insta::assert_snapshot!(plan.describe(), @r##"
+    1  writing into /state/tasks/shop/fix-1  [undone]
+    2  making worktree /state/tasks/shop/fix-1/tree on branch agentnet/fix-1  [undone]
+    3  creating volume agentnet-shop-fix-1-gate  [undone]
+    4  creating container agentnet-shop-fix-1-gate  (after 3)  [undone]
+    5  removing agentnet-shop-fix-1-gate  (after 4)
+    6  creating container agentnet-shop-fix-1-agent  (after 3, 1, 2)  [undone]
+    7  starting agentnet-shop-fix-1-agent  (after 6, 4)
+    "##);
+}
+
+#[test]
+fn the_agents_container_in_the_network_fence() {
+    let plan = plan(&FakeEngine::docker28(), DB).unwrap();
+    let spec = serde_json::to_string_pretty(container(&plan, "-agent")).unwrap();
+    insta::assert_snapshot!(spec, @r##"
+    {
+      "name": "agentnet-shop-fix-1-agent",
+      "image": "agent",
+      "user": "1000:1000",
+      "hostname": "fix-1",
+      "entrypoint": [
+        "/agentnet/bin/agentnet-gate"
+      ],
+      "command": [
+        "exec",
+        "--fence",
+        "network",
+        "--proxy",
+        "10.213.0.1:8888",
+        "--peer",
+        "10.213.0.1",
+        "--peer",
+        "fd1d:414c:2059:47dd::1",
+        "--peer",
+        "10.213.0.2",
+        "--peer",
+        "fd1d:414c:2059:47dd::2",
+        "--peer",
+        "10.213.0.3",
+        "--peer",
+        "fd1d:414c:2059:47dd::3",
+        "--",
+        "bash"
+      ],
+      "env": {
+        "AGENTNET_TASK": "fix-1",
+        "HTTPS_PROXY": "http://10.213.0.1:8888",
+        "HTTP_PROXY": "http://10.213.0.1:8888",
+        "NODE_USE_ENV_PROXY": "1",
+        "NO_PROXY": "localhost,127.0.0.1,::1,db",
+        "http_proxy": "http://10.213.0.1:8888",
+        "https_proxy": "http://10.213.0.1:8888",
+        "no_proxy": "localhost,127.0.0.1,::1,db"
+      },
+      "workdir": "/workspace",
+      "labels": {
+        "agentnet.project": "shop",
+        "agentnet.role": "agent",
+        "agentnet.state": "0123456789abcdef",
+        "agentnet.task": "fix-1"
+      },
+      "mounts": [
+        {
+          "kind": "bind",
+          "source": "/state/tasks/shop/fix-1/tree",
+          "target": "/workspace",
+          "writable": true
+        },
+        {
+          "kind": "bind",
+          "source": "/state/tasks/shop/fix-1/gitfile",
+          "target": "/workspace/.git",
+          "writable": false
+        },
+        {
+          "kind": "volume",
+          "name": "agentnet-shop-fix-1-gate",
+          "target": "/agentnet/bin",
+          "writable": false,
+          "fill": false
+        }
+      ],
+      "network": {
+        "attached": [
+          {
+            "network": "agentnet-shop-fix-1-fence",
+            "v4": "10.213.0.2",
+            "v6": "fd1d:414c:2059:47dd::2",
+            "aliases": [
+              "agent"
+            ]
+          }
+        ]
+      },
+      "dns": [
+        "192.0.2.1"
+      ],
+      "hosts": [],
+      "sysctls": {},
+      "capabilities": [],
+      "system_calls": "engine",
+      "read_only": false,
+      "limits": {
+        "memory": 8589934592,
+        "milli_cpus": 7000,
+        "pids": 4096
+      },
+      "health": null,
+      "stdin_open": true
+    }
+    "##);
+}
+
+#[test]
+fn the_proxys_container_in_the_network_fence() {
+    let plan = plan(&FakeEngine::docker28(), DB).unwrap();
+    let spec = serde_json::to_string_pretty(container(&plan, "-proxy")).unwrap();
+    insta::assert_snapshot!(spec, @r##"
+    {
+      "name": "agentnet-shop-fix-1-proxy",
+      "image": "proxy",
+      "user": null,
+      "hostname": "proxy",
+      "entrypoint": null,
+      "command": [
+        "--listen",
+        "10.213.0.1:8888",
+        "--listen",
+        "[fd1d:414c:2059:47dd::1]:8888",
+        "--whitelist",
+        "/etc/agentnet/project.txt",
+        "--task-whitelist",
+        "/etc/agentnet/task.txt",
+        "--log",
+        "json"
+      ],
+      "env": {},
+      "workdir": null,
+      "labels": {
+        "agentnet.project": "shop",
+        "agentnet.role": "proxy",
+        "agentnet.state": "0123456789abcdef",
+        "agentnet.task": "fix-1"
+      },
+      "mounts": [
+        {
+          "kind": "bind",
+          "source": "/state/tasks/shop/fix-1/policy",
+          "target": "/etc/agentnet",
+          "writable": false
+        }
+      ],
+      "network": {
+        "attached": [
+          {
+            "network": "agentnet-shop-fix-1-fence",
+            "v4": "10.213.0.1",
+            "v6": "fd1d:414c:2059:47dd::1",
+            "aliases": [
+              "proxy"
+            ]
+          },
+          {
+            "network": "agentnet-shop-fix-1-egress",
+            "v4": null,
+            "v6": null,
+            "aliases": []
+          }
+        ]
+      },
+      "dns": [],
+      "hosts": [],
+      "sysctls": {
+        "net.ipv4.conf.all.arp_ignore": "1",
+        "net.ipv4.ip_forward": "0",
+        "net.ipv6.conf.all.forwarding": "0"
+      },
+      "capabilities": [],
+      "system_calls": "engine",
+      "read_only": true,
+      "limits": {
+        "memory": 536870912,
+        "milli_cpus": 7000,
+        "pids": 256
+      },
+      "health": null,
+      "stdin_open": false
+    }
+    "##);
+}
+
+#[test]
+fn every_step_waits_only_for_earlier_ones() {
+    for plan in every_plan() {
+        for (place, planned) in plan.steps.iter().enumerate() {
+            assert!(
+                planned.after.iter().all(|n| *n < place),
+                "{}",
+                plan.describe()
+            );
+        }
+    }
+}
+
+#[test]
+fn everything_that_is_made_has_an_inverse_and_our_labels() {
+    for plan in every_plan() {
+        for planned in &plan.steps {
+            let labels = match &planned.step {
+                Step::Network(spec) => &spec.labels,
+                Step::Volume(spec) => &spec.labels,
+                Step::Container(spec) => &spec.labels,
+                _ => continue,
+            };
+            assert_ne!(planned.step.inverse(), Inverse::Nothing);
+            assert_eq!(Owner::read(labels).unwrap().task, plan.task);
+        }
+    }
+}
+
+#[test]
+fn agent_and_services_run_behind_the_gate_and_mount_it_read_only() {
+    for plan in every_plan() {
+        for spec in specs(&plan).filter(|s| {
+            matches!(
+                Owner::read(&s.labels).unwrap().role,
+                Role::Agent | Role::Service
+            )
+        }) {
+            assert_eq!(
+                spec.entrypoint.as_deref().unwrap(),
+                ["/agentnet/bin/agentnet-gate"]
+            );
+            assert_eq!(spec.command[0], "exec");
+            let gate = spec.mounts.iter().any(|mount| {
+                matches!(mount, Mount::Volume { target, writable: false, .. } if target == "/agentnet/bin")
+            });
+            assert!(gate, "{}", spec.name);
+        }
+    }
+}
+
+#[test]
+fn nobody_starts_before_the_gate_is_there_and_the_bridge_is_guarded() {
+    let plan = plan(&FakeEngine::docker28(), DB).unwrap();
+    let place = |wanted: &dyn Fn(&Step) -> bool| {
+        plan.steps
+            .iter()
+            .position(|planned| wanted(&planned.step))
+            .unwrap()
+    };
+    let filled = place(&|s| matches!(s, Step::Container(c) if c.name.ends_with("-gate")));
+    let guarded = place(&|s| matches!(s, Step::GuardLink { .. }));
+    for planned in &plan.steps {
+        if let Step::Start {
+            role: Role::Agent | Role::Service,
+            ..
+        } = planned.step
+        {
+            assert!(planned.after.contains(&filled) && planned.after.contains(&guarded));
+        }
+    }
+}
+
+#[test]
+fn an_agents_environment_cannot_be_redirected_by_accident_and_can_be_on_purpose() {
+    let plain = plan(&FakeEngine::docker28(), "").unwrap();
+    assert_eq!(
+        container(&plain, "-agent").env["HTTPS_PROXY"],
+        "http://10.213.0.1:8888"
+    );
+    let own = "[agent]\nenv = { HTTPS_PROXY = \"http://elsewhere:1\" }\n";
+    let own = plan(&FakeEngine::docker28(), own).unwrap();
+    assert_eq!(
+        container(&own, "-agent").env["HTTPS_PROXY"],
+        "http://elsewhere:1"
+    );
+}
+
+#[test]
+fn an_engine_that_takes_one_network_at_creation_gets_the_second_before_the_start() {
+    let facts = Facts {
+        many_networks: false,
+        ..FakeEngine::docker28()
+    };
+    let plan = plan(&facts, "").unwrap();
+    let ContainerNetwork::Attached(at_creation) = &container(&plan, "-proxy").network else {
+        panic!("the proxy is on no network");
+    };
+    assert_eq!(at_creation.len(), 1);
+    let connect = plan
+        .steps
+        .iter()
+        .position(|p| matches!(p.step, Step::Connect { .. }))
+        .unwrap();
+    let start = plan
+        .steps
+        .iter()
+        .find(|p| {
+            matches!(
+                p.step,
+                Step::Start {
+                    role: Role::Proxy,
+                    ..
+                }
+            )
+        })
+        .unwrap();
+    assert!(start.after.contains(&connect));
+}
+
+#[test]
+fn an_engine_whose_filter_opens_vsock_gets_ours_for_every_container() {
+    let old = plan(&FakeEngine::docker20(), DB).unwrap();
+    assert!(specs(&old).all(|spec| spec.system_calls == SystemCalls::Ours));
+    let new = plan(&FakeEngine::docker28(), DB).unwrap();
+    assert!(specs(&new).all(|spec| spec.system_calls == SystemCalls::Engine));
+}
+
+#[test]
+fn a_host_that_answers_strangers_on_a_link_gets_the_socket_fence() {
+    let facts = Facts {
+        link: LinkFacts::Unfiltered,
+        ..FakeEngine::docker28()
+    };
+    let plan = plan(&facts, "").unwrap();
+    assert_eq!(plan.fence, Some(agentnet_controller::config::Fence::Socket));
+}
+
+#[test]
+fn two_services_on_one_port_share_a_socket_fence_only_with_port_set() {
+    let two = "[services.a]\nimage = \"postgres\"\n[services.b]\nimage = \"postgres\"\n";
+    let error = plan(&FakeEngine::docker20(), two).unwrap_err().to_string();
+    assert!(
+        error.starts_with("services a and b both listen on port 5432"),
+        "{error}"
+    );
+    assert!(error.ends_with("port = in [services.b]"), "{error}");
+    plan(&FakeEngine::docker20(), &format!("{two}port = 5433\n")).unwrap();
+    plan(&FakeEngine::docker28(), two).unwrap();
+}
+
+#[test]
+fn too_many_services_are_refused() {
+    let many: String = (0..13)
+        .map(|n| format!("[services.s{n}]\nimage = \"postgres\"\n"))
+        .collect();
+    let error = plan(&FakeEngine::docker28(), &many)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("at most 12"), "{error}");
+}
+
+#[test]
+fn limits_are_set_by_default_fitted_to_the_host_and_left_out_where_nothing_enforces_them() {
+    let spec = |facts: &Facts, toml: &str| container(&plan(facts, toml).unwrap(), "-agent").limits;
+    let big = spec(&FakeEngine::docker28(), "");
+    assert_eq!(
+        (big.memory, big.milli_cpus, big.pids),
+        (Some(8 << 30), Some(7000), Some(4096))
+    );
+    let small = Facts {
+        cpus: 2,
+        memory: 4 << 30,
+        ..FakeEngine::docker28()
+    };
+    let small_limits = spec(&small, "");
+    assert_eq!(
+        (small_limits.memory, small_limits.milli_cpus),
+        (Some(3 << 30), Some(2000))
+    );
+    assert_eq!(spec(&small, "[agent]\ncpus = 9\n").milli_cpus, Some(2000));
+    let mut none = FakeEngine::docker28();
+    none.limits.memory = false;
+    assert_eq!(spec(&none, "").memory, None);
+}
