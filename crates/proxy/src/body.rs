@@ -213,7 +213,7 @@ impl Through {
     fn break_off(&self, reason: Reason) -> BrokenOff {
         self.exchange.break_off(reason);
         if self.direction == Direction::Down {
-            self.exchange.session().abort.set();
+            self.exchange.session().link.abort();
         }
         BrokenOff(reason)
     }

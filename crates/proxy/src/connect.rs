@@ -139,7 +139,7 @@ impl Watched {
         }
     }
 
-    fn end(self, record: Record, reason: Reason, up: u64, down: u64) {
+    pub(crate) fn end(self, record: Record, reason: Reason, up: u64, down: u64) {
         self.listener.metrics.closed(reason);
         drop(self.open);
         record.closed(reason, up, down);

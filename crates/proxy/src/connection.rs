@@ -3,12 +3,16 @@
 //! The strict check of the raw head comes in front of this, over the same stream, before hyper sees
 //! a byte of it.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::endpoint::Endpoint;
 use crate::handler::handle;
@@ -17,15 +21,20 @@ use crate::metrics::Rejection;
 use crate::stream::Stream;
 
 /// Bytes that hyper buffers of one direction at most.
-const MAX_BUFFER: usize = 128 * 1024;
+const MAX_BUFFER: usize = 64 * 1024;
+
+/// How long, and how many bytes, are read and thrown away after a refusal that closes.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: u64 = 256 * 1024;
 
 /// Serves requests until the connection ends, becomes a tunnel, or the drain begins and the request
 /// under way is answered.
 pub async fn serve(stream: Stream, session: Arc<Session>) {
     let shared = Arc::clone(&session.listener.shared);
-    let endpoint = TokioIo::new(Endpoint::new(stream, session.abort.clone()));
-    let service = service_fn(move |request| handle(Arc::clone(&session), request));
-    let connection = http1::Builder::new()
+    let endpoint = TokioIo::new(Endpoint::new(stream, session.link.clone()));
+    let requests = Arc::clone(&session);
+    let service = service_fn(move |request| handle(Arc::clone(&requests), request));
+    let mut connection = http1::Builder::new()
         // Without a timer hyper forgets the timeout silently; it also limits the wait for the next
         // request of a kept connection.
         .timer(TokioTimer::new())
@@ -34,25 +43,83 @@ pub async fn serve(stream: Stream, session: Arc<Session>) {
         .max_buf_size(MAX_BUFFER.max(shared.max_head_bytes))
         .serve_connection(endpoint, service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let drain = shared.tasks.drain();
-    let mut draining = std::pin::pin!(drain.cancelled());
+    let ended = drive(Pin::new(&mut connection), &session).await;
+    match ended {
+        // Gone silent in the middle of a response: nobody reads it.
+        None => session.link.abort(),
+        Some(Ok(())) if session.was_refused() => {
+            if let Some(parts) = connection.into_parts() {
+                linger(parts.io.into_inner()).await;
+            }
+        }
+        Some(Ok(())) => {}
+        Some(Err(error)) => {
+            if let Some(rejection) = rejection(&error) {
+                shared.metrics.rejected(rejection).inc();
+            }
+        }
+    }
+}
+
+/// Polls the connection to its end; `None` if no byte moved for the time of silence allowed.
+async fn drive<C>(mut connection: Pin<&mut C>, session: &Session) -> Option<hyper::Result<()>>
+where
+    C: Future<Output = hyper::Result<()>> + Graceful,
+{
+    let shared = session.shared();
+    let idle = shared.timeouts.idle;
+    let mut draining = pin!(shared.tasks.drain().cancelled());
     let mut begun = false;
-    let ended = std::future::poll_fn(|cx| {
+    let mut moves = session.link.moves();
+    let mut silence = pin!(sleep_until(Instant::now() + idle));
+    std::future::poll_fn(|cx| {
         if !begun && draining.as_mut().poll(cx).is_ready() {
             begun = true;
-            connection.as_mut().graceful_shutdown();
+            connection.as_mut().begin_to_end();
         }
-        match connection.as_mut().poll(cx) {
-            Poll::Ready(ended) => Poll::Ready(ended),
-            Poll::Pending => Poll::Pending,
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(Some(ended));
         }
+        while silence.as_mut().poll(cx).is_ready() {
+            let now = session.link.moves();
+            if now == moves {
+                return Poll::Ready(None);
+            }
+            moves = now;
+            silence.as_mut().reset(Instant::now() + idle);
+        }
+        Poll::Pending
     })
-    .await;
-    if let Err(error) = ended
-        && let Some(rejection) = rejection(&error)
-    {
-        shared.metrics.rejected(rejection).inc();
+    .await
+}
+
+/// hyper's connection types share no trait for this.
+trait Graceful {
+    fn begin_to_end(self: Pin<&mut Self>);
+}
+
+impl<I, S> Graceful for http1::UpgradeableConnection<I, S>
+where
+    S: hyper::service::HttpService<hyper::body::Incoming>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S::ResBody: hyper::body::Body + 'static,
+    <S::ResBody as hyper::body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn begin_to_end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Reads away what the client still sends after it was refused: closing over unread bytes resets
+/// the connection, and the refusal that says why would be lost with it (RFC 9112 §9.6).
+async fn linger(endpoint: Endpoint) {
+    if let Ok(stream) = endpoint.into_stream() {
+        let mut rest = stream.take(LINGER_BYTES);
+        let mut nowhere = tokio::io::sink();
+        let away = tokio::io::copy(&mut rest, &mut nowhere);
+        // Whatever comes of it, the connection is over.
+        timeout(LINGER, away).await.ok();
     }
 }
 

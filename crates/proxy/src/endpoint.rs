@@ -3,43 +3,61 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::stream::Stream;
 
-/// Says that the connection must end in a reset. Clones speak of the same connection.
+/// What the outside knows of a connection inside hyper. Clones speak of the same connection.
 #[derive(Clone, Debug, Default)]
-pub struct Abort(Arc<AtomicBool>);
+pub struct Link(Arc<State>);
 
-impl Abort {
+#[derive(Debug, Default)]
+struct State {
+    abort: AtomicBool,
+    moves: AtomicU32,
+}
+
+impl Link {
     /// From now on, closing is a reset.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    pub fn abort(&self) {
+        self.0.abort.store(true, Ordering::Relaxed);
     }
 
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// A number that changes whenever bytes come or go.
+    #[must_use]
+    pub fn moves(&self) -> u32 {
+        self.0.moves.load(Ordering::Relaxed)
+    }
+
+    fn is_aborted(&self) -> bool {
+        self.0.abort.load(Ordering::Relaxed)
+    }
+
+    fn moved(&self, happened: bool) {
+        if happened {
+            self.0.moves.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
-/// A [`Stream`] that resets when it is dropped after [`Abort::set`]: a message that broke off must
+/// A [`Stream`] that resets when it is dropped after [`Link::abort`]: a message that broke off must
 /// not look like one that ended (RFC 9112 §8).
 #[derive(Debug)]
 pub struct Endpoint {
     stream: Option<Stream>,
-    abort: Abort,
+    link: Link,
 }
 
 impl Endpoint {
     /// Wraps a stream.
     #[must_use]
-    pub fn new(stream: Stream, abort: Abort) -> Self {
+    pub fn new(stream: Stream, link: Link) -> Self {
         Self {
             stream: Some(stream),
-            abort,
+            link,
         }
     }
 
@@ -63,7 +81,7 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        if let Some(stream) = self.stream.as_ref().filter(|_| self.abort.is_set()) {
+        if let Some(stream) = self.stream.as_ref().filter(|_| self.link.is_aborted()) {
             stream.reset_on_close();
         }
     }
@@ -75,7 +93,9 @@ impl AsyncRead for Endpoint {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream()?.poll_read(cx, buf)
+        let read = ready!(self.stream()?.poll_read(cx, buf));
+        self.link.moved(read.is_ok());
+        Poll::Ready(read)
     }
 }
 
@@ -85,7 +105,9 @@ impl AsyncWrite for Endpoint {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write(cx, buf)
+        let written = ready!(self.stream()?.poll_write(cx, buf));
+        self.link.moved(written.is_ok());
+        Poll::Ready(written)
     }
 
     fn poll_write_vectored(
@@ -93,7 +115,9 @@ impl AsyncWrite for Endpoint {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.stream()?.poll_write_vectored(cx, bufs)
+        let written = ready!(self.stream()?.poll_write_vectored(cx, bufs));
+        self.link.moved(written.is_ok());
+        Poll::Ready(written)
     }
 
     fn is_write_vectored(&self) -> bool {

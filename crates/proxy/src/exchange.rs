@@ -8,7 +8,7 @@ use agentnet_policy::{Ask, Reason, Request, Target, Verdict};
 use jiff::Timestamp;
 
 use crate::budget::Budget;
-use crate::endpoint::Abort;
+use crate::endpoint::Link;
 use crate::listener::Session;
 use crate::record::Record;
 use crate::tunnel::Direction;
@@ -24,8 +24,8 @@ pub struct Exchange {
     purse: Option<Arc<Budget>>,
     up: AtomicU64,
     down: AtomicU64,
-    /// Resets the upstream connection that carries this exchange.
-    upstream: Mutex<Abort>,
+    /// The upstream connection that carries this exchange.
+    upstream: Mutex<Link>,
     /// 0, or the position of the reason it broke off for in `Reason::ALL` plus one.
     broken: AtomicU8,
     /// Set once it was let through.
@@ -57,11 +57,11 @@ impl Exchange {
         }
     }
 
-    /// It is now carried by the connection that `abort` resets.
-    pub fn set_upstream(&self, abort: &Abort) {
+    /// It is now carried by this connection.
+    pub fn set_upstream(&self, link: &Link) {
         match self.upstream.lock() {
-            Ok(mut upstream) => *upstream = abort.clone(),
-            Err(poisoned) => *poisoned.into_inner() = abort.clone(),
+            Ok(mut upstream) => *upstream = link.clone(),
+            Err(poisoned) => *poisoned.into_inner() = link.clone(),
         }
     }
 
@@ -144,8 +144,8 @@ impl Exchange {
         let code = u8::try_from(position + 1).unwrap_or(u8::MAX);
         self.broken.store(code, Ordering::Relaxed);
         match self.upstream.lock() {
-            Ok(upstream) => upstream.set(),
-            Err(poisoned) => poisoned.into_inner().set(),
+            Ok(upstream) => upstream.abort(),
+            Err(poisoned) => poisoned.into_inner().abort(),
         }
     }
 

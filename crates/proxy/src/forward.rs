@@ -19,7 +19,7 @@ use tokio::time::timeout;
 pub use self::pool::{Bounds, Connection, Key, Lease, Pool};
 use crate::body::{Body, Download, Upload};
 use crate::connect::{Watched, carry};
-use crate::endpoint::{Abort, Endpoint};
+use crate::endpoint::{Endpoint, Link};
 use crate::exchange::Exchange;
 use crate::handler::Granted;
 use crate::headers;
@@ -101,13 +101,16 @@ pub async fn serve(
             let watched = Watched::new(&session.listener, member);
             watched.judge_again(generation);
             session.shared().tasks.spawn("upgrade", async move {
-                let Ok(upgraded) = upstream.await else { return };
-                let Ok(upstream) = upgraded.downcast::<TokioIo<Endpoint>>() else {
-                    return;
+                let taken = match upstream.await {
+                    Ok(upgraded) => upgraded.downcast::<TokioIo<Endpoint>>().ok(),
+                    Err(_) => None,
                 };
-                let early = upstream.read_buf;
-                if let Ok(stream) = upstream.io.into_inner().into_stream() {
-                    carry(record, watched, client, stream, early).await;
+                let taken = taken.and_then(|parts| {
+                    Some((parts.io.into_inner().into_stream().ok()?, parts.read_buf))
+                });
+                match taken {
+                    Some((stream, early)) => carry(record, watched, client, stream, early).await,
+                    None => watched.end(record, Reason::UpstreamFailed, 0, 0),
                 }
             });
             Response::from_parts(head, Body::Empty)
@@ -189,11 +192,11 @@ impl Send<'_> {
         let dialed = reach(shared, &self.granted.active, &self.granted.grant)
             .await
             .map_err(Failure::Unreached)?;
-        let abort = Abort::default();
-        let endpoint = TokioIo::new(Endpoint::new(dialed.stream, abort.clone()));
+        let link = Link::default();
+        let endpoint = TokioIo::new(Endpoint::new(dialed.stream, link.clone()));
         let (sender, connection) = http1::Builder::new()
             .max_header_size(MAX_RESPONSE_HEAD)
-            .max_buf_size(2 * MAX_RESPONSE_HEAD)
+            .max_buf_size(MAX_RESPONSE_HEAD)
             .handshake::<_, Upload>(endpoint)
             .await
             .map_err(|error| broken(Reason::UpstreamFailed, &error))?;
@@ -203,7 +206,7 @@ impl Send<'_> {
         });
         Ok(Connection {
             sender,
-            abort,
+            link,
             address: dialed.address.ip(),
         })
     }
@@ -214,7 +217,7 @@ impl Send<'_> {
         request: Request<Upload>,
         exchange: &Exchange,
     ) -> Result<Response<Incoming>, Tried> {
-        exchange.set_upstream(&connection.abort);
+        exchange.set_upstream(&connection.link);
         let mut sending = std::pin::pin!(connection.sender.try_send_request(request));
         let idle = self.session.shared().timeouts.idle;
         let mut seen = exchange.moved();
@@ -224,7 +227,7 @@ impl Send<'_> {
                 // Silence is limited, not the time an upload takes.
                 Err(_) if exchange.moved() != seen => seen = exchange.moved(),
                 Err(_) => {
-                    connection.abort.set();
+                    connection.link.abort();
                     let said = "it sent no response".to_owned();
                     return Err(Tried::Failed(Failure::Broken(Reason::TimedOut, Some(said))));
                 }

@@ -208,3 +208,6 @@ fn write(lines: Receiver<Line>, mut sink: Box<dyn Write + Send>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

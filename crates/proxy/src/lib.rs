@@ -29,6 +29,7 @@ pub mod budget;
 pub mod cli;
 pub mod connect;
 pub mod connection;
+pub mod descriptors;
 pub mod diagnostic;
 pub mod dial;
 pub mod endpoint;

@@ -1,7 +1,7 @@
 //! A listener: the identity of everything that comes in through it, and what the requests share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use agentnet_policy::Surroundings;
 use agentnet_policy::event::Text;
@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::active::PolicyStore;
 use crate::dial::Dialer;
-use crate::endpoint::Abort;
+use crate::endpoint::Link;
 use crate::forward::Pool;
 use crate::journal::Journal;
 use crate::live::Live;
@@ -115,8 +115,9 @@ pub struct Session {
     pub listener: Arc<Listener>,
     /// The peer, as events name it.
     pub client: Text,
-    /// Resets the client's connection when it closes.
-    pub abort: Abort,
+    /// The client's connection.
+    pub link: Link,
+    refused: AtomicBool,
     _permit: OwnedSemaphorePermit,
     _open: Raised,
 }
@@ -129,10 +130,22 @@ impl Session {
         Self {
             listener,
             client,
-            abort: Abort::default(),
+            link: Link::default(),
+            refused: AtomicBool::new(false),
             _permit: permit,
             _open: open,
         }
+    }
+
+    /// A request was refused.
+    pub fn note_refusal(&self) {
+        self.refused.store(true, Ordering::Relaxed);
+    }
+
+    /// True if a request was refused.
+    #[must_use]
+    pub fn was_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// What all listeners share.

@@ -167,6 +167,7 @@ impl Record {
         sentence: &str,
     ) -> Response<Body> {
         let sentence = Text::new(sentence);
+        self.session.note_refusal();
         self.event.status = Some(status.as_u16());
         self.event.sentence = Some(sentence.clone());
         self.tell();

@@ -173,7 +173,7 @@ impl Reloader {
                 () = self.hint.notified() => {}
                 _ = clock.tick() => {}
             }
-            let seen = self.fingerprints();
+            let seen = self.fingerprints().await;
             if self
                 .listeners
                 .iter()
@@ -183,7 +183,7 @@ impl Reloader {
                 continue;
             }
             sleep(SETTLE).await;
-            if self.fingerprints() == seen {
+            if self.fingerprints().await == seen {
                 self.reload(Trigger::Scan).await;
             } else {
                 // Still being written: look again at once.
@@ -192,11 +192,16 @@ impl Reloader {
         }
     }
 
-    fn fingerprints(&self) -> Vec<u64> {
-        self.listeners
-            .iter()
-            .map(|listener| listener.policy.fingerprint())
-            .collect()
+    async fn fingerprints(&self) -> Vec<u64> {
+        let listeners = Arc::clone(&self.listeners);
+        let read = move || {
+            listeners
+                .iter()
+                .map(|listener| listener.policy.fingerprint())
+                .collect()
+        };
+        // An error is a panic in there, which the next scan will meet again.
+        tokio::task::spawn_blocking(read).await.unwrap_or_default()
     }
 
     fn watch(&self) -> Option<notify::RecommendedWatcher> {

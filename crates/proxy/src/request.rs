@@ -1,8 +1,8 @@
 //! From hyper's parts to what the policy judges, or a refusal. Pure.
 //!
 //! Refuse, do not repair (THREATS §0 rule 2): whatever two parsers could read differently is a 400.
-//! hyper has already swallowed some of what should be seen here (a Content-Length beside a
-//! Transfer-Encoding, bare line feeds, a fragment); the check of the raw bytes that catches those
+//! hyper has already swallowed some of what should be seen here (a second Content-Length, one beside
+//! a Transfer-Encoding, bare line feeds, a fragment); the check of the raw bytes that catches those
 //! goes in front of hyper, between `connection.rs` and this module.
 
 use std::num::NonZeroU16;
@@ -123,10 +123,6 @@ fn check_method(method: &Method) -> Result<(), BadRequest> {
 }
 
 fn check_framing(headers: &HeaderMap) -> Result<(), BadRequest> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    if lengths.next().is_some() && lengths.next().is_some() {
-        return Err(BadRequest::new("Content-Length is given more than once"));
-    }
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(coding) = codings.next() {
         let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");

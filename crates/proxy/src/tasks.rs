@@ -73,3 +73,20 @@ impl Tasks {
         self.tracker.wait().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn counts_a_panic_and_goes_on() {
+        let panics = IntCounter::new("panics", "panics").unwrap();
+        let tasks = Tasks::new(panics.clone());
+        let (tell, told) = tokio::sync::oneshot::channel();
+        tasks.spawn("broken", async { panic!("as told") });
+        tasks.spawn("sound", async move { tell.send(()).unwrap() });
+        told.await.unwrap();
+        tasks.finished().await;
+        assert_eq!(panics.get(), 1);
+    }
+}

@@ -6,11 +6,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{NO, OK, USAGE};
 use crate::app::{App, Prepared, Running, Seams, StartError};
-use crate::diagnostic;
 use crate::settings::Settings;
-
-/// Descriptors that are not client or upstream connections.
-const RESERVED: u64 = 64;
+use crate::{descriptors, diagnostic};
 
 /// Serves until a signal. The runtime is tokio's multi-thread one: a runtime per core with
 /// SO_REUSEPORT is 8–15 % faster at plain GETs and no faster at CONNECT or bulk (measured, see
@@ -41,7 +38,7 @@ pub(super) fn run(settings: Settings) -> u8 {
 }
 
 async fn serve(settings: Settings) -> u8 {
-    raise_descriptor_limit(settings.max_connections as u64);
+    descriptors::allow(settings.max_connections);
     let grace = settings.timeouts.drain;
     let app = match start(settings) {
         Ok(app) => app,
@@ -115,31 +112,5 @@ impl Signals {
             () = again => diagnostic::warn("told twice: leaving at once"),
         }
         OK
-    }
-}
-
-/// Each connection can need two descriptors, its own and its upstream's.
-fn raise_descriptor_limit(connections: u64) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let needed = connections.saturating_mul(2).saturating_add(RESERVED);
-    let limit = getrlimit(Resource::Nofile);
-    let Some(current) = limit.current.filter(|current| *current < needed) else {
-        return;
-    };
-    let possible = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
-    let raised = Rlimit {
-        current: Some(possible),
-        maximum: limit.maximum,
-    };
-    let now = if setrlimit(Resource::Nofile, raised).is_ok() {
-        possible
-    } else {
-        current
-    };
-    if now < needed {
-        diagnostic::warn(format_args!(
-            "{now} descriptors are allowed and {connections} connections need {needed}: raise the \
-             limit of open files or lower --max-connections"
-        ));
     }
 }

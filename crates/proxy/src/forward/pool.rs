@@ -13,7 +13,7 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
 use crate::body::Upload;
-use crate::endpoint::Abort;
+use crate::endpoint::Link;
 
 /// What a connection may be used again for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,8 +31,8 @@ pub struct Key {
 pub struct Connection {
     /// Its sending side.
     pub sender: SendRequest<Upload>,
-    /// Resets it.
-    pub abort: Abort,
+    /// Its other end.
+    pub link: Link,
     /// The admitted address it goes to.
     pub address: IpAddr,
 }

@@ -16,11 +16,11 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::doors::{self, Given};
-use crate::diagnostic;
 use crate::dial;
 use crate::stream::Stream;
 use crate::tasks::Tasks;
 use crate::tunnel::{self, Direction, Ending, Overseer, Silence};
+use crate::{descriptors, diagnostic};
 
 /// Connections at once; the proxy behind has its own limit and answers with a reason.
 const MAX_CONNECTIONS: usize = 8192;
@@ -32,6 +32,7 @@ const SILENCE: Silence = Silence {
 };
 
 pub(super) fn run(to: PathBuf) -> u8 {
+    descriptors::allow(MAX_CONNECTIONS);
     let stdin = std::io::stdin();
     let given = match doors::receive(stdin.as_fd()) {
         Ok(given) => given,

@@ -1,0 +1,463 @@
+//! The program from outside: arguments, settings, signals, exit codes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use crate::harness::{Client, Program, eventually, within};
+
+struct Files(TempDir);
+
+impl Files {
+    fn with(name: &str, text: &str) -> Self {
+        let files = Self(tempfile::tempdir().unwrap());
+        files.add(name, text);
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn add(&self, name: &str, text: &str) -> String {
+        std::fs::write(self.path(name), text).unwrap();
+        self.path(name).display().to_string()
+    }
+}
+
+async fn serve(whitelist: &str, more: &[&str]) -> (Program, SocketAddr, String) {
+    let base = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--whitelist",
+        whitelist,
+    ];
+    let arguments: Vec<&str> = base.into_iter().chain(more.iter().copied()).collect();
+    let program = Program::start(&arguments, &[]);
+    let address = program.says("listener default at ").await.parse().unwrap();
+    let admin = program.says("admin at ").await;
+    (program, address, admin)
+}
+
+async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> crate::harness::Exited {
+    let own = |text: &&str| (*text).to_owned();
+    let arguments: Vec<String> = arguments.iter().map(own).collect();
+    let environment: Vec<(String, String)> = environment
+        .iter()
+        .map(|(name, value)| (own(name), own(value)))
+        .collect();
+    let task = tokio::task::spawn_blocking(move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let environment: Vec<(&str, &str)> = environment
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        Program::run(&arguments, &environment)
+    });
+    within("the program", task).await.unwrap()
+}
+
+#[tokio::test]
+async fn checks_whitelists() {
+    let files = Files::with("good.txt", "example.com\n*.example.org\n");
+    let good = files.path("good.txt").display().to_string();
+    let ended = run(&["check", &good], &[]).await;
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), "ok: 2 rules\n")
+    );
+    let bad = files.add("bad.txt", "example.com\n*\n");
+    let ended = run(&["check", &good, &bad], &[]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stdout.contains("bad.txt:2: "), "{}", ended.stdout);
+    let ended = run(&["check", "/nowhere/x.txt"], &[]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended
+            .stdout
+            .contains("/nowhere/x.txt: the file cannot be read"),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[tokio::test]
+async fn explains_decisions() {
+    let files = Files::with("w.txt", "api.example GET /v1/** # models\nexample.com\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    let explain = async |method: &str, url: &str| {
+        run(
+            &[
+                "explain",
+                "--whitelist",
+                &whitelist,
+                "--method",
+                method,
+                url,
+            ],
+            &[],
+        )
+        .await
+    };
+    let ended = explain("GET", "https://example.com/any").await;
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stdout.contains("w.txt:2"), "{}", ended.stdout);
+    assert_eq!(
+        explain("GET", "http://api.example/v1/x").await.code,
+        Some(0)
+    );
+    let ended = explain("POST", "http://api.example/v1/x").await;
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stdout.contains("method_not_listed"),
+        "{}",
+        ended.stdout
+    );
+    assert_eq!(explain("GET", "https://u@example.com/").await.code, Some(2));
+}
+
+#[tokio::test]
+async fn exits_with_2_and_binds_nothing_when_something_is_wrong() {
+    let files = Files::with("bad.txt", "example.com\n*\n");
+    let bad = files.path("bad.txt").display().to_string();
+    let good = files.add("good.txt", "example.com\n");
+    let toml = files.add(
+        "bad.toml",
+        "mode = \"enforce\"\nlisten = [\"127.0.0.1:0\"]\nlisen = 1\n",
+    );
+    let types = files.add("types.toml", "max_connections = \"many\"\n");
+    // The address is taken: binding it would be another error than the one that is expected.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let rows: &[(&[&str], &[(&str, &str)], &str)] = &[
+        (&["--whitelist", &bad], &[], "bad.txt:2: "),
+        (
+            &["--whitelist", "/nowhere/w.txt"],
+            &[],
+            "/nowhere/w.txt: the file cannot be read",
+        ),
+        (&["-c", &toml], &[], "bad.toml:3: unknown field `lisen`"),
+        (&["-c", &types], &[], "types.toml:1: "),
+        (
+            &["-c", "/nowhere/x.toml"],
+            &[],
+            "/nowhere/x.toml: cannot be read",
+        ),
+        (
+            &["--mode", "open"],
+            &[],
+            "mode: `open` is not a value for it: write enforce or observe",
+        ),
+        (&["--listen", "8888"], &[], "write IP:PORT"),
+        (
+            &["--admin", "0.0.0.0:9100"],
+            &[],
+            "write egress:9100 or 127.0.0.1:9100",
+        ),
+        (
+            &["--max-connections", "0"],
+            &[],
+            "max_connections: 0 is out of range",
+        ),
+        (&["--max-connections", "many"], &[], "invalid value 'many'"),
+        (
+            &["--no-such-flag"],
+            &[],
+            "unexpected argument '--no-such-flag'",
+        ),
+        (&[], &[("AGENTNET_MODE", "open")], "mode: `open`"),
+        (
+            &[],
+            &[("AGENTNET_MAX_CONNECTIONS", "x")],
+            "AGENTNET_MAX_CONNECTIONS: invalid value 'x'",
+        ),
+        (&["--log", "xml"], &[], "write json or text"),
+        (&["--forwarding", "maybe"], &[], "write refuse or ignore"),
+        (
+            &["--host-address", "gateway"],
+            &[],
+            "`gateway` is not an IP address",
+        ),
+        (
+            &["--listen", "127.0.0.1:1,127.0.0.1:1"],
+            &[],
+            "127.0.0.1:1 is given twice",
+        ),
+    ];
+    for (arguments, environment, said) in rows {
+        let mut line: Vec<&str> = arguments.to_vec();
+        if !arguments
+            .iter()
+            .any(|word| word.contains("listen") || word.ends_with(".toml"))
+        {
+            line.extend(["--listen", &taken]);
+        }
+        let ended = run(&line, environment).await;
+        assert_eq!(ended.code, Some(2), "{line:?}: {ended:?}");
+        assert!(ended.stderr.contains(said), "{line:?}: {}", ended.stderr);
+    }
+    let ended = run(&["--listen", &taken, "--whitelist", &good], &[]).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.contains(&format!("{taken} cannot be bound")),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[tokio::test]
+async fn takes_flags_over_variables_over_the_file() {
+    let files = Files::with("w.txt", "example.com\n");
+    let config = files.add(
+        "proxy.toml",
+        &format!(
+            "listen = [\"127.0.0.1:0\"]\nadmin = \"off\"\nlog = \"text\"\nmode = \"observe\"\nwhitelist = [{:?}]\n",
+            files.path("w.txt")
+        ),
+    );
+    let environment = [
+        ("AGENTNET_CONFIG", config.as_str()),
+        ("AGENTNET_MODE", "enforce"),
+    ];
+    let program = Program::start(&["--admin", "127.0.0.1:0"], &environment);
+    let address = program.says("listener default at ").await.parse().unwrap();
+    program.says("admin at ").await;
+    let answer = Client::tcp(address).await.connect("evil.example:443").await;
+    assert_eq!(answer.reason(), "not_listed", "enforce won over observe");
+    eventually("a line for people", || {
+        program
+            .stdout()
+            .contains("DENY   not_listed    CONNECT evil.example:443 from ")
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn never_looks_at_the_proxy_variables_of_others() {
+    let files = Files::with("w.txt", "example.com\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "off",
+        "--whitelist",
+        &whitelist,
+    ];
+    let environment = [
+        ("HTTP_PROXY", "http://127.0.0.1:1"),
+        ("https_proxy", "http://127.0.0.1:1"),
+        ("ALL_PROXY", "socks5://127.0.0.1:1"),
+        ("NO_PROXY", "*"),
+        ("AGENTNET_TASK", "somebody else's"),
+    ];
+    let program = Program::start(&arguments, &environment);
+    let address = program.says("listener default at ").await.parse().unwrap();
+    let answer = Client::tcp(address).await.connect("evil.example:443").await;
+    assert_eq!(answer.status, 403);
+    program.says("AGENTNET_TASK is set and is no setting").await;
+}
+
+#[tokio::test]
+async fn asks_the_running_proxy() {
+    let files = Files::with("w.txt", "example.com\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    let (_program, address, admin) = serve(&whitelist, &[]).await;
+    let variables = [("AGENTNET_ADMIN", admin.as_str())];
+    let ended = run(&["healthcheck"], &variables).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    Client::tcp(address).await.connect("evil.example:443").await;
+    let ended = run(&["admin", "metrics"], &variables).await;
+    assert!(
+        ended
+            .stdout
+            .contains("reason=\"not_listed\",verdict=\"deny\"} 1"),
+        "{ended:?}"
+    );
+    let ended = run(&["admin", "policy", "--admin", &admin], &[]).await;
+    assert!(
+        ended.stdout.contains("\"text\":\"example.com\""),
+        "{ended:?}"
+    );
+    assert_eq!(run(&["admin", "live"], &variables).await.stdout, "live\n");
+    files.add("w.txt", "*\n");
+    let ended = run(&["admin", "reload"], &variables).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stdout.contains("\"ok\":false"), "{ended:?}");
+    assert_eq!(
+        run(&["healthcheck"], &variables).await.code,
+        Some(0),
+        "the old policy holds"
+    );
+}
+
+#[tokio::test]
+async fn is_unhealthy_when_nobody_answers() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let ended = run(&["healthcheck"], &[("AGENTNET_ADMIN", &free.to_string())]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("does not answer"), "{}", ended.stderr);
+    let ended = run(&["healthcheck", "--admin", "off"], &[]).await;
+    assert_eq!(ended.code, Some(1));
+}
+
+#[tokio::test]
+async fn serves_its_admin_side_on_a_unix_socket() {
+    let files = Files::with("w.txt", "example.com\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    let admin = format!("unix:{}", files.path("admin.sock").display());
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        &admin,
+        "--whitelist",
+        &whitelist,
+    ];
+    let program = Program::start(&arguments, &[]);
+    program.says("admin at ").await;
+    assert_eq!(
+        run(&["healthcheck", "--admin", &admin], &[]).await.code,
+        Some(0)
+    );
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(files.path("admin.sock"))
+            .unwrap()
+            .permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn reloads_on_sighup_and_on_sigusr1() {
+    let files = Files::with("w.txt", "example.com\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    let (program, address, _) = serve(&whitelist, &["--rescan-seconds", "86400"]).await;
+    for (signal, rules) in [(Signal::HUP, 2), (Signal::USR1, 3)] {
+        let text: String = (0..rules)
+            .map(|number| format!("host{number}.example\n"))
+            .collect();
+        files.add("w.txt", &text);
+        program.signal(signal);
+        program
+            .says(&format!("new policy in force, {rules} rules"))
+            .await;
+    }
+    files.add("w.txt", "*\n");
+    program.signal(Signal::HUP);
+    program.says("w.txt:1: ").await;
+    let answer = Client::tcp(address).await.connect("evil.example:443").await;
+    assert_eq!(answer.status, 403, "a broken file never ends the process");
+}
+
+#[tokio::test]
+async fn warns_when_its_file_has_been_replaced_under_a_mount() {
+    let files = Files::with("w.txt", "example.com\n");
+    let held = std::fs::File::open(files.path("w.txt")).unwrap();
+    std::fs::remove_file(files.path("w.txt")).unwrap();
+    // What a file mounted alone looks like after an editor's rename: it is there, and has no link.
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/{}/fd/{}", std::process::id(), held.as_raw_fd());
+    let (program, _, admin) = serve(&path, &[]).await;
+    run(&["admin", "reload", "--admin", &admin], &[]).await;
+    program.says("mount its directory instead").await;
+}
+
+#[tokio::test]
+async fn drains_on_sigterm_and_exits_with_0() {
+    let files = Files::with("w.txt", "example.com\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    let (program, address, _) = serve(&whitelist, &[]).await;
+    Client::tcp(address).await.connect("evil.example:443").await;
+    program.signal(Signal::TERM);
+    let ended = program.ended().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(
+        ended.stdout.lines().count(),
+        1,
+        "the last event was written: {ended:?}"
+    );
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn recovers_when_it_runs_out_of_descriptors() {
+    let files = Files::with("w.txt", "example.com\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--whitelist",
+        &whitelist,
+    ];
+    let program = Program::start_with_descriptors(40, &arguments);
+    let address: SocketAddr = program.says("listener default at ").await.parse().unwrap();
+    let mut held = Vec::new();
+    for _ in 0..60 {
+        held.push(Client::tcp(address).await);
+    }
+    program.says("cannot accept at listener default").await;
+    drop(held);
+    let mut client = Client::tcp(address).await;
+    assert_eq!(client.connect("evil.example:443").await.status, 403);
+    program.says("listener default accepts again").await;
+}
+
+#[tokio::test]
+async fn has_several_listeners_with_a_policy_each() {
+    let files = Files::with("a.txt", "127.0.0.1:1 raw host\n");
+    files.add("b.txt", "b.example\n");
+    let listener = |name: &str| {
+        format!(
+            "[[listener]]\nname = \"{name}\"\nlisten = [\"127.0.0.1:0\"]\nwhitelist = [{:?}]\n",
+            files.path(&format!("{name}.txt"))
+        )
+    };
+    let config = files.add(
+        "p.toml",
+        &format!("admin = \"off\"\n{}{}", listener("a"), listener("b")),
+    );
+    let program = Program::start(&["-c", &config], &[]);
+    let mut answers = Vec::new();
+    for name in ["a", "b"] {
+        let address = program
+            .says(&format!("listener {name} at "))
+            .await
+            .parse()
+            .unwrap();
+        answers.push(
+            Client::tcp(address)
+                .await
+                .connect("127.0.0.1:1")
+                .await
+                .reason()
+                .to_owned(),
+        );
+    }
+    assert_eq!(answers, ["connect_failed", "private_address"]);
+}
+
+#[tokio::test]
+async fn tells_its_version_and_help() {
+    let ended = run(&["--version"], &[]).await;
+    assert_eq!(ended.code, Some(0));
+    assert!(
+        ended.stdout.starts_with("agentnet-proxy "),
+        "{}",
+        ended.stdout
+    );
+    let ended = run(&["--help"], &[]).await;
+    assert_eq!(ended.code, Some(0));
+    assert!(!ended.stdout.contains("relay-worker"));
+}

@@ -1,0 +1,213 @@
+//! A proxy in this process.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use agentnet_policy::Event;
+use agentnet_policy::event::Moment;
+use agentnet_proxy::app::{Prepared, Running, Seams};
+use agentnet_proxy::settings::{Address, Raw, Settings};
+use agentnet_proxy::surroundings::{DefaultRoute, InterfaceAddress, Machine};
+use tempfile::TempDir;
+
+use super::{Client, World, eventually, within};
+
+/// How a proxy is to be.
+pub struct Builder {
+    whitelist: String,
+    raw: Raw,
+    world: World,
+}
+
+/// A running proxy.
+pub struct Proxy {
+    pub world: World,
+    pub address: SocketAddr,
+    pub socket: PathBuf,
+    pub admin: SocketAddr,
+    running: Option<Running>,
+    written: Written,
+    directory: TempDir,
+}
+
+/// Captures stdout's lines.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One interface with a public address, and a gateway.
+#[expect(clippy::unnecessary_wraps, reason = "the seam's type")]
+fn look() -> io::Result<Machine> {
+    let address = |interface: &str, address: &str| InterfaceAddress {
+        interface: interface.to_owned(),
+        address: address.parse().unwrap(),
+    };
+    Ok(Machine {
+        addresses: vec![address("lo", "127.0.0.1"), address("eth0", "8.7.6.5")],
+        default_routes: vec![DefaultRoute {
+            interface: "eth0".to_owned(),
+            gateway: Some("8.7.6.1".parse().unwrap()),
+        }],
+    })
+}
+
+impl Builder {
+    pub fn settings(mut self, change: impl FnOnce(&mut Raw)) -> Self {
+        change(&mut self.raw);
+        self
+    }
+
+    pub async fn start(self) -> Proxy {
+        let directory = tempfile::tempdir().unwrap();
+        let whitelist = directory.path().join("project.txt");
+        std::fs::write(&whitelist, &self.whitelist).unwrap();
+        let socket = directory.path().join("proxy.sock");
+        let ours = Raw {
+            listen: vec![
+                "127.0.0.1:0".to_owned(),
+                format!("unix:{}", socket.display()),
+            ],
+            whitelist: vec![whitelist, directory.path().join("task.txt")],
+            admin: Some("127.0.0.1:0".to_owned()),
+            ..Raw::default()
+        };
+        let settings = Settings::check(self.raw.over(ours)).unwrap();
+        let written = Written::default();
+        let seams = Seams {
+            resolve: Arc::new(self.world.clone()),
+            connect: Arc::new(self.world.clone()),
+            sink: Box::new(written.clone()),
+            look,
+        };
+        let app = Prepared::new(settings, seams).unwrap().bind().unwrap();
+        let tcp = |address: &Address| match address {
+            Address::Tcp(address) => Some(*address),
+            Address::Unix(_) => None,
+        };
+        let address = app
+            .addresses()
+            .iter()
+            .find_map(|(_, address)| tcp(address))
+            .unwrap();
+        let admin = app.admin_addresses().iter().find_map(tcp).unwrap();
+        let running = Some(app.spawn());
+        Proxy {
+            world: self.world,
+            address,
+            socket,
+            admin,
+            running,
+            written,
+            directory,
+        }
+    }
+}
+
+impl Proxy {
+    pub fn with(whitelist: &str) -> Builder {
+        Builder {
+            whitelist: whitelist.to_owned(),
+            raw: Raw::default(),
+            world: World::default(),
+        }
+    }
+
+    pub async fn start(whitelist: &str) -> Self {
+        Self::with(whitelist).start().await
+    }
+
+    pub async fn client(&self) -> Client {
+        Client::tcp(self.address).await
+    }
+
+    /// A client whose tunnel to `target` is open.
+    pub async fn tunnel(&self, target: &str) -> Client {
+        let mut client = self.client().await;
+        let answer = client.connect(target).await;
+        assert_eq!(answer.status, 200, "{}", answer.head);
+        client
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a whitelist file as an editor does: beside it, then renamed over it.
+    pub fn write(&self, name: &str, text: &str) {
+        let beside = self.path(".beside");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(&beside, self.path(name)).unwrap();
+    }
+
+    pub fn remove(&self, name: &str) {
+        std::fs::remove_file(Path::new(&self.path(name))).unwrap();
+    }
+
+    pub async fn reload(&self) {
+        self.running.as_ref().unwrap().reload().await;
+    }
+
+    pub async fn drain(&mut self, grace: Duration) -> bool {
+        within("the drain", self.running.take().unwrap().drain(grace)).await
+    }
+
+    /// The drain as a task, to look at what happens meanwhile.
+    pub fn draining(&mut self, grace: Duration) -> tokio::task::JoinHandle<bool> {
+        tokio::spawn(self.running.take().unwrap().drain(grace))
+    }
+
+    pub fn log(&self) -> String {
+        String::from_utf8(self.written.0.lock().unwrap().clone()).unwrap()
+    }
+
+    pub fn events(&self) -> Vec<Event> {
+        self.log()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// The `nth` decision, from 0.
+    pub async fn decision(&self, nth: usize) -> Event {
+        self.event("a decision", Moment::Decision, nth).await
+    }
+
+    /// The `nth` end, from 0.
+    pub async fn closed(&self, nth: usize) -> Event {
+        self.event("an end", Moment::Closed, nth).await
+    }
+
+    async fn event(&self, what: &str, moment: Moment, nth: usize) -> Event {
+        let of = |event: &Event| event.event == moment;
+        eventually(what, || self.events().into_iter().filter(of).nth(nth)).await
+    }
+
+    /// GET from the admin listener.
+    pub async fn admin(&self, path: &str) -> (u16, String) {
+        let mut client = Client::tcp(self.admin).await;
+        let answer = client.get_from("admin", path).await;
+        (answer.status, answer.text())
+    }
+
+    /// The value of one series, labels in the order of the exposition.
+    pub async fn metric(&self, series: &str) -> Option<f64> {
+        let (status, text) = self.admin("/metrics").await;
+        assert_eq!(status, 200);
+        let prefix = format!("agentnet_proxy_{series} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
+        line.map(|value| value.parse().unwrap())
+    }
+}

@@ -1,0 +1,109 @@
+//! The internet as the tests make it: names with addresses, and addresses that lead to loopback.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use agentnet_policy::Name;
+use agentnet_proxy::dial::{Connect, Connecting};
+use agentnet_proxy::resolve::{Answer, Resolve, ResolveError};
+use tokio::net::TcpStream;
+
+/// Shared between a test and its proxy.
+#[derive(Clone, Debug, Default)]
+pub struct World(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    names: Mutex<HashMap<String, Vec<IpAddr>>>,
+    asked: Mutex<Vec<String>>,
+    roads: Mutex<HashMap<SocketAddr, Road>>,
+    dialled: AtomicUsize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Road {
+    To(SocketAddr),
+    Nowhere,
+}
+
+impl World {
+    /// `name` has these addresses.
+    pub fn name(&self, name: &str, addresses: &[&str]) {
+        let addresses = addresses
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect();
+        self.0
+            .names
+            .lock()
+            .unwrap()
+            .insert(name.to_owned(), addresses);
+    }
+
+    /// A connection to `public` arrives at `local`.
+    pub fn road(&self, public: &str, local: SocketAddr) {
+        self.0
+            .roads
+            .lock()
+            .unwrap()
+            .insert(public.parse().unwrap(), Road::To(local));
+    }
+
+    /// A connection to `public` is never answered.
+    pub fn black_hole(&self, public: &str) {
+        self.0
+            .roads
+            .lock()
+            .unwrap()
+            .insert(public.parse().unwrap(), Road::Nowhere);
+    }
+
+    /// `example.com` at a public address, with `port` leading to `local`.
+    pub fn site(&self, name: &str, port: u16, local: SocketAddr) {
+        let mut names = self.0.names.lock().unwrap();
+        let next = IpAddr::from([9, 9, 9, u8::try_from(names.len() + 10).unwrap()]);
+        let address = names.entry(name.to_owned()).or_insert_with(|| vec![next])[0];
+        self.0
+            .roads
+            .lock()
+            .unwrap()
+            .insert(SocketAddr::new(address, port), Road::To(local));
+    }
+
+    /// Every name that the resolver was asked for.
+    pub fn asked(&self) -> Vec<String> {
+        self.0.asked.lock().unwrap().clone()
+    }
+
+    /// How often a connection was attempted.
+    pub fn dialled(&self) -> usize {
+        self.0.dialled.load(Ordering::SeqCst)
+    }
+}
+
+impl Resolve for World {
+    fn resolve(&self, name: Name) -> Answer<'_> {
+        self.0.asked.lock().unwrap().push(name.as_str().to_owned());
+        let found = self.0.names.lock().unwrap().get(name.as_str()).cloned();
+        Box::pin(async move {
+            found.ok_or_else(|| ResolveError::Failed("Name or service not known".to_owned()))
+        })
+    }
+}
+
+impl Connect for World {
+    fn connect(&self, address: SocketAddr) -> Connecting<'_> {
+        self.0.dialled.fetch_add(1, Ordering::SeqCst);
+        let road = self.0.roads.lock().unwrap().get(&address).copied();
+        Box::pin(async move {
+            match road {
+                Some(Road::To(local)) => TcpStream::connect(local).await,
+                Some(Road::Nowhere) => std::future::pending().await,
+                None => Err(io::ErrorKind::ConnectionRefused.into()),
+            }
+        })
+    }
+}

@@ -1,0 +1,412 @@
+//! Requests made to be read in two ways. Rows of the threat list that can be told from what hyper
+//! hands over, over a real socket.
+
+use agentnet_policy::Reason;
+
+use crate::harness::{Origin, Proxy, eventually};
+
+/// What is sent, the status and the reason. An empty reason is hyper's own refusal.
+const ROWS: &[(&str, u16, &str)] = &[
+    // Targets.
+    (
+        "CONNECT example.com HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT example.com: HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT example.com:0 HTTP/1.1\r\nHost: example.com:0\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT example.com:65536 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT example.com:99999 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT example.com:+443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT example.com:0443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT user@example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT a.com:443@example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT [example.com]:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT [::ffff:127.0.0.1%x.example.com]:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT 0x7f.1:443 HTTP/1.1\r\nHost: 0x7f.1:443\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT 2130706433:443 HTTP/1.1\r\nHost: 2130706433:443\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT 010.0.0.1:443 HTTP/1.1\r\nHost: 010.0.0.1:443\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT a..b.com:443 HTTP/1.1\r\nHost: a..b.com:443\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT /example.com HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT * HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET http://user@example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET http://example.com:80@evil.com:81/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET http://evil.com?.example.com/ HTTP/1.1\r\nHost: evil.com\r\n\r\n",
+        403,
+        "not_listed",
+    ),
+    (
+        "GET http://[example.com]/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET http://example.com:99999/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET https://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET ftp://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET //example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET * HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    // Host.
+    (
+        "GET http://example.com/ HTTP/1.1\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT example.com:443 HTTP/1.1\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nHost: example.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET http://example.com/ HTTP/1.1\r\nHost: example.com, evil.com\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "GET http://example.com/ HTTP/1.1\r\nHost: evil.com\r\n\r\n",
+        403,
+        "host_mismatch",
+    ),
+    (
+        "GET http://example.com/ HTTP/1.1\r\nHost: example.com:81\r\n\r\n",
+        403,
+        "host_mismatch",
+    ),
+    (
+        "CONNECT example.com:443 HTTP/1.1\r\nHost: evil.com:443\r\n\r\n",
+        403,
+        "host_mismatch",
+    ),
+    (
+        "GET http://example.com/ HTTP/1.1\r\nHost: \r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    // Methods.
+    (
+        "connect example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n",
+        405,
+        "bad_request",
+    ),
+    (
+        "get http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        405,
+        "bad_request",
+    ),
+    (
+        "TRACE http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        405,
+        "bad_request",
+    ),
+    (
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZ http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        405,
+        "bad_request",
+    ),
+    // Framing.
+    (
+        "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\nContent-Length: 5\r\n\r\nhello",
+        400,
+        "bad_request",
+    ),
+    (
+        "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    (
+        "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+        "bad_request",
+    ),
+    // What hyper refuses by itself.
+    (
+        "GET http://example.com/ HTTP/1.1\r\nHost : example.com\r\n\r\n",
+        400,
+        "",
+    ),
+    (
+        "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\nX: a\r\n b\r\n\r\n",
+        400,
+        "",
+    ),
+    (
+        "GET http://exam\u{0}ple.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "",
+    ),
+    (
+        "CONNECT exämple.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+        400,
+        "",
+    ),
+    (
+        "GET http://example.com/ HTTP/1.2\r\nHost: example.com\r\n\r\n",
+        400,
+        "",
+    ),
+    (
+        "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nContent-Length: +5\r\n\r\nhello",
+        400,
+        "",
+    ),
+    ("\u{16}\u{3}\u{1}\u{0}\u{5}hello\r\n\r\n", 400, ""),
+    ("\u{5}\u{1}\u{0}\r\n\r\n", 400, ""),
+];
+
+#[tokio::test]
+async fn refuses_what_two_parsers_could_read_differently() {
+    let proxy = Proxy::start("example.com\n").await;
+    proxy.world.name("example.com", &["9.9.9.9"]);
+    for (sent, status, reason) in ROWS {
+        let mut client = proxy.client().await;
+        client.send(sent).await;
+        let answer = client.head().await;
+        assert_eq!(
+            (answer.status, answer.reason()),
+            (*status, *reason),
+            "{sent:?}"
+        );
+    }
+    assert_eq!(
+        proxy.world.asked(),
+        [""; 0],
+        "none of them is worth a question"
+    );
+    assert_eq!(proxy.world.dialled(), 0);
+    let refused = ROWS
+        .iter()
+        .filter(|(_, _, reason)| !reason.is_empty())
+        .count();
+    eventually("an event each", || {
+        (proxy.events().len() == refused).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn closes_after_a_malformed_request() {
+    let proxy = Proxy::start("example.com\n").await;
+    let mut client = proxy.client().await;
+    let smuggled = "GET / HTTP/1.1\r\nHost: example.com\r\n\r\nGET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n";
+    client.send(smuggled).await;
+    assert_eq!(client.answer().await.status, 400);
+    client.rest_or_reset().await;
+    assert_eq!(proxy.decision(0).await.reason, Reason::BadRequest);
+    assert_eq!(proxy.events().len(), 1);
+}
+
+#[tokio::test]
+async fn reads_a_head_the_same_wherever_it_is_cut() {
+    let proxy = Proxy::start("example.com\n").await;
+    let head = "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n";
+    for cut in 1..head.len() {
+        let mut client = proxy.client().await;
+        client.send(&head[..cut]).await;
+        tokio::task::yield_now().await;
+        client.send(&head[cut..]).await;
+        assert_eq!(client.head().await.reason(), "not_listed", "cut at {cut}");
+    }
+}
+
+#[tokio::test]
+async fn answers_requests_sent_in_one_go_in_order() {
+    let origin = Origin::page().await;
+    let proxy = Proxy::start("example.com\n").await;
+    proxy.world.site("example.com", 80, origin.address);
+    let mut client = proxy.client().await;
+    let one = |host: &str| format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    client
+        .send(one("example.com") + &one("evil.example") + &one("example.com"))
+        .await;
+    let statuses = [
+        client.answer().await.status,
+        client.answer().await.status,
+        client.answer().await.status,
+    ];
+    assert_eq!(statuses, [200, 403, 200]);
+}
+
+#[tokio::test]
+async fn writes_nothing_of_a_request_to_the_log_unescaped() {
+    let proxy = Proxy::start("example.com\n").await;
+    let mut client = proxy.client().await;
+    let path = "/%0a\u{9b}31m\u{202e}\u{85}";
+    client
+        .send(format!(
+            "GET http://evil.example{path} HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+        ))
+        .await;
+    client.head().await;
+    let sent = proxy
+        .client()
+        .await
+        .connect("e\u{301}vil.example:443")
+        .await;
+    assert_eq!(sent.status, 400);
+    eventually("an event", || (!proxy.log().is_empty()).then_some(())).await;
+    let log = proxy.log();
+    let bad = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+    assert!(!log.contains(bad), "{log:?}");
+    assert!(
+        log.lines().all(|line| line.starts_with("{\"v\":1,")),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn forwards_no_body_bytes_as_a_second_request() {
+    let origin = Origin::page().await;
+    let proxy = Proxy::start("example.com\n").await;
+    proxy.world.site("example.com", 80, origin.address);
+    let mut client = proxy.client().await;
+    let inner = "GET /admin HTTP/1.1\r\nHost: example.com\r\n\r\n";
+    let head = "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\n";
+    client
+        .send(format!("{head}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{inner}\r\n0\r\n\r\n", inner.len()))
+        .await;
+    client.rest_or_reset().await;
+    for seen in origin.seen() {
+        assert_eq!(seen.line(), "POST / HTTP/1.1");
+        let framings = seen.fields("content-length").len() + seen.fields("transfer-encoding").len();
+        assert_eq!(framings, 1, "{}", seen.head);
+    }
+}
+
+#[tokio::test]
+async fn resets_the_upstream_on_a_bad_chunk() {
+    let origin = Origin::page().await;
+    let proxy = Proxy::start("example.com\n").await;
+    proxy.world.site("example.com", 80, origin.address);
+    for chunk in [
+        "0x5\r\nhello\r\n0\r\n\r\n",
+        "+5\r\nhello\r\n0\r\n\r\n",
+        "5\nhello\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\nhello",
+    ] {
+        let mut client = proxy.client().await;
+        let head = "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\n";
+        client.send(format!("{head}{chunk}")).await;
+        let (seen, _) = client.rest_or_reset().await;
+        let seen = String::from_utf8(seen).unwrap();
+        assert!(!seen.starts_with("HTTP/1.1 200"), "{chunk:?}: {seen}");
+    }
+    assert_eq!(origin.seen().len(), 0);
+}
