@@ -1,19 +1,20 @@
 //! Finding the lines that name a host, at a cost that does not grow with the number of lines:
 //! one hash look-up a label for names, one a prefix length in use for addresses.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use rustc_hash::FxHashMap;
 
 use crate::host::Host;
 use crate::rule::{Hosts, Kind, NamePattern, Rule, RuleId};
 
-/// Lines by the literal end of their pattern, and by network.
+/// Lines by the literal end of their pattern, and by network. The hash has no secret: what the agent
+/// chooses is looked up here and never put in.
 #[derive(Default, Debug)]
 pub(crate) struct Index {
-    names: HashMap<Box<str>, Node>,
-    networks: HashMap<IpNet, List>,
+    names: FxHashMap<Box<str>, Node>,
+    networks: FxHashMap<IpNet, List>,
     /// The prefix lengths that occur.
     lengths: Lengths,
     /// For each line the next one of its list.
@@ -142,15 +143,14 @@ impl Index {
         }
     }
 
-    /// The lines that stand at a literal end or a network that could cover this line's: all that
-    /// could make it superfluous, at most `limit` a place.
-    pub(crate) fn candidates(&self, rule: &Rule, limit: usize) -> Vec<RuleId> {
-        let mut found = Vec::new();
+    /// Calls `visit` for the lines that stand at a literal end or a network that could cover this
+    /// line's: all that could make it superfluous, at most `limit` a place.
+    pub(crate) fn candidates(&self, rule: &Rule, limit: usize, mut visit: impl FnMut(RuleId)) {
         let mut each = |list: &List| {
             let mut link = list.first;
             for _ in 0..limit {
                 let Some(id) = link else { break };
-                found.push(id);
+                visit(id);
                 link = self.next.get(id.index()).copied().flatten();
             }
         };
@@ -173,7 +173,6 @@ impl Index {
                 }
             }
         }
-        found
     }
 }
 

@@ -173,6 +173,10 @@ impl NamePattern {
 }
 
 fn check_characters(text: &str) -> Result<(), PatternError> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'*');
+    if text.bytes().all(plain) {
+        return Ok(());
+    }
     if !text.is_ascii() {
         let what = "is not ASCII; names on the wire are: write each such label in its `xn--` form";
         return Err(PatternError::new(what));

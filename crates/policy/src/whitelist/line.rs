@@ -101,7 +101,10 @@ fn read(line: &str) -> Result<Line<'_>, Wrong> {
 
 /// Controls, and the marks that reorder a line for the reader and not for us (CVE-2021-42574).
 fn is_deceptive(c: char) -> bool {
-    (c.is_control() && c != '\t')
+    if c.is_ascii() {
+        return c.is_ascii_control() && c != '\t';
+    }
+    c.is_control()
         || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
 

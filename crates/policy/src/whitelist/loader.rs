@@ -95,6 +95,8 @@ impl<'p> Loader<'p> {
             0
         };
         let text = file.text.get(start..).unwrap_or_default();
+        let lines = text.bytes().filter(|&b| b == b'\n').count() + 1;
+        self.rules.reserve(lines.min(MAX_RULES - self.rules.len()));
         for (index, line) in text.split('\n').enumerate() {
             if self.full {
                 return;

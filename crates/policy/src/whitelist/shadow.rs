@@ -2,7 +2,7 @@
 
 use super::problem::{Problem, Severity};
 use crate::policy::Policy;
-use crate::rule::{Effect, Hosts, HttpOnly, Layer, Permission, Rule};
+use crate::rule::{Effect, Hosts, HttpOnly, Layer, Permission, Rule, RuleId};
 
 /// How many lines of one place are compared with a line. Bounds the load of a file that says the
 /// same host over and over.
@@ -21,19 +21,17 @@ pub(super) fn warnings(policy: &Policy, most: usize) -> Vec<Problem> {
 }
 
 fn superfluous(policy: &Policy, at: usize, rule: &Rule) -> Option<Problem> {
-    let mut candidates = policy.index().candidates(rule, MOST_COMPARED);
-    candidates.sort_unstable();
-    let shadow = candidates
-        .into_iter()
-        .filter(|id| id.index() != at)
-        .find_map(|id| {
-            let other = policy.rule(id)?;
-            // Of two that say the same the later one is superfluous, and a task's line never makes
-            // the project's so: it goes away again.
-            let earlier = other.layer() <= rule.layer()
-                && (id.index() < at || !covers(&rule.permission, &other.permission));
-            (earlier && covers(&other.permission, &rule.permission)).then_some(other)
-        })?;
+    let mut shadow: Option<(RuleId, &Rule)> = None;
+    policy.index().candidates(rule, MOST_COMPARED, |id| {
+        if id.index() == at || shadow.is_some_and(|(found, _)| found < id) {
+            return;
+        }
+        let Some(other) = policy.rule(id) else { return };
+        if covers(&other.permission, &rule.permission) && comes_first(id, other, at, rule) {
+            shadow = Some((id, other));
+        }
+    });
+    let (_, shadow) = shadow?;
     let place = format!("{}:{}: {}", shadow.file(), shadow.line(), shadow.text());
     let what = match (rule.is_deny(), shadow.is_deny()) {
         (false, true) => format!("can never allow anything: refused by {place}"),
@@ -47,6 +45,13 @@ fn superfluous(policy: &Policy, at: usize, rule: &Rule) -> Option<Problem> {
         fix: None,
         severity: Severity::Warning,
     })
+}
+
+/// Of two lines that say the same the later one is superfluous, and a task's line never makes the
+/// project's so: it goes away again.
+fn comes_first(id: RuleId, other: &Rule, at: usize, rule: &Rule) -> bool {
+    other.layer() <= rule.layer()
+        && (id.index() < at || !covers(&rule.permission, &other.permission))
 }
 
 /// Whether `one` decides everything that `other` could, at least as openly.

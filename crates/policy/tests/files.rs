@@ -1,0 +1,298 @@
+//! Files as they come: any line ends, any size, several layers, presets that include presets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that meets something else has failed"
+)]
+
+use std::borrow::Cow;
+
+use agentnet_policy::{
+    Ask, Layer, LoadOptions, Loaded, Mode, Policy, Presets, Problems, Reason, Request, Severity,
+    Source, Target, load,
+};
+use jiff::Timestamp;
+
+/// Presets of a test, by name and text.
+struct Given(&'static [(&'static str, &'static str)]);
+
+impl Presets for Given {
+    fn get(&self, name: &str) -> Option<Cow<'_, str>> {
+        let found = self.0.iter().find(|(known, _)| *known == name);
+        found.map(|(_, text)| Cow::Borrowed(*text))
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| *name).collect()
+    }
+}
+
+const NONE: Given = Given(&[]);
+
+fn file(name: &str, layer: Layer, text: impl Into<String>) -> Source {
+    Source {
+        name: name.into(),
+        layer,
+        text: text.into(),
+    }
+}
+
+fn project(text: impl Into<String>) -> Vec<Source> {
+    vec![file("project.txt", Layer::Project, text)]
+}
+
+fn load_with(sources: &[Source], presets: &Given) -> Result<Loaded, Problems> {
+    load(sources, presets, LoadOptions::default())
+}
+
+fn policy(sources: &[Source], presets: &Given) -> Policy {
+    load_with(sources, presets)
+        .unwrap_or_else(|e| panic!("{e}"))
+        .policy
+}
+
+fn reason(policy: &Policy, target: &str) -> Reason {
+    let target = Target::parse(target, None).unwrap();
+    policy
+        .judge(
+            Request {
+                target,
+                ask: Ask::Tunnel,
+            },
+            Timestamp::UNIX_EPOCH,
+        )
+        .reason()
+}
+
+fn messages(sources: &[Source], presets: &Given) -> Vec<String> {
+    match load_with(sources, presets) {
+        Ok(loaded) => loaded.warnings.iter().map(ToString::to_string).collect(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn no_source_at_all_allows_nothing() {
+    let policy = policy(&[], &NONE);
+    assert_eq!(policy.rules().len(), 0);
+    assert_eq!(reason(&policy, "github.com:443"), Reason::NotListed);
+}
+
+#[test]
+fn a_deny_of_any_layer_holds_in_all() {
+    for deny in [Layer::Project, Layer::Task] {
+        for allow in [Layer::Project, Layer::Task] {
+            let sources = [
+                file("a", allow, "gist.github.com"),
+                file("d", deny, "gist.github.com deny"),
+            ];
+            assert_eq!(
+                reason(&policy(&sources, &NONE), "gist.github.com:443"),
+                Reason::RuleDenied
+            );
+        }
+    }
+    let presets = Given(&[("no", "gist.github.com deny")]);
+    let sources = [
+        file("a", Layer::Project, "@no"),
+        file("b", Layer::Task, "gist.github.com"),
+    ];
+    assert_eq!(
+        reason(&policy(&sources, &presets), "gist.github.com:443"),
+        Reason::RuleDenied
+    );
+}
+
+#[test]
+fn a_task_cannot_take_a_line_out_of_what_the_project_includes() {
+    let presets = Given(&[("no", "a.example.com deny\nb.example.com deny")]);
+    let sources = [
+        file("project", Layer::Project, "@no"),
+        file(
+            "task",
+            Layer::Task,
+            "@no except a.example.com\na.example.com",
+        ),
+    ];
+    assert_eq!(
+        reason(&policy(&sources, &presets), "a.example.com:443"),
+        Reason::RuleDenied
+    );
+}
+
+#[test]
+fn layers_are_read_in_their_order_whatever_the_order_given() {
+    let sources = [
+        file("t", Layer::Task, "b.example.com"),
+        file("p", Layer::Project, "a.example.com"),
+    ];
+    let loaded = policy(&sources, &NONE);
+    let files: Vec<_> = loaded
+        .rules()
+        .map(|rule| (rule.file(), rule.layer(), rule.line()))
+        .collect();
+    assert_eq!(files, [("p", Layer::Project, 1), ("t", Layer::Task, 1)]);
+}
+
+#[test]
+fn a_rule_knows_its_place_its_text_and_its_reason() {
+    let text = "\u{FEFF}# header\r\n\r\n\t github.com:443   raw\t# why, with ü \r\n";
+    let loaded = policy(&project(text), &NONE);
+    let rule = loaded.rules().next().unwrap();
+    assert_eq!(
+        (rule.file(), rule.line(), rule.text(), rule.comment()),
+        (
+            "project.txt",
+            3,
+            "github.com:443   raw",
+            Some("why, with ü")
+        )
+    );
+}
+
+#[test]
+fn the_fingerprint_is_of_what_is_in_force_and_not_of_how_it_is_written() {
+    let of = |text: &str| policy(&project(text), &NONE).fingerprint();
+    assert_eq!(of("github.com # a\n"), of("# b\n\n  github.com"));
+    assert_ne!(of("github.com"), of("github.com raw"));
+    assert_ne!(of("a.example.com\nb.example.com"), of("a.example.com"));
+    let observing = load(
+        &project("github.com"),
+        &NONE,
+        LoadOptions {
+            mode: Mode::Observe,
+        },
+    )
+    .unwrap();
+    assert_ne!(of("github.com"), observing.policy.fingerprint());
+}
+
+#[test]
+fn a_rule_number_of_another_policy_is_no_rule() {
+    let long = policy(&project("a.example.com\nb.example.com"), &NONE);
+    let target = Target::parse("b.example.com:443", None).unwrap();
+    let verdict = long.judge(
+        Request {
+            target,
+            ask: Ask::Tunnel,
+        },
+        Timestamp::UNIX_EPOCH,
+    );
+    let short = policy(&project("a.example.com"), &NONE);
+    assert!(short.rule(verdict.rule().unwrap()).is_none());
+}
+
+#[test]
+fn every_problem_of_every_file_is_told_at_once() {
+    let sources = [
+        file("p.txt", Layer::Project, "*\n\ngithub.com\nGitHub.com"),
+        file("t.txt", Layer::Task, "1.2.3"),
+    ];
+    let got = messages(&sources, &NONE);
+    let starts = ["p.txt:1: ", "p.txt:4: ", "t.txt:1: "];
+    assert_eq!(got.len(), starts.len());
+    assert!(
+        got.iter()
+            .zip(starts)
+            .all(|(got, start)| got.starts_with(start)),
+        "{got:#?}"
+    );
+}
+
+#[test]
+fn problems_are_bounded_and_warnings_never_hide_an_error() {
+    let errors = load_with(&project("*\n".repeat(10_000)), &NONE).unwrap_err();
+    assert_eq!(errors.iter().count(), 100);
+    let text = format!("{}*\n", "*.amazonaws.com\n".repeat(10_000));
+    let problems = load_with(&project(text), &NONE).unwrap_err();
+    assert_eq!(
+        problems
+            .iter()
+            .filter(|p| p.severity == Severity::Error)
+            .count(),
+        1
+    );
+    assert!(problems.iter().count() <= 200);
+    let repeated = load_with(&project("a.example.com\n".repeat(10_000)), &NONE).unwrap();
+    assert_eq!(repeated.warnings.len(), 100);
+}
+
+#[test]
+fn a_line_of_a_megabyte_is_an_error_and_not_a_wait() {
+    let got = messages(&project("a".repeat(1 << 20)), &NONE);
+    assert_eq!(got, ["project.txt:1: the line is longer than 4096 bytes"]);
+    let got = messages(
+        &project(format!("github.com # {}", "a".repeat(1 << 20))),
+        &NONE,
+    );
+    assert_eq!(got, ["project.txt:1: the line is longer than 4096 bytes"]);
+}
+
+#[test]
+fn a_million_lines_of_comment_load_and_a_million_rules_do_not() {
+    assert_eq!(
+        policy(&project("# x\n".repeat(1_000_000)), &NONE)
+            .rules()
+            .len(),
+        0
+    );
+    let got = messages(&project("a.example.com\n".repeat(1_000_000)), &NONE);
+    assert_eq!(
+        got,
+        ["project.txt:250001: there are more than 250000 rules"]
+    );
+}
+
+#[test]
+fn presets_include_presets_but_not_themselves() {
+    let presets = Given(&[
+        ("outer", "@inner\nouter.example.com"),
+        ("inner", "inner.example.com"),
+        ("snake", "@tail"),
+        ("tail", "@snake"),
+    ]);
+    let loaded = policy(&project("@outer"), &presets);
+    assert_eq!(
+        loaded.rules().map(|r| r.file()).collect::<Vec<_>>(),
+        ["@inner", "@outer"]
+    );
+    let got = messages(&project("@snake"), &presets);
+    assert_eq!(
+        got,
+        ["@tail:1: \"@snake\" includes itself, or is nested too deep"]
+    );
+}
+
+#[test]
+fn a_preset_included_twice_is_in_force_once_and_is_no_warning() {
+    let presets = Given(&[("a", "x.example.com"), ("b", "@a\nx.example.com")]);
+    let loaded = load_with(&project("@a\n@b\n@a"), &presets).unwrap();
+    assert_eq!(loaded.policy.rules().len(), 2);
+    assert_eq!(loaded.warnings, []);
+}
+
+#[test]
+fn an_error_in_a_preset_names_the_preset() {
+    let presets = Given(&[("bad", "\n*.com")]);
+    let got = messages(&project("@bad"), &presets);
+    assert!(
+        got.len() == 1 && got.iter().all(|message| message.starts_with("@bad:2: ")),
+        "{got:?}"
+    );
+}
+
+#[test]
+fn a_line_that_a_task_says_too_is_no_warning_for_the_project() {
+    let sources = [
+        file("p", Layer::Project, "api.github.com"),
+        file("t", Layer::Task, "**.github.com"),
+    ];
+    assert_eq!(messages(&sources, &NONE), [""; 0]);
+    let sources = [
+        file("p", Layer::Project, "**.github.com"),
+        file("t", Layer::Task, "api.github.com"),
+    ];
+    let covered =
+        "t:1: warning: \"api.github.com\" says nothing new: covered by p:1: **.github.com";
+    assert_eq!(messages(&sources, &NONE), [covered]);
+}
