@@ -1,9 +1,13 @@
 //! What `up` is going to do, as data: pure, printable, each step with what it waits for and its
 //! inverse. `apply` only follows it.
 
+mod agent;
 mod containers;
+mod door;
 mod fence;
+mod gate;
 mod limits;
+mod services;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -267,7 +271,7 @@ impl Plan {
             Mode::Limited => Some(choose_fence(inputs.config.network.fence, inputs.facts)?),
             Mode::None | Mode::Full => None,
         };
-        containers::check_services(inputs, mode, fence)?;
+        services::check(inputs, mode, fence)?;
         let layout = fence::Layout::new(inputs, mode, fence);
         let mut draft = Draft::default();
 
@@ -279,12 +283,12 @@ impl Plan {
             &[],
         );
         let workspace = draft.add(Step::Workspace(inputs.workspace.clone()), &[]);
-        let gate = containers::gate(inputs, &mut draft)?;
+        let gate = gate::gate(inputs, &mut draft)?;
         let networks = fence::networks(inputs, &layout, &mut draft);
-        let door = containers::door(inputs, &layout, &networks, files, &mut draft)?;
-        let ready = containers::services(inputs, &layout, &networks, &door, gate, &mut draft)?;
+        let door = door::door(inputs, &layout, &networks, files, &mut draft)?;
+        let ready = services::services(inputs, &layout, &networks, &door, gate, &mut draft)?;
         let there = [files, workspace];
-        containers::agent(
+        agent::agent(
             inputs, &layout, &networks, &door, gate, there, &ready, &mut draft,
         )?;
 

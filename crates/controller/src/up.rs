@@ -1,53 +1,32 @@
 //! `up`: from nothing to a proven task, or back to nothing.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+mod setup;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::apply::apply;
-use crate::config::Config;
 use crate::engine::{Engine, EngineError, NetworkState, Running};
 use crate::error::{Error, Result};
 use crate::facts::Facts;
-use crate::images::{Missing, Sources};
+use crate::images::Missing;
 use crate::journal::{Entry, Journal};
 use crate::labels::Role;
 use crate::lock::TaskLock;
 use crate::output::Progress;
 use crate::paths::{StateDir, TaskDir};
-use crate::plan::{ImageSet, Inputs, Plan};
-use crate::policy::{self, Layers};
-use crate::pool::{Block, Pool, host_routes};
+use crate::plan::{ImageSet, Plan};
+use crate::pool::host_routes;
 use crate::record::{Phase, Record};
-use crate::task::TaskId;
 use crate::teardown::{self, Changes};
 use crate::verify::{self, Proof};
-use crate::workspace::{Fate, GITFILE, Workspace};
+use crate::workspace::{Fate, Workspace};
+
+pub use setup::Setup;
 
 /// How often another block is tried when the engine says that one is taken.
 const OVERLAP_TRIES: usize = 16;
-
-/// What `up` needs to know, all read before anything is changed.
-#[derive(Debug)]
-pub struct Setup {
-    /// Which task.
-    pub task: TaskId,
-    /// Settings, flags folded in.
-    pub config: Config,
-    /// The user's checkout, or the directory given with `--workspace`.
-    pub root: PathBuf,
-    /// The task's files.
-    pub workspace: Workspace,
-    /// The whitelist.
-    pub layers: Layers,
-    /// What to run instead of the configured command.
-    pub command: Option<Vec<String>>,
-    /// Where our static programs are, if not next to `agentnet`.
-    pub programs: Option<PathBuf>,
-}
 
 /// A task that is up.
 #[derive(Debug)]
@@ -60,95 +39,6 @@ pub struct Up {
     pub facts: Facts,
     /// Something was left over from an interrupted `up` and was removed first.
     pub cleaned: bool,
-}
-
-impl Setup {
-    fn sources(&self) -> Sources<'_> {
-        Sources {
-            config: &self.config,
-            project: &self.task.project,
-            checkout: &self.root,
-            programs: self.programs.clone(),
-        }
-    }
-
-    /// The user that the agent runs as: who owns its files.
-    fn owner(&self, facts: &Facts) -> (u32, u32) {
-        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-        match (&self.workspace, facts.rootless) {
-            // In a rootless engine root in the container is the person who runs it.
-            (_, true) => (0, 0),
-            (
-                Workspace::Worktree {
-                    owner: Some(owner), ..
-                },
-                false,
-            ) => *owner,
-            (_, false) if uid.is_root() => (1000, 1000),
-            (_, false) => (uid.as_raw(), gid.as_raw()),
-        }
-    }
-
-    fn files(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([
-            (
-                format!("policy/{}", policy::PROJECT),
-                self.layers.project.clone(),
-            ),
-            (format!("policy/{}", policy::TASK), self.layers.task.clone()),
-            ("gitfile".to_owned(), GITFILE.to_owned()),
-        ])
-    }
-
-    fn plan(
-        &self,
-        state: &StateDir,
-        facts: &Facts,
-        images: &ImageSet,
-        blocks: [Block; 2],
-    ) -> Result<Plan> {
-        Plan::new(&Inputs {
-            task: &self.task,
-            state: state.id(),
-            config: &self.config,
-            facts,
-            blocks,
-            images,
-            workspace: &self.workspace,
-            directory: state.task(&self.task).root().to_owned(),
-            files: self.files(),
-            command: self.command.clone(),
-            owner: self.owner(facts),
-        })
-    }
-
-    fn pick(&self, taken: &[IpNet]) -> Result<[Block; 2]> {
-        let net = match self.config.network.pool {
-            Some(net) => net,
-            None => crate::pool::DEFAULT_POOL
-                .parse()
-                .map_err(|e| Error::Failed(format!("{e}")))?,
-        };
-        let blocks = Pool::new(net)?.pick(2, self.task.seed(), taken)?;
-        <[Block; 2]>::try_from(blocks).map_err(|_| Error::Failed("the pool gave too few".into()))
-    }
-
-    fn record(&self, plan: &Plan, facts: &Facts, since: Timestamp) -> Record {
-        Record {
-            v: 1,
-            task: self.task.clone(),
-            phase: Phase::Partial,
-            since,
-            engine: facts.endpoint.clone(),
-            mode: plan.mode,
-            fence: plan.fence,
-            fence_network: plan.fence_network.clone(),
-            proxy: plan.proxy,
-            places: plan.places.clone(),
-            workspace: self.workspace.clone(),
-            expectation: plan.expectation.arguments(),
-        }
-    }
 }
 
 /// What `up` would do. Changes nothing, not even images.

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "tests"
 )]
 
@@ -61,10 +62,10 @@ fn the_network_fence() {
      8  creating network agentnet-shop-fix-1-egress  [undone]
      9  creating container agentnet-shop-fix-1-proxy  (after 6, 8, 1)  [undone]
     10  starting agentnet-shop-fix-1-proxy  (after 9, 7)
-    11  creating container agentnet-shop-fix-1-service-db  (after 6, 8, 3)  [undone]
+    11  creating container agentnet-shop-fix-1-service-db  (after 6, 3)  [undone]
     12  starting agentnet-shop-fix-1-service-db  (after 11, 4, 10, 7)
     13  waiting for agentnet-shop-fix-1-service-db  (after 12)
-    14  creating container agentnet-shop-fix-1-agent  (after 6, 8, 3, 1, 2)  [undone]
+    14  creating container agentnet-shop-fix-1-agent  (after 6, 3, 1, 2)  [undone]
     15  starting agentnet-shop-fix-1-agent  (after 14, 4, 10, 7, 13)
     "##);
 }

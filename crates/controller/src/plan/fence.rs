@@ -111,27 +111,39 @@ impl Layout {
 }
 
 /// The steps that create networks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Networks {
-    /// Before anything may be created on them.
-    pub(super) created: Vec<usize>,
-    /// Before anything may start on the fence.
-    pub(super) guarded: Vec<usize>,
+    /// Creates the fence network.
+    fence: Option<usize>,
+    /// Before anything may start on it.
+    guarded: Option<usize>,
+    /// Creates the egress network.
+    egress: Option<usize>,
+}
+
+impl Networks {
+    /// Before the proxy may be created: it is on both.
+    pub(super) fn both(&self) -> Vec<usize> {
+        self.fence.into_iter().chain(self.egress).collect()
+    }
+
+    /// Before the task's own containers may be created.
+    pub(super) fn inner(&self) -> Vec<usize> {
+        self.fence.or(self.egress).into_iter().collect()
+    }
+
+    /// Before anything may start.
+    pub(super) fn guarded(&self) -> Option<usize> {
+        self.guarded
+    }
 }
 
 pub(super) fn networks(inputs: &Inputs<'_>, layout: &Layout, draft: &mut Draft) -> Networks {
     let labels = |role| {
-        Owner {
-            state: inputs.state.to_owned(),
-            task: inputs.task.clone(),
-            role,
-        }
-        .labels()
+        let (state, task) = (inputs.state.to_owned(), inputs.task.clone());
+        Owner { state, task, role }.labels()
     };
-    let mut networks = Networks {
-        created: Vec::new(),
-        guarded: Vec::new(),
-    };
+    let mut networks = Networks::default();
     if let Some(name) = &layout.fence_name {
         let spec = NetworkSpec {
             name: name.clone(),
@@ -140,13 +152,11 @@ pub(super) fn networks(inputs: &Inputs<'_>, layout: &Layout, draft: &mut Draft) 
             labels: labels(Role::Fence),
         };
         let created = draft.add(Step::Network(spec), &[]);
-        networks.created.push(created);
-        networks.guarded.push(draft.add(
-            Step::GuardLink {
-                network: name.clone(),
-            },
-            &[created],
-        ));
+        networks.fence = Some(created);
+        let guard = Step::GuardLink {
+            network: name.clone(),
+        };
+        networks.guarded = Some(draft.add(guard, &[created]));
     }
     if let Some(name) = &layout.egress_name {
         let spec = NetworkSpec {
@@ -155,7 +165,7 @@ pub(super) fn networks(inputs: &Inputs<'_>, layout: &Layout, draft: &mut Draft) 
             subnets: vec![layout.egress_block.subnet()],
             labels: labels(Role::Egress),
         };
-        networks.created.push(draft.add(Step::Network(spec), &[]));
+        networks.egress = Some(draft.add(Step::Network(spec), &[]));
     }
     networks
 }

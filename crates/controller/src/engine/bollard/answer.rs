@@ -1,0 +1,139 @@
+//! The API's answers in our words.
+
+use std::collections::HashMap;
+
+use bollard::models;
+
+use super::privileges::privileges;
+use crate::engine::{ContainerState, Endpoint, HealthState, ImageInfo, NetworkState, Running};
+use crate::labels::Labels;
+use crate::spec::Health;
+
+pub(super) fn labels(map: Option<HashMap<String, String>>) -> Labels {
+    map.unwrap_or_default().into_iter().collect()
+}
+
+pub(super) fn addresses(ipam: Option<models::Ipam>) -> (Vec<ipnet::IpNet>, Vec<std::net::IpAddr>) {
+    let configs = ipam.and_then(|i| i.config).unwrap_or_default();
+    let blocks = configs
+        .iter()
+        .filter_map(|c| c.subnet.as_ref()?.parse().ok())
+        .collect();
+    let gateways = configs
+        .iter()
+        .filter_map(|c| c.gateway.as_ref()?.parse().ok())
+        .collect();
+    (blocks, gateways)
+}
+
+pub(super) fn plain<T: std::str::FromStr>(address: Option<&String>) -> Option<T> {
+    address?.split('/').next()?.parse().ok()
+}
+
+pub(super) fn running(state: &models::ContainerState) -> Running {
+    use models::ContainerStateStatusEnum as Status;
+    match state.status {
+        Some(Status::CREATED) => Running::Created,
+        Some(Status::RUNNING) => Running::Running,
+        Some(Status::EXITED | Status::DEAD) => Running::Exited(state.exit_code.unwrap_or(-1)),
+        Some(
+            other @ (Status::PAUSED
+            | Status::RESTARTING
+            | Status::REMOVING
+            | Status::STOPPING
+            | Status::EMPTY),
+        ) => Running::Other(other.to_string()),
+        None => Running::Other("unknown".to_owned()),
+    }
+}
+
+pub(super) fn health(state: &models::ContainerState) -> HealthState {
+    use models::HealthStatusEnum as Status;
+    match state.health.as_ref().and_then(|h| h.status) {
+        None | Some(Status::EMPTY | Status::NONE) => HealthState::None,
+        Some(Status::STARTING) => HealthState::Starting,
+        Some(Status::HEALTHY) => HealthState::Healthy,
+        Some(Status::UNHEALTHY) => HealthState::Unhealthy,
+    }
+}
+
+/// A container, as `inspect` describes it.
+pub(super) fn container(c: models::ContainerInspectResponse) -> ContainerState {
+    let state = c.state.unwrap_or_default();
+    let host = c.host_config.unwrap_or_default();
+    let networks = c
+        .network_settings
+        .and_then(|n| n.networks)
+        .unwrap_or_default();
+    let mut networks: Vec<_> = networks.into_keys().filter(|name| name != "none").collect();
+    networks.sort();
+    ContainerState {
+        id: c.id.unwrap_or_default(),
+        name: c
+            .name
+            .unwrap_or_default()
+            .trim_start_matches('/')
+            .to_owned(),
+        running: running(&state),
+        health: health(&state),
+        error: state.error.unwrap_or_default(),
+        networks,
+        labels: labels(c.config.and_then(|c| c.labels)),
+        privileges: privileges(&host),
+    }
+}
+
+/// A network, as `inspect` describes it.
+pub(super) fn inspected_network(n: models::NetworkInspect) -> NetworkState {
+    let (blocks, gateways) = addresses(n.ipam);
+    let one = |(id, e): (String, models::EndpointResource)| Endpoint {
+        container: id,
+        name: e.name.unwrap_or_default(),
+        v4: plain(e.ipv4_address.as_ref()),
+        v6: plain(e.ipv6_address.as_ref()),
+    };
+    let mut endpoints: Vec<_> = n
+        .containers
+        .unwrap_or_default()
+        .into_iter()
+        .map(one)
+        .collect();
+    endpoints.sort();
+    NetworkState {
+        id: n.id.unwrap_or_default(),
+        name: n.name.unwrap_or_default(),
+        blocks,
+        gateways,
+        endpoints,
+    }
+}
+
+/// A network, as a listing describes it: without endpoints.
+pub(super) fn listed_network(network: models::Network) -> NetworkState {
+    let (blocks, gateways) = addresses(network.ipam);
+    NetworkState {
+        id: network.id.unwrap_or_default(),
+        name: network.name.unwrap_or_default(),
+        blocks,
+        gateways,
+        endpoints: Vec::new(),
+    }
+}
+
+/// An image, as `inspect` describes it.
+pub(super) fn image(found: models::ImageInspect) -> ImageInfo {
+    let config = found.config.unwrap_or_default();
+    let ports = config.exposed_ports.unwrap_or_default();
+    let tcp = |p: &String| p.strip_suffix("/tcp").unwrap_or(p).parse().ok();
+    let test = config.healthcheck.and_then(|h| h.test);
+    ImageInfo {
+        id: found.id.unwrap_or_default(),
+        entrypoint: config.entrypoint.unwrap_or_default(),
+        command: config.cmd.unwrap_or_default(),
+        user: config.user.unwrap_or_default(),
+        ports: ports.iter().filter_map(tcp).collect(),
+        health: test
+            .filter(|t| t.first().is_some_and(|word| word != "NONE"))
+            .map(|test| Health { test }),
+    }
+}

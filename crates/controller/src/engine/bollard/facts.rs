@@ -1,0 +1,68 @@
+//! What an engine says about itself, as facts.
+
+use bollard::models;
+
+use crate::engine::{EngineError, EngineResult};
+use crate::facts::{API_FLOOR, Facts, LimitFacts, LinkFacts, Version};
+
+/// Reads `version` and `info`. `here`: the engine's host is this machine.
+pub(super) fn facts(
+    endpoint: &str,
+    version: models::SystemVersion,
+    info: models::SystemInfo,
+    here: bool,
+) -> EngineResult<Facts> {
+    let read = |text: &Option<String>| text.as_deref().and_then(Version::parse);
+    let components = version.components.unwrap_or_default();
+    let podman = components.iter().any(|c| c.name.contains("Podman"));
+    let product = if podman { "Podman" } else { "Docker" }.to_owned();
+    let number = version.version.clone().unwrap_or_default();
+    let api = read(&version.api_version)
+        .ok_or_else(|| EngineError::Broken("it does not say which API it speaks".into()))?;
+    if api < API_FLOOR {
+        let name = format!("{product} {number}");
+        return Err(EngineError::TooOld {
+            name,
+            api,
+            floor: API_FLOOR,
+        });
+    }
+    let local = endpoint.starts_with("unix://");
+    let security = info.security_options.unwrap_or_default();
+    let runc = components
+        .iter()
+        .find(|c| c.name == "runc")
+        .map(|c| c.version.clone());
+    Ok(Facts {
+        opens_vsock: Facts::opens_vsock_until(&product, api),
+        isolated_gateway: Facts::isolated_since(&product, api),
+        many_networks: Facts::many_networks_since(api),
+        product,
+        version: number,
+        api,
+        api_min: read(&version.min_api_version).unwrap_or(api),
+        endpoint: endpoint.to_owned(),
+        local,
+        rootless: security.iter().any(|s| s.contains("name=rootless")),
+        limits: LimitFacts {
+            memory: info.memory_limit != Some(false),
+            cpus: info.cpu_cfs_quota != Some(false),
+            pids: info.pids_limit != Some(false),
+        },
+        forwarding: info.ipv4_forwarding != Some(false),
+        cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
+        memory: info
+            .mem_total
+            .and_then(|n| u64::try_from(n).ok())
+            .unwrap_or(u64::MAX),
+        link: if local && here {
+            LinkFacts::read(std::path::Path::new("/proc/sys/net/ipv4/conf"))
+        } else {
+            LinkFacts::Unknown
+        },
+        runc,
+        seccomp: security
+            .iter()
+            .any(|s| s.contains("name=seccomp") && !s.contains("unconfined")),
+    })
+}

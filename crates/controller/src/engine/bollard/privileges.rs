@@ -1,0 +1,103 @@
+//! What a container was given that a fenced one must not have.
+
+use bollard::models;
+
+use crate::spec::Capability;
+
+/// What a fenced container must not have, in words. A list of what is allowed, so that a field
+/// nobody thought of cannot be a hole: capabilities, security options and modes are compared whole.
+pub(super) fn privileges(host: &models::HostConfig) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut say = |bad: bool, what: &str| {
+        if bad {
+            found.push(what.to_owned());
+        }
+    };
+    say(host.privileged == Some(true), "it is privileged");
+    let modes = [
+        &host.network_mode,
+        &host.pid_mode,
+        &host.ipc_mode,
+        &host.uts_mode,
+        &host.userns_mode,
+    ];
+    let shares_host = modes.iter().any(|m| m.as_deref() == Some("host"));
+    say(shares_host, "it shares a namespace of the host");
+    say(
+        host.pid_mode
+            .as_ref()
+            .is_some_and(|m| m.starts_with("container:")),
+        "it shares processes",
+    );
+    say(
+        host.port_bindings.as_ref().is_some_and(|p| !p.is_empty()),
+        "it publishes ports",
+    );
+    say(
+        host.publish_all_ports == Some(true),
+        "it publishes all ports",
+    );
+    say(
+        host.devices.as_ref().is_some_and(|d| !d.is_empty()),
+        "it has devices of the host",
+    );
+    let drops = |name: &str| host.cap_drop.iter().flatten().any(|c| c == name);
+    say(
+        !drops("ALL") && !drops("CAP_ALL"),
+        "it keeps the engine's default capabilities",
+    );
+    let ours = Capability::SERVICE.map(Capability::as_str);
+    let more = host
+        .cap_add
+        .iter()
+        .flatten()
+        .any(|c| !ours.contains(&c.strip_prefix("CAP_").unwrap_or(c)));
+    say(more, "it has capabilities beyond a service's");
+    let options = host.security_opt.clone().unwrap_or_default();
+    say(
+        !options
+            .iter()
+            .any(|o| o == "no-new-privileges" || o == "no-new-privileges:true"),
+        "it may gain privileges",
+    );
+    say(
+        options.iter().any(|o| o.contains("unconfined")),
+        "its system calls are not filtered",
+    );
+    say(
+        host.extra_hosts
+            .iter()
+            .flatten()
+            .any(|h| h.ends_with(":host-gateway")),
+        "it has the host's address",
+    );
+    let bound = host
+        .binds
+        .iter()
+        .flatten()
+        .filter_map(|b| b.split(':').next().map(str::to_owned));
+    let mounted = host.mounts.iter().flatten().filter_map(|m| {
+        (m.typ == Some(models::MountType::BIND))
+            .then(|| m.source.clone())
+            .flatten()
+    });
+    say(
+        bound.chain(mounted).any(|path| holds_engine_socket(&path)),
+        "it can reach the engine's socket",
+    );
+    found
+}
+
+/// The socket itself or a directory it is in.
+pub(super) fn holds_engine_socket(path: &str) -> bool {
+    let sockets = [
+        "/var/run/docker.sock",
+        "/run/docker.sock",
+        "/run/podman/podman.sock",
+    ];
+    let path = path.trim_end_matches('/');
+    path.ends_with(".sock")
+        || sockets
+            .iter()
+            .any(|s| *s == path || s.strip_prefix(path).is_some_and(|r| r.starts_with('/')))
+}

@@ -1,0 +1,126 @@
+//! The agent's container and the task's files in it.
+
+use super::containers::{bare, fenced, memory, networks_of, real_command};
+use super::door::Door;
+use super::fence::{Layout, Networks};
+use super::gate::GateSteps;
+use super::limits::{Wanted, limits};
+use super::{Draft, Inputs, Place, Step, missing};
+use crate::error::Result;
+use crate::labels::Role;
+use crate::spec::Mount;
+use crate::workspace::{GitEntry, Workspace};
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what must come before the agent, one by one"
+)]
+pub(super) fn agent(
+    inputs: &Inputs<'_>,
+    layout: &Layout,
+    networks: &Networks,
+    door: &Door,
+    gate: GateSteps,
+    files_there: [usize; 2],
+    ready: &[usize],
+    draft: &mut Draft,
+) -> Result<()> {
+    let (image, info) = inputs
+        .images
+        .agent
+        .as_ref()
+        .ok_or_else(|| missing("agent"))?;
+    let config = &inputs.config.agent;
+    let command = inputs.command.as_ref().unwrap_or(&config.command);
+    let real = real_command("the agent", info, command)?;
+    let name = inputs.task.resource(Role::Agent);
+    let mut spec = bare(inputs, Role::Agent, name.clone(), image.to_string());
+    let workdir = config
+        .workdir
+        .clone()
+        .unwrap_or_else(|| "/workspace".to_owned());
+    let (uid, gid) = inputs.owner;
+    spec.user = Some(
+        config
+            .user
+            .clone()
+            .unwrap_or_else(|| format!("{uid}:{gid}")),
+    );
+    spec.env.clone_from(&config.env);
+    spec.env
+        .entry("AGENTNET_TASK".to_owned())
+        .or_insert_with(|| inputs.task.task.to_string());
+    spec.read_only = config.read_only;
+    spec.stdin_open = true;
+    spec.mounts = memory(config.read_only, &[]);
+    spec.mounts.extend(files(inputs, &workdir));
+    spec.workdir = Some(workdir);
+    let wanted = Wanted {
+        memory: config.memory,
+        cpus: config.cpus,
+        pids: config.pids,
+    };
+    spec.limits = limits(Role::Agent, wanted, inputs.facts);
+    let aliases = vec!["agent".to_owned()];
+    fenced(
+        inputs,
+        layout,
+        door,
+        &mut spec,
+        layout.agent_place,
+        aliases,
+        real,
+    );
+    draft.places.push(Place {
+        container: name.clone(),
+        role: Role::Agent,
+        networks: networks_of(&spec),
+        addresses: layout.addresses(inputs, layout.agent_place),
+    });
+    let mut before = networks.inner();
+    before.extend(&door.created);
+    before.push(gate.volume);
+    before.extend(files_there);
+    let created = draft.add(Step::Container(spec), &before);
+    let mut before = vec![created, gate.filled];
+    before.extend(&door.started);
+    before.extend(networks.guarded());
+    before.extend(ready);
+    draft.add(
+        Step::Start {
+            container: name,
+            role: Role::Agent,
+        },
+        &before,
+    );
+    Ok(())
+}
+
+/// The task's files, with `.git` covered: nothing that a tool on the host reads as git's
+/// configuration can be written from inside.
+fn files(inputs: &Inputs<'_>, workdir: &str) -> Vec<Mount> {
+    let target = format!("{workdir}/.git");
+    let mut mounts = vec![Mount::Bind {
+        source: inputs.workspace.files().to_owned(),
+        target: workdir.to_owned(),
+        writable: true,
+    }];
+    let gitfile = || Mount::Bind {
+        source: inputs.directory.join("gitfile"),
+        target: target.clone(),
+        writable: false,
+    };
+    match inputs.workspace {
+        Workspace::Worktree { .. } => mounts.push(gitfile()),
+        Workspace::Directory { git, .. } => match git {
+            GitEntry::None => {}
+            GitEntry::File => mounts.push(gitfile()),
+            GitEntry::Directory => {
+                mounts.push(Mount::Memory {
+                    target: target.clone(),
+                });
+            }
+        },
+    }
+    mounts
+}

@@ -1,0 +1,239 @@
+//! What stands between a task and the world: the proxy, and in the socket fence the relay to it.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::containers::{bare, labels};
+use super::fence::{Layout, Networks};
+use super::{Draft, Inputs, PROXY_PORT, Place, RELAY_ADDRESS, Step, block6, missing};
+use crate::config::{Fence, Mode};
+use crate::error::Result;
+use crate::labels::Role;
+use crate::spec::{Attachment, ContainerNetwork, ContainerSpec, Health, Mount, VolumeSpec};
+
+/// Where the volume with the proxy's unix socket is.
+const SOCKET_DIR: &str = "/run/agentnet";
+/// The socket, as a flag names it.
+const SOCKET: &str = "unix:/run/agentnet/proxy.sock";
+
+/// What stands between the task and the world, and the steps to wait for.
+#[derive(Debug)]
+pub(super) struct Door {
+    /// Before a container that joins it may be created.
+    pub(super) created: Vec<usize>,
+    /// Before a container that uses it may start.
+    pub(super) started: Vec<usize>,
+    /// Its namespace is everybody's.
+    pub(super) relay: Option<String>,
+}
+
+pub(super) fn door(
+    inputs: &Inputs<'_>,
+    layout: &Layout,
+    networks: &Networks,
+    files: usize,
+    draft: &mut Draft,
+) -> Result<Door> {
+    let mut door = Door {
+        created: Vec::new(),
+        started: Vec::new(),
+        relay: None,
+    };
+    if layout.fence.is_none() && (layout.mode == Mode::Full || inputs.config.services.is_empty()) {
+        return Ok(door);
+    }
+    let image = inputs
+        .images
+        .proxy
+        .as_ref()
+        .ok_or_else(|| missing("proxy"))?
+        .to_string();
+    let mut socket = Vec::new();
+    if layout.fence == Some(Fence::Socket) {
+        let name = inputs.task.resource(Role::Socket);
+        let spec = VolumeSpec {
+            name,
+            labels: labels(inputs, Role::Socket),
+        };
+        socket.push(draft.add(Step::Volume(spec), &[]));
+    }
+    if layout.fence.is_some() {
+        let proxy = proxy(inputs, layout, image.clone());
+        let name = proxy.name.clone();
+        let extra = split_attachments(inputs, proxy, &mut |spec| {
+            let mut after = networks.both();
+            after.push(files);
+            after.extend(&socket);
+            draft.add(Step::Container(spec), &after)
+        });
+        let mut before_start = vec![extra.created];
+        for attachment in extra.later {
+            let step = Step::Connect {
+                container: name.clone(),
+                attachment,
+            };
+            before_start.push(draft.add(step, &[extra.created]));
+        }
+        socket.push(extra.created);
+        before_start.extend(networks.guarded());
+        let start = Step::Start {
+            container: name.clone(),
+            role: Role::Proxy,
+        };
+        door.started.push(draft.add(start, &before_start));
+        let mut on: Vec<String> = layout.fence_name.iter().cloned().collect();
+        on.extend(layout.egress_name.clone());
+        draft.places.push(Place {
+            container: name,
+            role: Role::Proxy,
+            networks: on,
+            addresses: layout.addresses(inputs, 1),
+        });
+    }
+    if layout.fence == Some(Fence::Network) {
+        return Ok(door);
+    }
+    let relay = relay(inputs, layout, image);
+    let name = relay.name.clone();
+    let created = draft.add(Step::Container(relay), &socket);
+    let start = Step::Start {
+        container: name.clone(),
+        role: Role::Relay,
+    };
+    door.started.push(draft.add(start, &[created]));
+    door.created.push(created);
+    door.relay = Some(name.clone());
+    draft.places.push(Place {
+        container: name,
+        role: Role::Relay,
+        networks: Vec::new(),
+        addresses: Vec::new(),
+    });
+    Ok(door)
+}
+
+struct Split {
+    created: usize,
+    later: Vec<Attachment>,
+}
+
+/// An engine that takes one network at creation gets the rest afterwards, before the start.
+fn split_attachments(
+    inputs: &Inputs<'_>,
+    mut spec: ContainerSpec,
+    create: &mut dyn FnMut(ContainerSpec) -> usize,
+) -> Split {
+    let mut later = Vec::new();
+    if let ContainerNetwork::Attached(all) = &mut spec.network
+        && !inputs.facts.many_networks
+        && all.len() > 1
+    {
+        later = all.split_off(1);
+    }
+    Split {
+        created: create(spec),
+        later,
+    }
+}
+
+fn proxy(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
+    let name = inputs.task.resource(Role::Proxy);
+    let mut spec = bare(inputs, Role::Proxy, name, image);
+    spec.read_only = true;
+    spec.hostname = Some("proxy".to_owned());
+    spec.mounts.push(Mount::Bind {
+        source: inputs.directory.join("policy"),
+        target: "/etc/agentnet".to_owned(),
+        writable: false,
+    });
+    // The proxy has a leg on each side: its kernel must not route between them (forwarding), nor
+    // answer on one side for the other's address (arp_ignore, measured).
+    for key in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"] {
+        spec.sysctls.insert(key.to_owned(), "0".to_owned());
+    }
+    spec.sysctls
+        .insert("net.ipv4.conf.all.arp_ignore".to_owned(), "1".to_owned());
+    let mut listen = Vec::new();
+    let mut attachments = Vec::new();
+    if let Some(fence) = &layout.fence_name {
+        let (v4, v6) = (layout.block.address(1), block6(inputs).address(1));
+        listen.push(format!("{v4}:{PROXY_PORT}"));
+        listen.push(format!("[{v6}]:{PROXY_PORT}"));
+        attachments.push(Attachment {
+            network: fence.clone(),
+            v4: Some(v4),
+            v6: Some(v6),
+            aliases: vec!["proxy".to_owned()],
+        });
+    } else {
+        listen.push(SOCKET.to_owned());
+        spec.mounts.push(Mount::Volume {
+            name: inputs.task.resource(Role::Socket),
+            target: SOCKET_DIR.to_owned(),
+            writable: true,
+            fill: true,
+        });
+    }
+    if let Some(egress) = &layout.egress_name {
+        attachments.push(Attachment {
+            network: egress.clone(),
+            v4: None,
+            v6: None,
+            aliases: Vec::new(),
+        });
+    }
+    spec.network = ContainerNetwork::Attached(attachments);
+    for address in listen {
+        spec.command.extend(["--listen".to_owned(), address]);
+    }
+    spec.command.extend(
+        [
+            "--whitelist",
+            "/etc/agentnet/project.txt",
+            "--task-whitelist",
+            "/etc/agentnet/task.txt",
+        ]
+        .map(str::to_owned),
+    );
+    spec.command.extend(["--log", "json"].map(str::to_owned));
+    spec
+}
+
+/// The owner of the namespace that agent and services share. What `--dns`, hosts and sysctls are
+/// elsewhere is set here: containers that join may set none of them.
+fn relay(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
+    let mut spec = bare(
+        inputs,
+        Role::Relay,
+        inputs.task.resource(Role::Relay),
+        image,
+    );
+    spec.read_only = true;
+    spec.hostname = Some(inputs.task.hostname());
+    spec.command = ["relay", "--listen"].map(str::to_owned).to_vec();
+    spec.command.push(format!("{RELAY_ADDRESS}:{PROXY_PORT}"));
+    spec.command.extend(["--to".to_owned(), SOCKET.to_owned()]);
+    // The image's own check asks a proxy, and this is none.
+    spec.health = Some(Health {
+        test: vec!["NONE".to_owned()],
+    });
+    spec.dns = vec![IpAddr::V4(RELAY_ADDRESS)];
+    spec.hosts = inputs
+        .config
+        .services
+        .keys()
+        .map(|name| (name.to_string(), IpAddr::V4(Ipv4Addr::LOCALHOST)))
+        .collect();
+    spec.sysctls.insert(
+        "net.ipv4.ip_unprivileged_port_start".to_owned(),
+        "0".to_owned(),
+    );
+    if layout.fence.is_some() {
+        spec.mounts.push(Mount::Volume {
+            name: inputs.task.resource(Role::Socket),
+            target: SOCKET_DIR.to_owned(),
+            writable: false,
+            fill: false,
+        });
+    }
+    spec
+}
