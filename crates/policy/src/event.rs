@@ -129,17 +129,21 @@ impl Text {
     /// Makes a text safe to print.
     pub fn new(text: &str) -> Self {
         let mut safe = String::with_capacity(text.len().min(Self::MAX));
+        let mut end = 0;
         for c in text.chars() {
-            let c = if is_visible(c) {
+            safe.push(if is_visible(c) {
                 c
             } else {
                 char::REPLACEMENT_CHARACTER
-            };
-            if safe.len() + c.len_utf8() > Self::MAX - '…'.len_utf8() {
+            });
+            if safe.len() > Self::MAX {
+                safe.truncate(end);
                 safe.push('…');
                 break;
             }
-            safe.push(c);
+            if safe.len() + '…'.len_utf8() <= Self::MAX {
+                end = safe.len();
+            }
         }
         Self(safe.into())
     }
@@ -151,7 +155,7 @@ impl Text {
 }
 
 /// Whether a terminal, a log viewer and a notification show the character as itself, in its place.
-pub(crate) fn is_visible(c: char) -> bool {
+fn is_visible(c: char) -> bool {
     !(c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{180B}'..='\u{180F}'
@@ -221,5 +225,78 @@ impl<'de> Deserialize<'de> for Version {
                 "event version {other} is not 1"
             ))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        Event {
+            v: Version,
+            time: "2026-11-20T22:00:00.5Z".parse().unwrap(),
+            id: "7".into(),
+            event: Moment::Decision,
+            listener: "task".into(),
+            client: SocketAddr::from(([10, 213, 0, 2], 40_000)).into(),
+            protocol: Protocol::Connect,
+            method: "CONNECT".into(),
+            path: None,
+            host: "gist.github.com".into(),
+            port: 443,
+            verdict: Word::Deny,
+            reason: Reason::RuleDenied,
+            rule: Some(RuleLine {
+                file: "project.txt".into(),
+                line: 3,
+                text: "gist.github.com deny".into(),
+                comment: None,
+            }),
+            address: None,
+            route: None,
+            status: Some(403),
+            up: 0,
+            down: 0,
+            ms: 1,
+            sentence: None,
+            quiet: false,
+        }
+    }
+
+    /// Whoever changes this line changes what every reader has to understand.
+    const LINE: &str = r#"{"v":1,"time":"2026-11-20T22:00:00.5Z","id":"7","event":"decision","listener":"task","client":"10.213.0.2:40000","protocol":"connect","method":"CONNECT","host":"gist.github.com","port":443,"verdict":"deny","reason":"rule_denied","rule":{"file":"project.txt","line":3,"text":"gist.github.com deny"},"status":403,"up":0,"down":0,"ms":1}"#;
+
+    #[test]
+    fn an_event_is_one_line_of_json_and_reads_back() {
+        assert_eq!(serde_json::to_string(&event()).unwrap(), LINE);
+        assert_eq!(serde_json::from_str::<Event>(LINE).unwrap(), event());
+    }
+
+    #[test]
+    fn another_version_is_refused_and_an_unknown_field_is_not() {
+        let other = LINE.replace("\"v\":1", "\"v\":2");
+        assert!(serde_json::from_str::<Event>(&other).is_err());
+        let wider = LINE.replace("\"v\":1", "\"v\":1,\"later\":true");
+        assert_eq!(serde_json::from_str::<Event>(&wider).unwrap(), event());
+    }
+
+    #[test]
+    fn text_from_outside_is_shown_and_never_obeyed() {
+        let hostile = "a\r\n\u{1b}[2Jb\u{202e}c\u{200b}d\u{e0041}";
+        assert_eq!(
+            Text::new(hostile).as_str(),
+            "a\u{fffd}\u{fffd}\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}"
+        );
+        let read: Text = serde_json::from_str(r#""a\u0007""#).unwrap();
+        assert_eq!(read.as_str(), "a\u{fffd}");
+    }
+
+    #[test]
+    fn long_text_is_cut_at_a_character() {
+        let text = Text::new(&"ü".repeat(5_000));
+        assert!(text.as_str().len() <= Text::MAX && text.as_str().ends_with("ü…"));
+        let whole = "a".repeat(Text::MAX);
+        assert_eq!(Text::new(&whole).as_str(), whole);
     }
 }

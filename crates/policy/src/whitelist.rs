@@ -6,6 +6,7 @@ mod loader;
 mod place;
 mod presets;
 mod problem;
+mod said;
 mod shadow;
 mod wrong;
 

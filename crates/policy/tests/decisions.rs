@@ -298,3 +298,39 @@ fn the_clock_of_the_rows_is_what_the_rows_say() {
     assert!(include_str!("decisions.toml").contains(NOW));
     assert!(NOW.parse::<Timestamp>().is_ok());
 }
+
+#[test]
+fn every_example_of_the_documentation_is_true() {
+    let document = include_str!("../../../docs/policy.md");
+    let (_, examples) = document.split_once("## Examples").unwrap();
+    let rows = examples
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains(" | `"));
+    let mut count = 0;
+    for row in rows {
+        let columns: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let spans = |column: &str| -> Vec<String> {
+            column
+                .split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect()
+        };
+        let [whitelist, ask, is] = columns[..] else {
+            panic!("{row}")
+        };
+        let policy = load_text(&spans(whitelist).join("\n"), Mode::Enforce)
+            .unwrap_or_else(|e| panic!("{row}: {e:#?}"))
+            .policy;
+        let got = match read(&spans(ask).concat()) {
+            None => Reason::BadRequest,
+            Some((target, ask)) => policy
+                .judge(Request { target, ask }, NOW.parse().unwrap())
+                .reason(),
+        };
+        assert_eq!(got.as_str(), spans(is).concat(), "{row}");
+        count += 1;
+    }
+    assert!(count > 30, "the table is read");
+}

@@ -253,7 +253,10 @@ fn presets_include_presets_but_not_themselves() {
     ]);
     let loaded = policy(&project("@outer"), &presets);
     assert_eq!(
-        loaded.rules().map(|r| r.file()).collect::<Vec<_>>(),
+        loaded
+            .rules()
+            .map(agentnet_policy::Rule::file)
+            .collect::<Vec<_>>(),
         ["@inner", "@outer"]
     );
     let got = messages(&project("@snake"), &presets);

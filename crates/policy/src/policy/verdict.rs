@@ -45,6 +45,12 @@ impl Verdict {
 /// Leave to resolve and dial one target. Only [`Policy::judge`] makes one.
 ///
 /// The lines that allow a request add up: the grant has every word that one of them says.
+///
+/// Nobody else can make one, nor change one:
+/// ```compile_fail
+/// # let target = agentnet_policy::Target::parse("a.example:443", None).unwrap();
+/// let forged = agentnet_policy::Grant { target, rule: None, budget: None, expires: None };
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Grant {
     pub(super) target: Target,
@@ -208,7 +214,11 @@ fn advice(reason: Reason) -> &'static str {
     }
 }
 
-/// An address that may be dialled for one grant. Only [`Policy::admit`] makes one.
+/// An address that may be dialled for one grant. Only [`Policy::admit`] makes one:
+/// ```compile_fail
+/// let address = "169.254.169.254:80".parse().unwrap();
+/// let forged = agentnet_policy::Admitted { address };
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Admitted {
     pub(super) address: SocketAddr,

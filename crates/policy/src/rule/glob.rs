@@ -1,6 +1,6 @@
 //! `*` within one part of a name or path. No brackets, no classes, no escapes, so nothing to
 //! compile, nothing to allocate, and nothing that a pattern can make slow: the cost is at most the
-//! product of the two lengths. `tests/properties.rs` holds it against globset.
+//! product of the two lengths. The tests hold it against globset.
 
 /// Whether `text` is `pattern` with every `*` replaced by some bytes, possibly none. Neither side
 /// is divided: the caller passes one label or one path segment.
@@ -69,7 +69,39 @@ where
 
 #[cfg(test)]
 mod tests {
+    use globset::GlobBuilder;
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What globset makes of the same, with the separator it has to be told of.
+    fn globset(pattern: &str, text: &str) -> bool {
+        let glob = GlobBuilder::new(pattern)
+            .literal_separator(true)
+            .build()
+            .unwrap();
+        glob.compile_matcher().is_match(text)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn it_agrees_with_globset_within_a_part(pattern in "[ab]{0,2}(\\*[ab]{1,2}){0,3}\\*?", text in "[ab]{0,8}") {
+            prop_assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), globset(&pattern, &text));
+        }
+
+        #[test]
+        fn it_agrees_with_globset_across_parts(
+            pattern in prop::collection::vec("a|b|ab|a\\*|\\*|\\*\\*", 1..6),
+            text in prop::collection::vec("a|b|ab|aab", 1..7),
+        ) {
+            // globset reads `**` beside `**` in its own way; a path that says so means one.
+            prop_assume!(pattern.windows(2).all(|pair| pair != ["**", "**"]));
+            let (pattern, text) = (pattern.join("/"), text.join("/"));
+            prop_assert_eq!(parts(&pattern, &text), globset(&pattern, &text), "{} {}", pattern, text);
+        }
+    }
 
     fn parts(pattern: &str, text: &str) -> bool {
         matches_parts(pattern.split('/'), text.split('/'))

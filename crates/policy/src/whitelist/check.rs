@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::line::Said;
 use super::place::Place;
+use super::said::Said;
 use super::wrong::{Words, Wrong};
 use crate::address::{AddressClass, Opener, classify};
 use crate::rule::{Effect, Hosts, HttpOnly, Permission, Ports};

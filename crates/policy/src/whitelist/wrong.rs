@@ -48,7 +48,7 @@ pub(super) struct Words<'a>(Vec<&'a str>);
 impl<'a> Words<'a> {
     pub(super) fn of(text: &'a str) -> Self {
         Self(
-            text.split(|c| c == ' ' || c == '\t')
+            text.split([' ', '\t'])
                 .filter(|word| !word.is_empty())
                 .collect(),
         )
