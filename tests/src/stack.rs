@@ -24,11 +24,12 @@ impl<'e> Stack<'e> {
     pub fn new(engine: &'e Engine, name: &str, whitelist: &str) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let source = root().join("compose").join(name);
-        fs::copy(
-            source.join("compose.yaml"),
-            directory.path().join("compose.yaml"),
-        )
-        .expect("compose.yaml");
+        for entry in fs::read_dir(&source).expect("a stack").map(Result::unwrap) {
+            if entry.path().is_file() {
+                let copy = directory.path().join(entry.file_name());
+                fs::copy(entry.path(), copy).expect("a file of the stack");
+            }
+        }
         fs::create_dir(directory.path().join("whitelist")).expect("a directory");
         let stack = Self {
             engine,
