@@ -299,3 +299,16 @@ fn a_line_that_a_task_says_too_is_no_warning_for_the_project() {
         "t:1: warning: \"api.github.com\" says nothing new: covered by p:1: **.github.com";
     assert_eq!(messages(&sources, &NONE), [covered]);
 }
+
+#[test]
+fn two_sources_of_one_name_are_both_in_force() {
+    for layer in [Layer::Preset, Layer::Project, Layer::Task] {
+        let sources = [
+            file("same", layer, "a.example.com"),
+            file("same", layer, "b.example.com deny"),
+        ];
+        let loaded = policy(&sources, &NONE);
+        assert_eq!(reason(&loaded, "a.example.com:443"), Reason::Allowed);
+        assert_eq!(reason(&loaded, "b.example.com:443"), Reason::RuleDenied);
+    }
+}

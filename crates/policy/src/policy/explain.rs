@@ -112,8 +112,8 @@ impl Explanation {
 
 fn terms(grant: &Grant) -> String {
     let mut terms = String::new();
-    if !grant.raw() {
-        terms.push_str(", a tunnel must carry TLS to this name");
+    if grant.raw() {
+        terms.push_str(", with any bytes in a tunnel");
     }
     if let Some(bytes) = grant.budget() {
         terms.push_str(&format!(", at most {bytes} bytes up"));

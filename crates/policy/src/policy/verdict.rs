@@ -165,8 +165,47 @@ impl Denial {
             .unwrap_or_default();
         let (target, reason) = (&self.target, self.reason);
         let clause = reason.clause();
-        let advice = advice(reason);
+        let advice = self.advice();
         format!("{target} was refused ({reason}) because {clause}{line}; {advice}.")
+    }
+
+    /// What to do about it, and who can.
+    fn advice(&self) -> String {
+        let asks = |line: &str| {
+            format!(
+                "trying again will not help, go on without it or ask the person who runs this task to add the line `{line}` to the whitelist"
+            )
+        };
+        let target = &self.target;
+        let fixed = match self.reason {
+            Reason::NotListed | Reason::PortNotListed => return asks(&target.to_string()),
+            Reason::NotTls => return asks(&format!("{target} raw")),
+            Reason::MethodNotListed | Reason::PathNotListed | Reason::UpgradeNotListed => {
+                "trying again will not help, go on without it or ask the person who runs this task to widen the whitelist"
+            }
+            Reason::PrivateAddress => {
+                "trying again will not help, a private address is opened only by the person who runs this task, and a metadata service by nobody"
+            }
+            Reason::RuleDenied | Reason::ClientNotAllowed | Reason::PolicyChanged => {
+                "trying again will not help, the person who runs this task decided so"
+            }
+            Reason::BudgetSpent => {
+                "send nothing more there, or ask the person who runs this task for a larger budget"
+            }
+            Reason::Loop => "the proxy is used as a proxy and not as a destination",
+            Reason::HostMismatch | Reason::BadRequest => "mend the request before sending it again",
+            Reason::SniMismatch | Reason::SniMissing | Reason::EchRefused => {
+                "open a tunnel to the host that is meant and name the same host in the TLS handshake"
+            }
+            Reason::AuthRequired => "set the credentials in the proxy's address",
+            Reason::ResolveFailed | Reason::ConnectFailed | Reason::UpstreamFailed => {
+                "the whitelist allows it, so check the name and the port, or try again later"
+            }
+            Reason::TooManyConnections => "close some connections, then try again",
+            Reason::TimedOut => "try again later",
+            Reason::Allowed => "nothing needs doing",
+        };
+        fixed.to_owned()
     }
 }
 
@@ -176,41 +215,6 @@ fn quote(rule: &Rule) -> String {
     match line.comment {
         Some(comment) => format!(" [{file}:{number}: {text}: \"{comment}\"]"),
         None => format!(" [{file}:{number}: {text}]"),
-    }
-}
-
-/// What to do about a refusal, and who can.
-fn advice(reason: Reason) -> &'static str {
-    match reason {
-        Reason::NotListed
-        | Reason::PortNotListed
-        | Reason::MethodNotListed
-        | Reason::PathNotListed
-        | Reason::UpgradeNotListed
-        | Reason::NotTls => {
-            "trying again will not help, go on without it or ask the person who runs this task to allow it in the whitelist"
-        }
-        Reason::PrivateAddress => {
-            "trying again will not help, only the person who runs this task can open such an address in the whitelist"
-        }
-        Reason::RuleDenied | Reason::ClientNotAllowed | Reason::PolicyChanged => {
-            "trying again will not help, the person who runs this task decided so"
-        }
-        Reason::BudgetSpent => {
-            "send nothing more there, or ask the person who runs this task for a larger budget"
-        }
-        Reason::Loop => "the proxy is used as the proxy and not as a destination",
-        Reason::HostMismatch | Reason::BadRequest => "mend the request before sending it again",
-        Reason::SniMismatch | Reason::SniMissing | Reason::EchRefused => {
-            "open a tunnel to the host that is meant and name the same host in the TLS handshake"
-        }
-        Reason::AuthRequired => "set the credentials in the proxy's address",
-        Reason::ResolveFailed | Reason::ConnectFailed | Reason::UpstreamFailed => {
-            "the whitelist allows it, so check the name and the port, or try again later"
-        }
-        Reason::TooManyConnections => "close some connections, then try again",
-        Reason::TimedOut => "try again later",
-        Reason::Allowed => "nothing needs doing",
     }
 }
 

@@ -154,16 +154,15 @@ impl<'p> Loader<'p> {
                     text: place(&parsed.text),
                     comment: place(&parsed.comment),
                 };
-                self.rule(origin, permission);
+                self.rule(origin, permission, stack.last());
             }
         }
     }
 
-    fn rule(&mut self, origin: Origin, permission: Permission) {
-        if origin.file.layer == Layer::Preset
-            && !self
-                .included
-                .insert((origin.file.name.clone(), origin.line))
+    /// `preset` is the innermost include, if the line came by one.
+    fn rule(&mut self, origin: Origin, permission: Permission, preset: Option<&String>) {
+        if let Some(preset) = preset
+            && !self.included.insert((preset.clone(), origin.line))
         {
             return;
         }
