@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
@@ -96,11 +96,17 @@ fn is_exhaustion(error: &io::Error) -> bool {
 async fn turn_away(arrival: Arrival) {
     let mut stream = arrival.stream;
     let answer = async {
+        // The request came while it waited for its place. Closing over unread bytes would reset the
+        // connection, and the answer with it.
+        let mut unread = [0; 1024];
+        timeout(Duration::from_millis(5), stream.read(&mut unread))
+            .await
+            .ok();
         stream.write_all(TOO_MANY).await?;
         stream.shutdown().await
     };
     // The answer fits every socket buffer; a client that is gone does not need it.
-    timeout(Duration::from_millis(10), answer).await.ok();
+    timeout(Duration::from_millis(50), answer).await.ok();
 }
 
 #[cfg(test)]

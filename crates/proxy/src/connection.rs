@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::carry::taken;
 use crate::endpoint::Endpoint;
 use crate::handler::handle;
 use crate::listener::Session;
@@ -115,12 +117,26 @@ where
 /// the connection, and the refusal that says why would be lost with it (RFC 9112 §9.6).
 async fn linger(endpoint: Endpoint) {
     if let Ok(stream) = endpoint.into_stream() {
-        let mut rest = stream.take(LINGER_BYTES);
-        let mut nowhere = tokio::io::sink();
-        let away = tokio::io::copy(&mut rest, &mut nowhere);
-        // Whatever comes of it, the connection is over.
-        timeout(LINGER, away).await.ok();
+        read_away(stream).await;
     }
+}
+
+/// The same for a refused CONNECT, which hyper lets go of as if it had become a tunnel.
+pub(crate) async fn linger_after_connect(upgrade: OnUpgrade, _session: Arc<Session>) {
+    if let Some((mut stream, _)) = taken(upgrade).await
+        && stream.shutdown().await.is_ok()
+    {
+        read_away(stream).await;
+    }
+}
+
+async fn read_away(stream: Stream) {
+    let mut rest = stream.take(LINGER_BYTES);
+    let mut nowhere = tokio::io::sink();
+    // Whatever comes of it, the connection is over.
+    timeout(LINGER, tokio::io::copy(&mut rest, &mut nowhere))
+        .await
+        .ok();
 }
 
 /// What hyper answered by itself, without the handler seeing it.

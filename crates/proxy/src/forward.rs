@@ -6,6 +6,7 @@
 mod pool;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentnet_policy::{Denial, Reason, Target};
 use http::request::Parts;
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 
 pub use self::pool::{Bounds, Connection, Key, Lease, Pool};
 use crate::body::{Body, Download, Upload};
-use crate::connect::{Watched, carry};
+use crate::carry::{Watched, carry, taken};
 use crate::endpoint::{Endpoint, Link};
 use crate::exchange::Exchange;
 use crate::handler::Granted;
@@ -31,6 +32,9 @@ use crate::tunnel::Direction;
 
 /// Largest response head in bytes, and the most that is buffered of one response.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+
+/// How long a kept connection may take to be ready again.
+const READY: Duration = Duration::from_millis(50);
 
 /// Serves a plain request that was granted.
 pub async fn serve(
@@ -101,14 +105,7 @@ pub async fn serve(
             let watched = Watched::new(&session.listener, member);
             watched.judge_again(generation);
             session.shared().tasks.spawn("upgrade", async move {
-                let taken = match upstream.await {
-                    Ok(upgraded) => upgraded.downcast::<TokioIo<Endpoint>>().ok(),
-                    Err(_) => None,
-                };
-                let taken = taken.and_then(|parts| {
-                    Some((parts.io.into_inner().into_stream().ok()?, parts.read_buf))
-                });
-                match taken {
+                match taken(upstream).await {
                     Some((stream, early)) => carry(record, watched, client, stream, early).await,
                     None => watched.end(record, Reason::UpstreamFailed, 0, 0),
                 }
@@ -160,8 +157,11 @@ impl Send<'_> {
         let empty = incoming.is_end_stream();
         let mut request = self.request(Upload::new(incoming, Arc::clone(exchange)));
         while let Some(mut connection) = pool.take(&self.key) {
-            if connection.sender.ready().await.is_err() {
-                continue;
+            // Its last response was read to the end; that hyper is done with it as well takes a moment
+            // only. A server that answered before it had the whole request is another matter.
+            match timeout(READY, connection.sender.ready()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => continue,
             }
             match self.try_on(&mut connection, request, exchange).await {
                 Ok(response) => return Ok((response, lease(connection))),

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use agentnet_policy::event::{Protocol, Word};
 use agentnet_policy::{Denial, Reason, Request as Judged, Verdict};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use jiff::Timestamp;
 
 use crate::body::Body;
+use crate::connection::linger_after_connect;
 use crate::listener::Session;
 use crate::record::Record;
 use crate::{connect, forward, headers, refusal, request};
@@ -20,23 +22,39 @@ use crate::{connect, forward, headers, refusal, request};
 /// None.
 pub async fn handle(
     session: Arc<Session>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
+    let connect = request.method() == Method::CONNECT;
+    let mut upgrade = connect.then(|| hyper::upgrade::on(&mut request));
+    let response = answer(&session, request, &mut upgrade).await;
+    if let Some(unused) = upgrade {
+        let linger = linger_after_connect(unused, Arc::clone(&session));
+        session.shared().tasks.spawn("linger", linger);
+    }
+    Ok(response)
+}
+
+/// `upgrade` is taken if the request becomes a tunnel.
+async fn answer(
+    session: &Arc<Session>,
+    request: Request<Incoming>,
+    upgrade: &mut Option<OnUpgrade>,
+) -> Response<Body> {
     let (parts, incoming) = request.into_parts();
     if request::is_for_us(&parts) {
-        return Ok(refusal::present());
+        return refusal::present();
     }
-    let mut record = Record::begin(&session, request::protocol(&parts), &parts);
+    let mut record = Record::begin(session, request::protocol(&parts), &parts);
     let asked = match request::read(&parts) {
         Ok(asked) => asked,
-        Err(bad) => return Ok(record.malformed(&bad)),
+        Err(bad) => return record.malformed(&bad),
     };
     record.set_target(&asked.target);
     let listener = &session.listener;
     let active = listener.policy.now_full();
     if headers::has_passed(&parts.headers, &session.shared().pseudonym) {
         let denial = Denial::new(asked.target, Reason::Loop);
-        return Ok(record.refused(&active, &denial, None));
+        return record.refused(&active, &denial, None);
     }
     let judged = Judged {
         target: asked.target.clone(),
@@ -45,25 +63,26 @@ pub async fn handle(
     let (grant, word, reason) = match active.policy.judge(judged, Timestamp::now()) {
         Verdict::Allow(grant) => (grant, Word::Allow, Reason::Allowed),
         Verdict::Report(grant, denial) => (grant, Word::Report, denial.reason()),
-        Verdict::Deny(denial) => return Ok(record.refused(&active, &denial, None)),
+        Verdict::Deny(denial) => return record.refused(&active, &denial, None),
     };
     record.set_permission(word, reason);
     record.set_rule(&active, grant.rule());
     let purse = listener.policy.purse(&active, &grant);
     if purse.as_ref().is_some_and(|purse| purse.is_spent()) {
         let denial = Denial::new(asked.target, Reason::BudgetSpent);
-        return Ok(record.refused(&active, &denial, None));
+        return record.refused(&active, &denial, None);
     }
     let granted = Granted {
         active,
         grant,
         purse,
     };
-    let request = Request::from_parts(parts, incoming);
-    Ok(match asked.protocol {
-        Protocol::Connect => connect::serve(record, granted, request).await,
-        Protocol::Http => forward::serve(record, granted, request).await,
-    })
+    match asked.protocol {
+        Protocol::Connect => connect::serve(record, granted, upgrade).await,
+        Protocol::Http => {
+            forward::serve(record, granted, Request::from_parts(parts, incoming)).await
+        }
+    }
 }
 
 /// A grant, the policy that gave it and the purse it spends from.

@@ -26,6 +26,7 @@ pub mod app;
 pub mod bind;
 pub mod body;
 pub mod budget;
+mod carry;
 pub mod cli;
 pub mod connect;
 pub mod connection;

@@ -21,6 +21,7 @@ use crate::request::BadRequest;
 pub struct Record {
     session: Arc<Session>,
     started: Instant,
+    told: bool,
     event: Event,
 }
 
@@ -60,6 +61,7 @@ impl Record {
         Self {
             session: Arc::clone(session),
             started: Instant::now(),
+            told: false,
             event,
         }
     }
@@ -186,6 +188,7 @@ impl Record {
     }
 
     fn tell(&mut self) {
+        self.told = true;
         let Event {
             protocol,
             verdict,
@@ -208,7 +211,17 @@ impl Record {
         self.event.up = up;
         self.event.down = down;
         self.event.ms = millis(self.started);
-        self.session.shared().journal.record(self.event);
+        self.session.shared().journal.record(self.event.clone());
+    }
+}
+
+impl Drop for Record {
+    /// A client that leaves while its request is being resolved or dialled has asked all the same:
+    /// the name has gone out. Its decision is told as it stood, without a status.
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell();
+        }
     }
 }
 

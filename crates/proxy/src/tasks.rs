@@ -47,12 +47,15 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         let panics = self.panics.clone();
-        self.tracker.spawn(async move {
-            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-                panics.inc();
-                diagnostic::error(format_args!("a {name} task panicked; only that one ended"));
-            }
-        });
+        // Combinators and not an async block: that would hold the task twice, as what it captured
+        // and as what it awaits, and an idle tunnel is mostly its task.
+        self.tracker
+            .spawn(AssertUnwindSafe(task).catch_unwind().map(move |ended| {
+                if ended.is_err() {
+                    panics.inc();
+                    diagnostic::error(format_args!("a {name} task panicked; only that one ended"));
+                }
+            }));
     }
 
     /// Cancelled when no new work is to begin.

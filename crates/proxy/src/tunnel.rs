@@ -79,13 +79,13 @@ pub struct Account {
 }
 
 /// Copies both ways until the end. `early` are bytes that were read before, to go up and down.
-pub async fn run<C, U, O>(
+pub fn run<C, U, O>(
     client: &mut C,
     upstream: &mut U,
     early: (Bytes, Bytes),
     silence: Silence,
     overseer: &O,
-) -> Account
+) -> impl Future<Output = Account>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
@@ -93,58 +93,61 @@ where
 {
     let mut up = Flow::new(early.0);
     let mut down = Flow::new(early.1);
-    let mut last = Instant::now();
-    let mut timer = pin!(sleep_until(last + silence.idle));
-    let ending = poll_fn(|cx| {
-        if let Poll::Ready(reason) = overseer.poll_stop(cx) {
-            return Poll::Ready(Ending::Stopped(reason));
-        }
-        let half_closed = up.is_closed() || down.is_closed();
-        let before = (up.moved(), down.moved());
-        let sent = up.poll(cx, client, upstream, &|bytes| overseer.charge(bytes));
-        let received = down.poll(cx, upstream, client, &|bytes| bytes);
-        let (sent_now, received_now) = (up.moved() - before.0, down.moved() - before.1);
-        if sent_now > 0 {
-            overseer.moved(Direction::Up, sent_now);
-        }
-        if received_now > 0 {
-            overseer.moved(Direction::Down, received_now);
-        }
-        let half_closes = !half_closed && (up.is_closed() || down.is_closed());
-        match (sent, received) {
-            (Poll::Ready(Err(fault)), _) => return Poll::Ready(ending(fault, Direction::Up)),
-            (_, Poll::Ready(Err(fault))) => return Poll::Ready(ending(fault, Direction::Down)),
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ending::Finished),
-            (Poll::Ready(Ok(())) | Poll::Pending, Poll::Pending)
-            | (Poll::Pending, Poll::Ready(Ok(()))) => {}
-        }
-        if sent_now > 0 || received_now > 0 || half_closes {
-            last = Instant::now();
-        }
-        let allowed = if up.is_closed() || down.is_closed() {
-            silence.half_closed
-        } else {
-            silence.idle
-        };
-        // The timer is moved only where it must: when it fired, or when the shorter limit begins.
-        // Moving it for every byte would cost a timer-wheel operation each.
-        if half_closes {
-            timer.as_mut().reset(last + allowed);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= last + allowed {
-                return Poll::Ready(Ending::Silent);
+    // Not an `async fn`: that would hold its arguments beside what is made of them.
+    async move {
+        let mut last = Instant::now();
+        let mut timer = pin!(sleep_until(last + silence.idle));
+        let ending = poll_fn(|cx| {
+            if let Poll::Ready(reason) = overseer.poll_stop(cx) {
+                return Poll::Ready(Ending::Stopped(reason));
             }
-            timer.as_mut().reset(last + allowed);
+            let half_closed = up.is_closed() || down.is_closed();
+            let before = (up.moved(), down.moved());
+            let sent = up.poll(cx, client, upstream, &|bytes| overseer.charge(bytes));
+            let received = down.poll(cx, upstream, client, &|bytes| bytes);
+            let (sent_now, received_now) = (up.moved() - before.0, down.moved() - before.1);
+            if sent_now > 0 {
+                overseer.moved(Direction::Up, sent_now);
+            }
+            if received_now > 0 {
+                overseer.moved(Direction::Down, received_now);
+            }
+            let half_closes = !half_closed && (up.is_closed() || down.is_closed());
+            match (sent, received) {
+                (Poll::Ready(Err(fault)), _) => return Poll::Ready(ending(fault, Direction::Up)),
+                (_, Poll::Ready(Err(fault))) => return Poll::Ready(ending(fault, Direction::Down)),
+                (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => return Poll::Ready(Ending::Finished),
+                (Poll::Ready(Ok(())) | Poll::Pending, Poll::Pending)
+                | (Poll::Pending, Poll::Ready(Ok(()))) => {}
+            }
+            if sent_now > 0 || received_now > 0 || half_closes {
+                last = Instant::now();
+            }
+            let allowed = if up.is_closed() || down.is_closed() {
+                silence.half_closed
+            } else {
+                silence.idle
+            };
+            // The timer is moved only where it must: when it fired, or when the shorter limit begins.
+            // Moving it for every byte would cost a timer-wheel operation each.
+            if half_closes {
+                timer.as_mut().reset(last + allowed);
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                if Instant::now() >= last + allowed {
+                    return Poll::Ready(Ending::Silent);
+                }
+                timer.as_mut().reset(last + allowed);
+            }
+            Poll::Pending
+        })
+        .await;
+        overseer.refund(up.stranded());
+        Account {
+            up: up.moved(),
+            down: down.moved(),
+            ending,
         }
-        Poll::Pending
-    })
-    .await;
-    overseer.refund(up.stranded());
-    Account {
-        up: up.moved(),
-        down: down.moved(),
-        ending,
     }
 }
 

@@ -1,5 +1,8 @@
 //! The admin listener.
 
+use agentnet_proxy::admin::bind;
+use agentnet_proxy::settings::AdminAddress;
+use agentnet_proxy::surroundings::{DefaultRoute, InterfaceAddress, Machine};
 use serde_json::Value;
 
 use crate::harness::{Client, Proxy, eventually, within};
@@ -131,4 +134,40 @@ async fn is_not_reachable_through_the_proxy() {
         assert_eq!(answer.status, 403, "{target}");
     }
     assert_eq!(proxy.world.dialled(), 0);
+}
+
+#[tokio::test]
+async fn binds_loopback_and_the_side_of_the_default_route_only() {
+    let address = |interface: &str, address: &str| InterfaceAddress {
+        interface: interface.to_owned(),
+        address: address.parse().unwrap(),
+    };
+    // Loopback stands for the egress side: every machine has it.
+    let machine = Machine {
+        addresses: vec![address("agents", "10.213.0.1"), address("lo", "127.0.0.9")],
+        default_routes: vec![DefaultRoute {
+            interface: "lo".to_owned(),
+            gateway: None,
+        }],
+    };
+    let doors = bind(&AdminAddress::Egress(0), &machine).unwrap();
+    let bound: Vec<String> = doors
+        .iter()
+        .map(|own| own.door.address().unwrap().to_string())
+        .collect();
+    assert!(
+        bound.iter().any(|at| at.starts_with("127.0.0.1:")),
+        "{bound:?}"
+    );
+    assert!(
+        bound.iter().any(|at| at.starts_with("127.0.0.9:")),
+        "{bound:?}"
+    );
+    assert!(
+        !bound.iter().any(|at| at.starts_with("10.213.")),
+        "{bound:?}"
+    );
+    let nowhere = bind(&AdminAddress::Egress(0), &Machine::default()).unwrap();
+    assert!(nowhere.len() <= 2, "without a default route only loopback");
+    assert!(bind(&AdminAddress::Off, &machine).unwrap().is_empty());
 }

@@ -121,6 +121,9 @@ async fn explains_decisions() {
     assert_eq!(explain("GET", "https://u@example.com/").await.code, Some(2));
 }
 
+/// Arguments, environment, and what stderr says.
+type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
+
 #[tokio::test]
 async fn exits_with_2_and_binds_nothing_when_something_is_wrong() {
     let files = Files::with("bad.txt", "example.com\n*\n");
@@ -134,7 +137,7 @@ async fn exits_with_2_and_binds_nothing_when_something_is_wrong() {
     // The address is taken: binding it would be another error than the one that is expected.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let rows: &[(&[&str], &[(&str, &str)], &str)] = &[
+    let rows: &[Row<'_>] = &[
         (&["--whitelist", &bad], &[], "bad.txt:2: "),
         (
             &["--whitelist", "/nowhere/w.txt"],

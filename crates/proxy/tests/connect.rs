@@ -290,13 +290,62 @@ async fn refuses_its_own_addresses_and_the_gateway() {
 }
 
 #[tokio::test]
-async fn ends_the_upstream_when_the_client_goes_away_early() {
+async fn records_a_request_whose_client_did_not_wait() {
+    let proxy = Proxy::start(EXAMPLE).await;
+    proxy.world.name("c2vjcmv0.wild.example", &["9.9.9.9"]);
+    proxy.world.black_hole("9.9.9.9:443");
+    let mut client = proxy.client().await;
+    let target = "c2VjcmV0.wild.example:443";
+    client
+        .send(format!(
+            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
+        ))
+        .await;
+    eventually("the dial", || (proxy.world.dialled() > 0).then_some(())).await;
+    drop(client);
+    let decision = proxy.decision(0).await;
+    assert_eq!(
+        (decision.host.as_str(), decision.verdict),
+        ("c2vjcmv0.wild.example", Word::Allow)
+    );
+    assert_eq!(decision.status, None);
+}
+
+#[tokio::test]
+async fn ends_the_upstream_when_the_client_goes_away() {
     let origin = Origin::echo().await;
     let proxy = Proxy::start(EXAMPLE).await;
     proxy.world.site("example.com", 443, origin.address);
     drop(proxy.tunnel("example.com:443").await);
     proxy.closed(0).await;
-    let none = || async { proxy.metric("tunnels").await };
-    assert_eq!(none().await, Some(0.0));
-    eventually("no connection is left", || Some(())).await;
+    assert_eq!(proxy.metric("tunnels").await, Some(0.0));
+}
+
+#[tokio::test]
+async fn serves_an_old_client_that_names_no_host() {
+    let origin = Origin::saying("SSH-2.0-test\r\n").await;
+    let proxy = Proxy::start(EXAMPLE).await;
+    proxy.world.site("raw.example", 22, origin.address);
+    let mut client = proxy.client().await;
+    client.send("CONNECT raw.example:22 HTTP/1.0\r\n\r\n").await;
+    assert_eq!(client.head().await.status, 200);
+    assert_eq!(client.read(14).await, b"SSH-2.0-test\r\n");
+}
+
+#[tokio::test]
+async fn tells_a_client_that_did_not_wait_for_the_answer_why() {
+    let proxy = Proxy::start(EXAMPLE).await;
+    let mut client = proxy.client().await;
+    let hello = "x".repeat(20_000);
+    client
+        .send(format!(
+            "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example\r\n\r\n{hello}"
+        ))
+        .await;
+    let (seen, reset) = client.rest_or_reset().await;
+    let seen = String::from_utf8(seen).unwrap();
+    assert!(
+        seen.starts_with("HTTP/1.1 403 not_listed") && !reset,
+        "{seen}"
+    );
 }

@@ -36,7 +36,7 @@ fn exposed(text: &str) -> BTreeMap<String, (String, Vec<String>)> {
                 line.starts_with(&format!("{name}{{"))
                     || line.starts_with(&format!("{name}_bucket{{"))
             })
-            .map(|line| labels(line))
+            .map(labels)
             .unwrap_or_default();
         found.insert(name.to_owned(), (kind.to_owned(), labels));
     }

@@ -207,3 +207,16 @@ async fn says_which_side_was_lost() {
         "{account:?}"
     );
 }
+
+#[test]
+fn is_small_while_it_waits() {
+    let mut rig = rig();
+    let book = Book::with(0);
+    let early = (Bytes::new(), Bytes::new());
+    let waiting = run(&mut rig.client, &mut rig.upstream, early, SILENCE, &book);
+    let size = size_of_val(&waiting);
+    assert!(
+        size <= 640,
+        "{size} bytes; ten thousand of these may be idle"
+    );
+}
