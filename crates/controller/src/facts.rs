@@ -31,7 +31,8 @@ pub const API_FLOOR: Version = Version(1, 41);
 const API_ISOLATED: Version = Version(1, 48);
 /// The API of Docker 23.0, whose filter refuses AF_VSOCK (moby#44562).
 const API_NO_VSOCK: Version = Version(1, 42);
-/// The API of Docker 25.0: several networks in one create call.
+/// The API of Docker 25.0: several networks in one create call, and health checks with a start
+/// interval.
 const API_MANY_NETWORKS: Version = Version(1, 44);
 
 /// What one engine can do.
@@ -55,6 +56,8 @@ pub struct Facts {
     pub isolated_gateway: bool,
     /// A container can be created on several networks at once.
     pub many_networks: bool,
+    /// A health check can run more often while a container starts.
+    pub start_interval: bool,
     /// Ceilings it can enforce.
     pub limits: LimitFacts,
     /// The host forwards IPv4: without it no container reaches the internet.

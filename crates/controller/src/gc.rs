@@ -91,5 +91,16 @@ pub async fn collect<E: Engine>(
             files,
         });
     }
+    if remove {
+        sweep_locks(state)?;
+    }
     Ok((found, total))
+}
+
+/// A killed process leaves its lock's file: free, and empty. Taking and dropping it removes it.
+fn sweep_locks(state: &StateDir) -> Result<()> {
+    for path in state.locks()? {
+        drop(TaskLock::try_take(&path)?);
+    }
+    Ok(())
 }

@@ -76,6 +76,18 @@ impl StateDir {
             .join(format!("{}.{}", id.project, id.task))
     }
 
+    /// Every lock file, held or not.
+    pub fn locks(&self) -> Result<Vec<PathBuf>> {
+        let entries = match fs_err::read_dir(self.root.join("locks")) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e.into()),
+        };
+        Ok(entries
+            .map(|entry| entry.map(|e| e.path()))
+            .collect::<std::io::Result<_>>()?)
+    }
+
     /// Every task that has a directory, in order.
     pub fn tasks(&self) -> Result<Vec<TaskId>> {
         let mut found = Vec::new();

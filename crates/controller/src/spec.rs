@@ -123,6 +123,8 @@ pub struct Limits {
 pub struct Health {
     /// `CMD …` or `CMD-SHELL text`.
     pub test: Vec<String>,
+    /// Seconds from one check to the next once it passed.
+    pub every_seconds: u32,
 }
 
 /// A container to create. Privileges are what is absent: there is no field for host namespaces,

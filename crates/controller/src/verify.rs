@@ -67,6 +67,8 @@ pub struct Proof {
     pub at: Timestamp,
     /// No row counts against the fence.
     pub sealed: bool,
+    /// How much network the task has: in mode `full` nothing was promised.
+    pub mode: Mode,
     /// Which fence was promised.
     pub fence: Option<Fence>,
     /// The rows.
@@ -153,12 +155,15 @@ pub async fn prove<E: Engine>(
     })?;
     let mut rows: Vec<ProofRow> = report.rows.into_iter().map(from_gate).collect();
     rows.extend(outside?);
-    rows.extend(canary.row());
+    if record.mode != Mode::Full {
+        rows.extend(canary.row());
+    }
     Ok(Proof {
         v: 1,
         task: record.task.to_string(),
         at: Timestamp::now(),
         sealed: !rows.iter().any(|row| row.outcome.counts_against()),
+        mode: record.mode,
         fence: record.fence,
         rows,
     })

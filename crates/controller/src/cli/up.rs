@@ -254,11 +254,7 @@ fn print(context: &Context, setup: &Setup, up: &Up, took: std::time::Duration) -
         (Mode::Full, _) => context.output.paint(Color::Red, "NOT FENCED"),
         (_, Some(fence)) => {
             let sealed = context.output.paint(Color::Green, "sealed");
-            format!(
-                "{fence} fence, {sealed} ({} of {} rows proven)",
-                proof.proven(),
-                proof.rows.len()
-            )
+            format!("{fence} fence, {sealed} ({} rows proven)", proof.proven())
         }
         (_, None) => format!(
             "no network, {}",

@@ -2,6 +2,7 @@
 
 use super::Format;
 use super::context::Context;
+use crate::config::Mode;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::output::{Color, printable, table};
@@ -44,16 +45,16 @@ fn print(context: &Context, proof: &Proof) -> Result<()> {
     context
         .output
         .data(&table(&["OUTCOME", "WHAT", "DETAIL"], &rows))?;
-    let (color, word) = if proof.sealed {
-        (Color::Green, "sealed")
-    } else {
-        (Color::Red, "NOT SEALED")
+    let (color, word) = match (proof.mode, proof.sealed) {
+        (Mode::Full, _) => (Color::Red, "NOT FENCED: network full was asked for"),
+        (Mode::None | Mode::Limited, true) => (Color::Green, "sealed"),
+        (Mode::None | Mode::Limited, false) => (Color::Red, "NOT SEALED"),
     };
     let word = context.output.paint(color, word);
+    let others = proof.rows.len() - proof.proven();
     context.output.data(&format!(
-        "\ntask {} is {word}: {} of {} rows proven\n",
+        "\ntask {} is {word}; {} rows proven, {others} open or not applicable\n",
         proof.task,
         proof.proven(),
-        proof.rows.len()
     ))
 }

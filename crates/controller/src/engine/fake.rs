@@ -69,6 +69,7 @@ impl FakeEngine {
             rootless: false,
             isolated_gateway: true,
             many_networks: true,
+            start_interval: true,
             limits: LimitFacts {
                 memory: true,
                 cpus: true,
@@ -93,6 +94,7 @@ impl FakeEngine {
             opens_vsock: true,
             isolated_gateway: false,
             many_networks: false,
+            start_interval: false,
             ..FakeEngine::docker28()
         }
     }

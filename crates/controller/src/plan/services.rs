@@ -134,6 +134,8 @@ fn service_spec(
     spec.limits = limits(Role::Service, wanted, inputs.facts);
     spec.health = service.healthcheck.as_ref().map(|test| Health {
         test: vec!["CMD-SHELL".to_owned(), test.clone()],
+        // Where it cannot look more often at the start, it has to look often always.
+        every_seconds: if inputs.facts.start_interval { 10 } else { 2 },
     });
     if door.relay.is_none() {
         spec.hostname = Some(name.to_string());

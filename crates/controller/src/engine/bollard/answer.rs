@@ -134,6 +134,9 @@ pub(super) fn image(found: models::ImageInspect) -> ImageInfo {
         ports: ports.iter().filter_map(tcp).collect(),
         health: test
             .filter(|t| t.first().is_some_and(|word| word != "NONE"))
-            .map(|test| Health { test }),
+            .map(|test| Health {
+                test,
+                every_seconds: 0,
+            }),
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn facts(
         opens_vsock: Facts::opens_vsock_until(&product, api),
         isolated_gateway: Facts::isolated_since(&product, api),
         many_networks: Facts::many_networks_since(api),
+        start_interval: Facts::many_networks_since(api),
         product,
         version: number,
         api,

@@ -10,6 +10,9 @@ use crate::spec::{
     SystemCalls,
 };
 
+/// The API counts nanoseconds.
+const SECOND: i64 = 1_000_000_000;
+
 pub(super) fn map(labels: &Labels) -> HashMap<String, String> {
     labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
 }
@@ -138,9 +141,11 @@ pub(super) fn container(spec: &ContainerSpec) -> models::ContainerCreateBody {
         open_stdin: Some(spec.stdin_open),
         healthcheck: spec.health.as_ref().map(|h| models::HealthConfig {
             test: Some(h.test.clone()),
-            interval: Some(1_000_000_000),
-            timeout: Some(5_000_000_000),
-            retries: Some(60),
+            interval: Some(i64::from(h.every_seconds) * SECOND),
+            timeout: Some(5 * SECOND),
+            retries: Some(3),
+            start_period: Some(120 * SECOND),
+            start_interval: Some(SECOND / 5),
             ..Default::default()
         }),
         host_config: Some(host_config(spec)),

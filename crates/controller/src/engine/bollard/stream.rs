@@ -14,6 +14,9 @@ use super::BollardEngine;
 use crate::engine::{EngineError, EngineResult, Output, Streams};
 use crate::spec::ExecSpec;
 
+/// The engine's own complaint is the first thing a command that never ran "says", and short.
+const NOT_FOUND_WITHIN: usize = 512;
+
 impl BollardEngine {
     /// Runs a command and keeps what it says, up to a limit.
     pub(super) async fn capture(&self, container: &str, spec: &ExecSpec) -> EngineResult<Output> {
@@ -80,12 +83,22 @@ impl BollardEngine {
                 }
             }
         };
+        let mut first = Vec::new();
+        let output = output.inspect(|piece| {
+            if let (true, Ok(piece)) = (first.is_empty(), piece) {
+                first.extend(piece.as_ref().iter().take(NOT_FOUND_WITHIN));
+            }
+        });
         tokio::select! {
             done = self.pour(output, &mut stdout, &mut stderr) => done?,
             () = feed => {}
             () = resize => {}
         }
-        self.exec_code(&id).await
+        // Docker 20.10 says 126 for both.
+        match self.exec_code(&id).await? {
+            126 if String::from_utf8_lossy(&first).contains("executable file not found") => Ok(127),
+            code => Ok(code),
+        }
     }
 
     async fn begin_exec(
