@@ -110,11 +110,13 @@ pub(crate) fn check_labels(name: &str) -> Result<(), HostError> {
     if name.len() > 253 {
         return Err(HostError::LongName);
     }
-    for label in name.split('.') {
-        match label.len() {
-            0 => return Err(HostError::EmptyLabel),
-            1..=63 => {}
-            _ => return Err(HostError::LongLabel),
+    let mut label = 0;
+    for byte in name.bytes().chain(std::iter::once(b'.')) {
+        match (byte, label) {
+            (b'.', 0) => return Err(HostError::EmptyLabel),
+            (b'.', 64..) => return Err(HostError::LongLabel),
+            (b'.', _) => label = 0,
+            _ => label += 1,
         }
     }
     Ok(())

@@ -153,7 +153,7 @@ fn include<'a>(name: &'a str, words: &Words<'a>) -> Result<Says<'a>, Wrong> {
 }
 
 fn rule<'a>(word: &'a str, words: &Words<'a>) -> Result<Says<'a>, Wrong> {
-    if WORDS.contains(&word) || Methods::parse(word).is_ok() {
+    if WORDS.contains(&word) || Methods::is_meant(word) && Methods::parse(word).is_ok() {
         let what = "stands where the target belongs; a line begins with a host";
         return Err(Wrong::word(word, what).write(words.second_first()));
     }

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::wrong::Wrong;
 use crate::rule::{Hosts, NamePattern, Ports};
@@ -70,7 +70,8 @@ fn check_habits(word: &str) -> Result<(), Wrong> {
         let what = "ends in a separator; one permission stands on a line";
         return Err(Wrong::word(word, what).write_if((!bare.is_empty()).then_some(bare)));
     }
-    if word.parse::<Ipv6Addr>().is_ok() || word.parse::<ipnet::Ipv6Net>().is_ok() {
+    let colons = word.bytes().filter(|&b| b == b':').count();
+    if colons > 1 && (word.parse::<Ipv6Addr>().is_ok() || word.parse::<Ipv6Net>().is_ok()) {
         let what = "is an IPv6 address without brackets, so a port could not be told from it";
         return Err(Wrong::word(word, what).write(format!("[{word}]")));
     }
@@ -131,8 +132,8 @@ fn numeric(host: &str) -> Result<Hosts, Wrong> {
 }
 
 fn bracketed(inner: &str, host: &str) -> Result<Hosts, Wrong> {
-    let network = match (inner.parse::<Ipv6Addr>(), inner.parse::<ipnet::Ipv6Net>()) {
-        (Ok(ip), _) => ipnet::Ipv6Net::from(ip),
+    let network = match (inner.parse::<Ipv6Addr>(), inner.parse::<Ipv6Net>()) {
+        (Ok(ip), _) => Ipv6Net::from(ip),
         (_, Ok(network)) => network,
         _ => {
             let what = "has brackets, and those hold an IPv6 address without a zone";
