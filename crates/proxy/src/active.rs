@@ -1,26 +1,22 @@
 //! The policy in force at one listener, and how a new one takes its place.
 
+mod files;
+
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use agentnet_policy::event::RuleLine;
-use agentnet_policy::{
-    BuiltinPresets, Grant, Layer, LoadOptions, Loaded, Mode, Policy, Problem, RuleId, Severity,
-    Source, load,
-};
+use agentnet_policy::{Grant, Loaded, Mode, Policy, Problem, RuleId};
 use arc_swap::{ArcSwap, Guard};
 use prometheus::IntCounter;
 use tokio::sync::watch;
 
+pub use self::files::compile_files;
+use self::files::{compile, fingerprint, fingerprint_of, read};
 use crate::budget::{Budget, Purses};
 use crate::metrics::{MAX_RULES, Metrics};
 use crate::settings::WhitelistFile;
-
-/// Largest whitelist file. 100,000 rules are about 3 MiB.
-const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// A policy and what belongs to this load of it.
 #[derive(Debug)]
@@ -260,85 +256,6 @@ impl PolicyStore {
         self.generation.send_replace(generation);
         self.metrics.last_reload.set(unix_now());
     }
-}
-
-/// Reads every file, or says which cannot be read. A missing file of the task layer is empty: it
-/// comes into being with the first grant.
-fn read(files: &[WhitelistFile]) -> Result<Vec<Source>, Vec<Problem>> {
-    let mut sources = Vec::new();
-    let mut problems = Vec::new();
-    for WhitelistFile { path, layer } in files {
-        let name = path.display().to_string();
-        match read_bounded(path) {
-            Ok(text) => sources.push(Source {
-                name,
-                layer: *layer,
-                text,
-            }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && *layer == Layer::Task => {
-                sources.push(Source {
-                    name,
-                    layer: *layer,
-                    text: String::new(),
-                });
-            }
-            Err(error) => problems.push(Problem {
-                file: name,
-                line: 0,
-                word: None,
-                what: format!("the file cannot be read: {error}"),
-                fix: None,
-                severity: Severity::Error,
-            }),
-        }
-    }
-    if problems.is_empty() {
-        Ok(sources)
-    } else {
-        Err(problems)
-    }
-}
-
-fn read_bounded(path: &PathBuf) -> std::io::Result<String> {
-    use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(path)?
-        .take(MAX_BYTES + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(std::io::Error::other("it is larger than 64 MiB"));
-    }
-    Ok(text)
-}
-
-/// Reads and compiles whitelist files as the running proxy does.
-///
-/// # Errors
-/// With everything that is wrong.
-pub fn compile_files(files: &[WhitelistFile], mode: Mode) -> Result<Loaded, Vec<Problem>> {
-    compile(&read(files)?, mode)
-}
-
-fn compile(sources: &[Source], mode: Mode) -> Result<Loaded, Vec<Problem>> {
-    load(sources, &BuiltinPresets, LoadOptions { mode })
-        .map_err(|problems| problems.iter().cloned().collect())
-}
-
-fn fingerprint(sources: &[Source]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for source in sources {
-        source.name.hash(&mut hasher);
-        source.text.hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
-fn fingerprint_of(problems: &[Problem]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for problem in problems {
-        problem.to_string().hash(&mut hasher);
-    }
-    hasher.finish()
 }
 
 fn unix_now() -> f64 {

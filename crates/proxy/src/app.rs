@@ -2,36 +2,31 @@
 //! reads policies and binds nothing, [`Prepared::bind`] binds and serves nothing, [`App::spawn`]
 //! serves and cannot fail.
 
+mod around;
+mod prepared;
+
 use std::fmt;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentnet_policy::Surroundings;
-use agentnet_policy::event::Text;
 use tokio::sync::Semaphore;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
-use crate::active::PolicyStore;
+use self::around::Around;
+pub use self::prepared::Prepared;
+use crate::accept;
 use crate::admin::{self, Admin};
-use crate::bind::{Access, Door};
-use crate::dial::{Connect, Dialer, SystemConnect};
-use crate::forward::{Bounds, Pool};
-use crate::journal::Journal;
+use crate::bind::Door;
+use crate::dial::{Connect, SystemConnect};
 use crate::listener::{Listener, Shared};
-use crate::live::Live;
-use crate::metrics::{ListenerMetrics, Metrics};
+use crate::metrics::Metrics;
 use crate::reload::{Reloader, Trigger, review};
-use crate::resolve::{Limits, Resolve, Resolver, SystemResolver};
-use crate::settings::{Address, Forwarding, Settings};
-use crate::surroundings::{Machine, sysctl};
+use crate::resolve::{Resolve, SystemResolver};
+use crate::settings::{Address, Settings};
+use crate::surroundings::Machine;
 use crate::tasks::Tasks;
-use crate::{accept, diagnostic};
-
-/// How often the own addresses are looked up again.
-const LOOK_AROUND: Duration = Duration::from_secs(60);
 
 /// Why the proxy does not start. Each is an exit with status 2.
 #[derive(Debug, thiserror::Error)]
@@ -98,203 +93,6 @@ impl Seams {
 }
 
 type Feed = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Settings and policies that fit together. Nothing is bound.
-pub struct Prepared {
-    settings: Settings,
-    machine: Machine,
-    look: fn() -> io::Result<Machine>,
-    listeners: Arc<[Arc<Listener>]>,
-    shared: Arc<Shared>,
-    feed: Feed,
-}
-
-impl fmt::Debug for Prepared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prepared").finish_non_exhaustive()
-    }
-}
-
-impl Prepared {
-    /// Loads the policies and looks at the machine.
-    ///
-    /// # Errors
-    /// When a whitelist cannot be used, or the machine is not fit to be fenced.
-    pub fn new(settings: Settings, seams: Seams) -> Result<Self, StartError> {
-        let machine = (seams.look)().map_err(StartError::Interfaces)?;
-        if settings.forwarding == Forwarding::Refuse
-            && let Some(why) = machine.forwards(sysctl)
-        {
-            return Err(StartError::Forwarding(why));
-        }
-        let metrics = Metrics::new()?;
-        let tasks = Tasks::new(metrics.panics.clone());
-        let (journal, feed) = Journal::start(settings.log, seams.sink, &metrics);
-        let limits = Limits {
-            timeout: settings.timeouts.resolve,
-            ..Limits::default()
-        };
-        let shared = Arc::new(Shared::new(
-            metrics.clone(),
-            journal,
-            Resolver::new(seams.resolve, limits, tasks.clone()),
-            Dialer::new(seams.connect, settings.timeouts.connect),
-            Surroundings::default(),
-            settings.timeouts,
-            settings.max_head_bytes,
-            tasks,
-        ));
-        let mut listeners = Vec::new();
-        let mut problems = Vec::new();
-        for listener in &settings.listeners {
-            let name = &listener.name;
-            if listener.whitelist.is_empty() {
-                diagnostic::warn(format_args!(
-                    "listener {name} has no whitelist and refuses everything: give --whitelist FILE"
-                ));
-            }
-            let files = listener.whitelist.clone();
-            match PolicyStore::open(name, files, listener.mode, &metrics) {
-                Ok((policy, warnings)) => {
-                    for warning in warnings {
-                        diagnostic::warn(warning);
-                    }
-                    let bounds = Bounds {
-                        connections: settings.pool_connections,
-                        idle: settings.pool_idle,
-                    };
-                    listeners.push(Arc::new(Listener {
-                        name: Text::new(name),
-                        policy,
-                        metrics: ListenerMetrics::new(
-                            &metrics,
-                            name,
-                            settings.blocked_hosts_labels,
-                        ),
-                        live: Live::default(),
-                        pool: Pool::new(bounds),
-                        shared: Arc::clone(&shared),
-                    }));
-                }
-                Err(found) => problems.extend(found),
-            }
-        }
-        if !problems.is_empty() {
-            return Err(StartError::Policy(problems));
-        }
-        Ok(Self {
-            settings,
-            machine,
-            look: seams.look,
-            listeners: listeners.into(),
-            shared,
-            feed: Box::pin(feed),
-        })
-    }
-
-    /// Binds every address. Must be called inside the runtime.
-    ///
-    /// # Errors
-    /// When one cannot be bound.
-    pub fn bind(self) -> Result<App, StartError> {
-        let mut doors = Vec::new();
-        for (settings, listener) in self.settings.listeners.iter().zip(self.listeners.iter()) {
-            for address in &settings.addresses {
-                match Door::open(address, Access::Everybody, None) {
-                    Ok(door) => doors.push((Arc::clone(listener), door)),
-                    Err(source) if settings.by_default && is_missing_family(&source) => {}
-                    Err(source) => {
-                        return Err(StartError::Bind {
-                            address: address.clone(),
-                            source,
-                        });
-                    }
-                }
-            }
-        }
-        let admin = admin::bind(&self.settings.admin, &self.machine)?;
-        let mut listening: Vec<SocketAddr> = Vec::new();
-        for door in doors
-            .iter()
-            .map(|(_, door)| door)
-            .chain(admin.iter().map(|own| &own.door))
-        {
-            if let Ok(Address::Tcp(address)) = door.address() {
-                listening.push(address);
-            }
-        }
-        let around = Around {
-            look: self.look,
-            listening,
-            machine: self.settings.host_addresses.clone(),
-        };
-        self.shared
-            .surroundings
-            .store(Arc::new(around.describe(&self.machine)));
-        let Self {
-            settings,
-            listeners,
-            shared,
-            feed,
-            ..
-        } = self;
-        Ok(App {
-            settings,
-            listeners,
-            shared,
-            feed,
-            doors,
-            admin,
-            around,
-        })
-    }
-}
-
-/// No IPv6, or no IPv4, on this machine.
-fn is_missing_family(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
-    )
-}
-
-/// How the surroundings are looked at again.
-#[derive(Debug)]
-struct Around {
-    look: fn() -> io::Result<Machine>,
-    listening: Vec<SocketAddr>,
-    machine: Vec<std::net::IpAddr>,
-}
-
-impl Around {
-    fn describe(&self, machine: &Machine) -> Surroundings {
-        let host = if self.machine.is_empty() {
-            machine.gateways()
-        } else {
-            self.machine.clone()
-        };
-        Surroundings {
-            own: machine.own(),
-            listening: self.listening.clone(),
-            machine: host,
-        }
-    }
-
-    async fn keep_looking(self, shared: Arc<Shared>) {
-        let mut clock = interval(LOOK_AROUND);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        clock.tick().await;
-        loop {
-            clock.tick().await;
-            match (self.look)() {
-                Ok(machine) => shared.surroundings.store(Arc::new(self.describe(&machine))),
-                // What was known stays in force.
-                Err(error) => diagnostic::warn(format_args!("interfaces not listed: {error}")),
-            }
-        }
-    }
-}
 
 /// A proxy that is bound and does not serve yet.
 pub struct App {
