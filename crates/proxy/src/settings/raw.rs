@@ -13,7 +13,7 @@ use crate::environment::{Environment, PREFIX};
 #[serde(deny_unknown_fields, default)]
 #[command(next_help_heading = "Settings")]
 pub struct Raw {
-    /// Where clients come in; repeats [default: 0.0.0.0:8888 and [::]:8888]
+    /// Where clients come in; repeats [default: port 8888 of every address, both families]
     #[arg(long, value_name = "IP:PORT|unix:PATH", value_delimiter = ',')]
     pub listen: Vec<String>,
     /// A whitelist file; repeats, in layer order. A file named task.txt holds task grants
