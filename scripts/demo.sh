@@ -117,6 +117,8 @@ with_an_engine() {
     grep -E "^agentnet_proxy_requests_total.*reason=\"not_listed\"" "$scratch/metrics" | grep -v ' 0$' || :
     grep -E "^agentnet_proxy_blocked_hosts_total.*$stranger" "$scratch/metrics"
 
+    on_engine docker rm --force --volumes "$server" >/dev/null
+    server=
     title "And away."
     show agentnet down fix-login
     agentnet down fix-login

@@ -40,7 +40,7 @@ def bind_to(device):
 
 
 jobs = []
-with concurrent.futures.ThreadPoolExecutor(32) as pool:
+with concurrent.futures.ThreadPoolExecutor(256) as pool:
     for target in sys.argv[1:]:
         address, port = target.rsplit(",", 1)
         ways = [("plain", lambda tcp: None)] + [(f"bound-to-{device}", bind_to(device)) for device in devices]

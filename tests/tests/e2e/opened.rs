@@ -1,8 +1,7 @@
 //! Fences that somebody opened on purpose: `verify` finds each, and says which way was open.
 
 use agentnet_e2e::agentnet::Checkout;
-use agentnet_e2e::command::Outcome;
-use agentnet_e2e::engine::{BASE_IMAGE, Engine};
+use agentnet_e2e::engine::{BASE_IMAGE, Engine, Thing};
 use agentnet_e2e::on_engines;
 use agentnet_e2e::origin::whitelist;
 
@@ -19,76 +18,136 @@ fn bridge(checkout: &Checkout<'_>) -> String {
     format!("br-{}", checkout.network("t", "fence").get(..12).unwrap())
 }
 
-/// Runs as root in the network namespace of one of the task's containers, as an operator's mistake would.
-fn inside(checkout: &Checkout<'_>, role: &str, script: &str) {
-    let namespace = format!("--network=container:{}", checkout.container("t", role));
-    let words = [
-        "run",
-        "--rm",
-        "--privileged",
-        &namespace,
-        BASE_IMAGE,
-        "sh",
-        "-c",
-        script,
-    ];
-    checkout.engine.docker(words).expect();
+/// Runs as root in a network namespace, `host` or `container:ID`, as an operator's mistake would.
+fn as_root(engine: &Engine, namespace: &str, script: &str) {
+    let network = format!("--network={namespace}");
+    engine
+        .docker([
+            "run",
+            "--rm",
+            "--privileged",
+            &network,
+            BASE_IMAGE,
+            "sh",
+            "-c",
+            script,
+        ])
+        .expect();
 }
 
-/// Exit code not 0, and the table names one of these rows as a leak.
-fn found(checkout: &Checkout<'_>, rows: &[&str]) -> Outcome {
-    let verify = checkout.agentnet(&["verify", "t"]).expect_failure();
-    let leak = |line: &str| line.contains("leak") && rows.iter().any(|row| line.contains(row));
-    assert!(
-        verify.text().lines().any(leak),
-        "none of {rows:?} is named as a leak: {verify}"
-    );
-    verify
+/// An address of the fence's block that nobody has, and the agent's container.
+fn neighbour(checkout: &Checkout<'_>) -> (String, String) {
+    let agent = checkout.container("t", "agent");
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let address = checkout
+        .engine
+        .docker(["inspect", "--format", format, &agent])
+        .expect();
+    let (block, last) = address.rsplit_once('.').expect("an IPv4 address");
+    let last: u8 = last.parse().expect("a number");
+    // The last usable address of a /28.
+    (format!("{block}.{}", (last | 15) - 1), agent)
+}
+
+/// The words of a leak in the table: which way was open, and how it showed.
+fn leaks(checkout: &Checkout<'_>) -> Vec<(String, String)> {
+    let verify = checkout.agentnet(&["verify", "t", "--json"]);
+    assert_eq!(verify.code(), Some(6), "the exit code of a leak: {verify}");
+    let document: serde_json::Value = serde_json::from_str(&verify.stdout).expect("JSON");
+    assert_eq!(document.get("sealed"), Some(&false.into()));
+    let rows = document
+        .get("rows")
+        .and_then(|rows| rows.as_array())
+        .expect("rows")
+        .iter();
+    let word = |row: &serde_json::Value, key: &str| {
+        row.get(key)
+            .and_then(|word| word.as_str())
+            .unwrap_or_default()
+            .to_owned()
+    };
+    rows.filter(|row| word(row, "outcome") == "leak")
+        .map(|row| (word(row, "id"), word(row, "detail")))
+        .collect()
+}
+
+/// `verify` names every one of these ways as open. Returns all that it named.
+fn found(checkout: &Checkout<'_>, ways: &[&str]) -> Vec<(String, String)> {
+    let leaks = leaks(checkout);
+    for way in ways {
+        assert!(
+            leaks.iter().any(|(id, _)| id == way),
+            "`{way}` is open and not named: {leaks:?}"
+        );
+    }
+    leaks
 }
 
 on_engines! {
     // What plain `--internal` does: the host has an address on the bridge.
     [isolating] fn verify_finds_a_host_address_on_the_bridge(engine) {
         let checkout = sealed(engine, "network");
-        let bridge = bridge(&checkout);
-        engine.on_host(&format!("ip address add $(ip -json route show default | jq -r .[0].prefsrc) dev {bridge} 2>/dev/null; \
-            ip address add 10.213.255.254/16 dev {bridge}")).expect();
-        found(&checkout, &["link_ipv4", "link_hosts", "bridge"]);
+        let (address, _) = neighbour(&checkout);
+        engine.on_host(&format!("ip address add {address}/28 dev {}", bridge(&checkout))).expect();
+        let leaks = found(&checkout, &["link_ipv4", "bridge_addresses"]);
+        assert!(leaks.iter().any(|(_, detail)| detail.contains(&address)), "{address}: {leaks:?}");
     }
 
     [isolating] fn verify_finds_an_ipv6_address_of_the_host_on_the_bridge(engine) {
         let checkout = sealed(engine, "network");
         let bridge = bridge(&checkout);
-        engine.on_host(&format!("echo 0 >/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6; ip address add fe80::dead/64 dev {bridge} nodad")).ok();
-        let words = ["run", "--rm", "--network=host", "--privileged", BASE_IMAGE, "sh", "-c"];
-        let script = format!("echo 0 >/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6; ip address add fe80::dead/64 dev {bridge} nodad");
-        engine.docker(words.into_iter().chain([script.as_str()])).expect();
-        found(&checkout, &["link_ipv6", "bridge"]);
+        as_root(engine, "host", &format!(
+            "echo 0 >/proc/sys/net/ipv6/conf/{bridge}/disable_ipv6 && ip address add fe80::dead/64 dev {bridge} nodad"
+        ));
+        found(&checkout, &["bridge_addresses"]);
+        // From inside it shows once the agent's own link-local address is in use, a second or two after its start.
+        agentnet_e2e::wait::until("the gate to find it too", std::time::Duration::from_secs(10), || {
+            leaks(&checkout).iter().any(|(id, _)| id == "link_ipv6").then_some(())
+        });
     }
 
     [isolating] fn verify_finds_a_second_network(engine) {
         let checkout = sealed(engine, "network");
         engine.docker(["network", "connect", "bridge", &checkout.container("t", "agent")]).expect();
-        let said = found(&checkout, &["interfaces", "routes", "direct_ipv4"]);
-        assert!(said.text().contains("eth1"), "{said}");
+        let leaks = found(&checkout, &["interfaces", "routes"]);
+        assert!(leaks.iter().any(|(_, detail)| detail.contains("eth1")), "{leaks:?}");
     }
 
     // A gateway that answers: an address on the bridge and a route to it.
     [isolating] fn verify_finds_a_published_gateway(engine) {
         let checkout = sealed(engine, "network");
-        let bridge = bridge(&checkout);
-        let address = engine.docker(["inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", &checkout.container("t", "agent")]).expect();
-        let gateway = address.rsplit_once('.').map(|(block, last)| format!("{block}.{}", last.parse::<u8>().unwrap() + 10)).unwrap();
-        engine.on_host(&format!("ip address add {gateway}/28 dev {bridge}")).expect();
-        inside(&checkout, "agent", &format!("ip route add default via {gateway}"));
-        found(&checkout, &["routes", "link_ipv4"]);
+        let (gateway, agent) = neighbour(&checkout);
+        engine.on_host(&format!("ip address add {gateway}/28 dev {}", bridge(&checkout))).expect();
+        as_root(engine, &format!("container:{agent}"), &format!("ip route add default via {gateway}"));
+        let leaks = found(&checkout, &["routes", "link_ipv4", "bridge_addresses"]);
+        assert!(leaks.iter().any(|(_, detail)| detail.contains(&gateway)), "{gateway}: {leaks:?}");
+    }
+
+    // With no filter on the bridge the host answers there for its other addresses.
+    [isolating] fn verify_finds_a_host_that_answers_for_its_other_addresses(engine) {
+        let checkout = sealed(engine, "network");
+        as_root(engine, "host", &format!("echo 0 >/proc/sys/net/ipv4/conf/{}/rp_filter", bridge(&checkout)));
+        found(&checkout, &["link_hosts"]);
+    }
+
+    [isolating] fn verify_finds_a_stranger_on_the_fence(engine) {
+        let checkout = sealed(engine, "network");
+        let network = format!("--network={}", checkout.network("t", "fence"));
+        let name = agentnet_e2e::name::unique("stranger");
+        let _stranger = Thing::container(engine, &name, &[&network, "--init", BASE_IMAGE, "sleep", "infinity"]);
+        found(&checkout, &["link_ipv4"]);
     }
 
     [current, old] fn verify_finds_an_interface_in_the_socket_fence(engine) {
         let checkout = sealed(engine, "socket");
-        inside(&checkout, "relay", "ip link add way type dummy && ip address add 10.9.9.1/24 dev way && ip link set way up && ip route add default dev way");
-        let said = found(&checkout, &["interfaces", "routes"]);
-        assert!(said.text().contains("way"), "{said}");
+        let relay = checkout.container("t", "relay");
+        let namespace = format!("--network=container:{relay}");
+        let script = "ip link add way type veth peer name yaw && ip address add 10.9.9.1/24 dev way \
+            && ip link set yaw up && ip link set way up && ip route add default via 10.9.9.2";
+        // The base image's root: the namespace's own capabilities are enough.
+        engine.docker(["run", "--rm", "--cap-add=NET_ADMIN", &namespace, BASE_IMAGE, "sh", "-c", script]).expect();
+        let leaks = found(&checkout, &["interfaces", "addresses", "routes"]);
+        assert!(leaks.iter().any(|(_, detail)| detail.contains("way")), "{leaks:?}");
     }
 
     [isolating] fn an_agent_that_is_restarted_behind_an_opened_fence_does_not_run(engine) {
