@@ -4,7 +4,7 @@
 //! every subnet. Two tasks that pick the same block at the same moment are told apart by the
 //! engine's overlap error: the loser excludes that block and plans again.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -37,13 +37,24 @@ impl Block {
         Ipv4Addr::from(u32::from(self.0.network()) | u32::from(place & 0x0f))
     }
 
-    /// The block and its upper half for anybody who asks for no address.
+    /// The block of a fence. The range is its first four addresses: an engine takes an address for
+    /// its bridge from the range's beginning (measured on 20.10 and 28), so a bridge that should have
+    /// none has `.1`, which is the proxy's, and the proxy does not start. Strangers get `.2` and `.3`.
     #[must_use]
-    pub fn subnet(self) -> Subnet {
-        let upper = Ipv4Net::new_assert(self.address(8), BLOCK_BITS + 1);
+    pub fn fence(self) -> Subnet {
+        let range = Ipv4Net::new_assert(self.address(0), 30);
         Subnet {
             block: IpNet::V4(self.0),
-            range: IpNet::V4(upper),
+            range: Some(IpNet::V4(range)),
+        }
+    }
+
+    /// The block of an ordinary network.
+    #[must_use]
+    pub fn open(self) -> Subnet {
+        Subnet {
+            block: IpNet::V4(self.0),
+            range: None,
         }
     }
 }
@@ -77,21 +88,23 @@ impl Block6 {
         Ipv6Addr::from(u128::from(self.0.network()) | u128::from(place))
     }
 
-    /// The block and its upper half.
+    /// The block of a fence, as [`Block::fence`].
     #[must_use]
-    pub fn subnet(self) -> Subnet {
-        let upper = u128::from(self.0.network()) | (1 << 63);
-        let range = Ipv6Net::new_assert(Ipv6Addr::from(upper), 65);
+    pub fn fence(self) -> Subnet {
+        let range = Ipv6Net::new_assert(self.0.network(), 126);
         Subnet {
             block: IpNet::V6(self.0),
-            range: IpNet::V6(range),
+            range: Some(IpNet::V6(range)),
         }
     }
 }
 
-/// Highest place for something of ours in a block. The upper half is also the engine's to pick from,
-/// but only for somebody who asks for no address, and in a plan everybody does.
-pub const LAST_PLACE: u8 = 14;
+/// The proxy's place in a fence: where a bridge with an address of the host would be.
+pub const PROXY_PLACE: u8 = 1;
+/// The agent's place: the first behind the range.
+pub const AGENT_PLACE: u8 = 4;
+/// The services' places.
+pub const SERVICE_PLACES: std::ops::RangeInclusive<u8> = 5..=14;
 
 /// A configured pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,14 +187,10 @@ fn route(line: &str) -> Option<IpNet> {
     Some(IpNet::V4(net.trunc()))
 }
 
-/// True when an address lies in a network whose address family it has.
-#[must_use]
-pub fn holds(net: IpNet, address: IpAddr) -> bool {
-    net.contains(&address)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn pool(text: &str) -> Pool {
@@ -238,15 +247,20 @@ mod tests {
     }
 
     #[test]
-    fn ours_is_the_lower_half_and_the_engines_the_upper() {
+    fn the_engines_range_begins_at_the_proxys_address_and_ends_before_the_agents() {
         let block = pool("10.213.0.0/16").pick(1, 5, &[]).unwrap()[0];
-        assert_eq!(block.address(1).to_string(), "10.213.0.81");
-        assert_eq!(block.subnet().range.to_string(), "10.213.0.88/29");
+        assert_eq!(block.address(PROXY_PLACE).to_string(), "10.213.0.81");
+        assert_eq!(block.fence().range.unwrap().to_string(), "10.213.0.80/30");
         let six = Block6::of(block, "state");
         assert_eq!(six.net().prefix_len(), 64);
         assert_eq!(six.net().network().octets()[0], 0xfd);
-        assert!(six.net().contains(&six.address(1)));
-        assert!(!holds(six.subnet().range, six.address(1).into()));
+        for place in 0..=14 {
+            let in_range = place < AGENT_PLACE;
+            let four: IpAddr = block.address(place).into();
+            let six_address: IpAddr = six.address(place).into();
+            assert_eq!(block.fence().range.unwrap().contains(&four), in_range);
+            assert_eq!(six.fence().range.unwrap().contains(&six_address), in_range);
+        }
     }
 
     #[test]

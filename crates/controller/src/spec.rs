@@ -15,8 +15,9 @@ use crate::labels::Labels;
 pub struct Subnet {
     /// The whole block.
     pub block: IpNet,
-    /// Where the engine may pick addresses for whoever asks for none: never ours.
-    pub range: IpNet,
+    /// Where the engine picks addresses for whoever asks for none, itself included; the whole block
+    /// when absent.
+    pub range: Option<IpNet>,
 }
 
 /// How a network meets the host.

@@ -165,7 +165,7 @@ async fn gc_leaves_living_tasks_and_other_installations_alone() {
         exposure: Exposure::Open,
         subnets: vec![agentnet_controller::spec::Subnet {
             block: block.parse().unwrap(),
-            range: block.parse().unwrap(),
+            range: None,
         }],
         labels,
     };

@@ -131,13 +131,13 @@ fn the_agents_container_in_the_network_fence() {
         "--peer",
         "fd1d:414c:2059:47dd::1",
         "--peer",
-        "10.213.0.2",
+        "10.213.0.4",
         "--peer",
-        "fd1d:414c:2059:47dd::2",
+        "fd1d:414c:2059:47dd::4",
         "--peer",
-        "10.213.0.3",
+        "10.213.0.5",
         "--peer",
-        "fd1d:414c:2059:47dd::3",
+        "fd1d:414c:2059:47dd::5",
         "--",
         "bash"
       ],
@@ -183,8 +183,8 @@ fn the_agents_container_in_the_network_fence() {
         "attached": [
           {
             "network": "agentnet-shop-fix-1-fence",
-            "v4": "10.213.0.2",
-            "v6": "fd1d:414c:2059:47dd::2",
+            "v4": "10.213.0.4",
+            "v6": "fd1d:414c:2059:47dd::4",
             "aliases": [
               "agent"
             ]
@@ -441,13 +441,13 @@ fn two_services_on_one_port_share_a_socket_fence_only_with_port_set() {
 
 #[test]
 fn too_many_services_are_refused() {
-    let many: String = (0..13)
+    let many: String = (0..11)
         .map(|n| format!("[services.s{n}]\nimage = \"postgres\"\n"))
         .collect();
     let error = plan(&FakeEngine::docker28(), &many)
         .unwrap_err()
         .to_string();
-    assert!(error.contains("at most 12"), "{error}");
+    assert!(error.contains("at most 10"), "{error}");
 }
 
 #[test]

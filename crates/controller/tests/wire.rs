@@ -5,6 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
     reason = "tests; the server needs a task of its own"
 )]
 
@@ -112,7 +113,7 @@ async fn a_fence_is_internal_and_isolated_in_both_families() {
     assert_eq!(config.len(), 2);
     assert_eq!(
         config[0],
-        json!({ "Subnet": "10.213.0.0/28", "IPRange": "10.213.0.8/29" })
+        json!({ "Subnet": "10.213.0.0/28", "IPRange": "10.213.0.0/30" })
     );
     assert_eq!(body["Labels"]["agentnet.role"], "fence");
 }
@@ -154,7 +155,7 @@ async fn an_agent_gets_no_privilege_that_docker_would_give_by_itself() {
     assert_eq!(endpoints.len(), 1);
     assert_eq!(
         endpoints["agentnet-shop-fix-1-fence"]["IPAMConfig"]["IPv4Address"],
-        "10.213.0.2"
+        "10.213.0.4"
     );
 }
 
@@ -175,7 +176,8 @@ async fn a_removal_takes_a_running_container_and_its_volumes() {
 
 #[tokio::test]
 async fn the_engines_refusals_become_causes() {
-    let cases: [(u16, &str, fn(&EngineError) -> bool); 7] = [
+    type Expected = fn(&EngineError) -> bool;
+    let cases: [(u16, &str, Expected); 7] = [
         (404, "No such container: x", |e| {
             matches!(e, EngineError::NotFound(_))
         }),

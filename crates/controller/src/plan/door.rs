@@ -8,6 +8,7 @@ use super::{Draft, Inputs, PROXY_PORT, Place, RELAY_ADDRESS, Step, block6, missi
 use crate::config::{Fence, Mode};
 use crate::error::Result;
 use crate::labels::Role;
+use crate::pool::PROXY_PLACE;
 use crate::spec::{Attachment, ContainerNetwork, ContainerSpec, Health, Mount, VolumeSpec};
 
 /// Where the volume with the proxy's unix socket is.
@@ -86,7 +87,7 @@ pub(super) fn door(
             container: name,
             role: Role::Proxy,
             networks: on,
-            addresses: layout.addresses(inputs, 1),
+            addresses: layout.addresses(inputs, PROXY_PLACE),
         });
     }
     if layout.fence == Some(Fence::Network) {
@@ -155,7 +156,10 @@ fn proxy(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
     let mut listen = Vec::new();
     let mut attachments = Vec::new();
     if let Some(fence) = &layout.fence_name {
-        let (v4, v6) = (layout.block.address(1), block6(inputs).address(1));
+        let (v4, v6) = (
+            layout.block.address(PROXY_PLACE),
+            block6(inputs).address(PROXY_PLACE),
+        );
         listen.push(format!("{v4}:{PROXY_PORT}"));
         listen.push(format!("[{v6}]:{PROXY_PORT}"));
         attachments.push(Attachment {

@@ -9,7 +9,7 @@ use crate::config::{Fence, Mode};
 use crate::error::{Error, Result};
 use crate::facts::{Facts, LinkFacts};
 use crate::labels::{Owner, Role};
-use crate::pool::Block;
+use crate::pool::{AGENT_PLACE, Block, PROXY_PLACE, SERVICE_PLACES};
 use crate::spec::{Exposure, NetworkSpec};
 use crate::task::Slug;
 
@@ -52,9 +52,17 @@ impl Layout {
     pub(super) fn new(inputs: &Inputs<'_>, mode: Mode, fence: Option<Fence>) -> Layout {
         let [block, egress_block] = inputs.blocks;
         let resource = |role| Some(inputs.task.resource(role));
-        let service_places: Vec<_> = inputs.config.services.keys().cloned().zip(3..).collect();
+        let service_places: Vec<_> = inputs
+            .config
+            .services
+            .keys()
+            .cloned()
+            .zip(SERVICE_PLACES)
+            .collect();
         let proxy = match fence {
-            Some(Fence::Network) => Some(SocketAddr::from((block.address(1), PROXY_PORT))),
+            Some(Fence::Network) => {
+                Some(SocketAddr::from((block.address(PROXY_PLACE), PROXY_PORT)))
+            }
             Some(Fence::Socket) => Some(SocketAddr::from((RELAY_ADDRESS, PROXY_PORT))),
             None => None,
         };
@@ -70,7 +78,7 @@ impl Layout {
                 .then(|| resource(Role::Egress))
                 .flatten(),
             proxy,
-            agent_place: 2,
+            agent_place: AGENT_PLACE,
             service_places,
             expectation: Expectation::new(match (mode, fence) {
                 (Mode::Full, _) => Promise::Open,
@@ -101,7 +109,7 @@ impl Layout {
     }
 
     fn peers(&self, inputs: &Inputs<'_>) -> Vec<IpAddr> {
-        let places = [1, self.agent_place].into_iter();
+        let places = [PROXY_PLACE, self.agent_place].into_iter();
         let services = self.service_places.iter().map(|(_, place)| *place);
         places
             .chain(services)
@@ -148,7 +156,7 @@ pub(super) fn networks(inputs: &Inputs<'_>, layout: &Layout, draft: &mut Draft) 
         let spec = NetworkSpec {
             name: name.clone(),
             exposure: Exposure::Isolated,
-            subnets: vec![layout.block.subnet(), block6(inputs).subnet()],
+            subnets: vec![layout.block.fence(), block6(inputs).fence()],
             labels: labels(Role::Fence),
         };
         let created = draft.add(Step::Network(spec), &[]);
@@ -162,7 +170,7 @@ pub(super) fn networks(inputs: &Inputs<'_>, layout: &Layout, draft: &mut Draft) 
         let spec = NetworkSpec {
             name: name.clone(),
             exposure: Exposure::Open,
-            subnets: vec![layout.egress_block.subnet()],
+            subnets: vec![layout.egress_block.open()],
             labels: labels(Role::Egress),
         };
         networks.egress = Some(draft.add(Step::Network(spec), &[]));

@@ -11,7 +11,7 @@ use super::{Draft, Inputs, Place, Step, missing};
 use crate::config::{Fence, Mode, Service};
 use crate::error::{Error, Result};
 use crate::labels::{Role, SERVICE};
-use crate::pool::LAST_PLACE;
+use crate::pool::SERVICE_PLACES;
 use crate::spec::{Capability, ContainerSpec, Health};
 use crate::task::Slug;
 
@@ -21,11 +21,11 @@ const HEALTHY_SECONDS: u32 = 120;
 /// Refuses what no fence can hold, before anything is created.
 pub(super) fn check(inputs: &Inputs<'_>, mode: Mode, fence: Option<Fence>) -> Result<()> {
     let services = &inputs.config.services;
-    if services.len() > usize::from(LAST_PLACE - 2) {
+    let most = SERVICE_PLACES.count();
+    if services.len() > most {
         return Err(Error::Config(format!(
-            "{} services are too many for one task: at most {}",
-            services.len(),
-            LAST_PLACE - 2
+            "{} services are too many for one task: at most {most}",
+            services.len()
         )));
     }
     if let Some(name) = services.keys().find(|name| name.as_str() == "localhost") {

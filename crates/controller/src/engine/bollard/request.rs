@@ -146,7 +146,6 @@ pub(super) fn container(spec: &ContainerSpec) -> models::ContainerCreateBody {
             retries: Some(3),
             start_period: Some(120 * SECOND),
             start_interval: Some(SECOND / 5),
-            ..Default::default()
         }),
         host_config: Some(host_config(spec)),
         networking_config: endpoints.map(|all| models::NetworkingConfig {
@@ -168,7 +167,7 @@ pub(super) fn network(spec: &NetworkSpec) -> models::NetworkCreateRequest {
     });
     let config = |s: &crate::spec::Subnet| models::IpamConfig {
         subnet: Some(s.block.to_string()),
-        ip_range: Some(s.range.to_string()),
+        ip_range: s.range.map(|range| range.to_string()),
         ..Default::default()
     };
     models::NetworkCreateRequest {
