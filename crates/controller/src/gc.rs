@@ -53,7 +53,14 @@ pub async fn collect<E: Engine>(
             continue;
         };
         let dir = state.task(&task);
-        let record = Record::read(&dir)?;
+        let record = match Record::read(&dir) {
+            Ok(record) => record,
+            // Whether it lives cannot be known, so it is not touched.
+            Err(e) => {
+                total.errors.push(e.to_string());
+                continue;
+            }
+        };
         let kept = record.as_ref().is_some_and(|r| r.phase == Phase::Down);
         if lives(record.as_ref()) {
             continue;

@@ -98,12 +98,12 @@ async fn one(context: &Context, id: &TaskId, changes: Changes) -> Result<Line> {
             files: Some(Fate::Kept(record)),
         });
     }
+    let engine = context.engine()?;
     // Killed from here on, it is what gc looks for.
     if let Some(record) = &mut record {
         record.phase = Phase::Partial;
         record.write(&dir)?;
     }
-    let engine = context.engine()?;
     let workspace = record.as_ref().map(|record| &record.workspace);
     let report = teardown::task(&engine, &context.state, id, workspace, changes).await;
     if !report.errors.is_empty() {

@@ -37,8 +37,10 @@ pub(super) async fn ls(context: &Context, _: Args) -> Result<u8> {
             .project
             .as_ref()
             .is_none_or(|project| *project == id.project);
-        if let (true, Some(record)) = (wanted, Record::read(&context.state.task(&id))?) {
-            records.push(record);
+        match Record::read(&context.state.task(&id)) {
+            Ok(Some(record)) if wanted => records.push(record),
+            Ok(_) => {}
+            Err(e) => context.output.warn(&e.to_string()),
         }
     }
     let engine = context.engine();

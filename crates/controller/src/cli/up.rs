@@ -187,6 +187,9 @@ pub(super) async fn up(context: &Context, args: Args) -> Result<u8> {
     let up = bring_up(&engine, &context.state, &setup, &cancel, &progress).await?;
     progress.finish();
     warn(context, &up);
+    for warning in setup.layers.load()?.warnings {
+        context.output.say(&warning.to_string());
+    }
     print(context, &setup, &up, begun.elapsed())?;
     Ok(Exit::Ok.code())
 }

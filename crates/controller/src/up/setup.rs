@@ -1,6 +1,7 @@
 //! What `up` works from.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
@@ -17,6 +18,9 @@ use crate::pool::{Block, Pool};
 use crate::record::{Phase, Record};
 use crate::task::TaskId;
 use crate::workspace::{GITFILE, Workspace};
+
+/// Whom an agent runs as when the files are root's: the user of the agent image.
+const UNPRIVILEGED: (u32, u32) = (1000, 1000);
 
 /// What `up` needs to know, all read before anything is changed.
 #[derive(Debug)]
@@ -49,19 +53,24 @@ impl Setup {
 
     /// The user that the agent runs as: who owns its files.
     pub(super) fn owner(&self, facts: &Facts) -> (u32, u32) {
-        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-        match (&self.workspace, facts.rootless) {
-            // In a rootless engine root in the container is the person who runs it.
-            (_, true) => (0, 0),
-            (
-                Workspace::Worktree {
-                    owner: Some(owner), ..
-                },
-                false,
-            ) => *owner,
-            (_, false) if uid.is_root() => (1000, 1000),
-            (_, false) => (uid.as_raw(), gid.as_raw()),
+        // In a rootless engine root in the container is the person who runs it.
+        if facts.rootless {
+            return (0, 0);
         }
+        let owner = match &self.workspace {
+            Workspace::Worktree {
+                owner: Some(owner), ..
+            } => *owner,
+            Workspace::Worktree { .. } => (
+                rustix::process::geteuid().as_raw(),
+                rustix::process::getegid().as_raw(),
+            ),
+            Workspace::Directory { path, .. } => {
+                fs_err::metadata(path).map_or((0, 0), |meta| (meta.uid(), meta.gid()))
+            }
+        };
+        // An agent is never root, whoever owns the files.
+        if owner.0 == 0 { UNPRIVILEGED } else { owner }
     }
 
     pub(super) fn files(&self) -> BTreeMap<String, String> {

@@ -101,3 +101,101 @@ pub(super) fn holds_engine_socket(path: &str) -> bool {
             .iter()
             .any(|s| *s == path || s.strip_prefix(path).is_some_and(|r| r.starts_with('/')))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// What our own containers have.
+    fn fenced() -> models::HostConfig {
+        models::HostConfig {
+            network_mode: Some("n1".into()),
+            cap_drop: Some(vec!["ALL".into()]),
+            cap_add: Some(vec!["CHOWN".into(), "CAP_SETUID".into()]),
+            security_opt: Some(vec!["no-new-privileges".into(), "seccomp={}".into()]),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_fenced_container_has_nothing_to_be_said_about() {
+        assert_eq!(privileges(&fenced()), [""; 0]);
+    }
+
+    #[test]
+    fn every_privilege_is_named() {
+        type Given = fn(&mut models::HostConfig);
+        let cases: [(Given, &str); 14] = [
+            (|h| h.privileged = Some(true), "privileged"),
+            (
+                |h| h.network_mode = Some("host".into()),
+                "namespace of the host",
+            ),
+            (
+                |h| h.pid_mode = Some("host".into()),
+                "namespace of the host",
+            ),
+            (
+                |h| h.ipc_mode = Some("host".into()),
+                "namespace of the host",
+            ),
+            (
+                |h| h.userns_mode = Some("host".into()),
+                "namespace of the host",
+            ),
+            (
+                |h| h.pid_mode = Some("container:x".into()),
+                "shares processes",
+            ),
+            (
+                |h| h.port_bindings = Some(HashMap::from([("80/tcp".into(), None)])),
+                "publishes ports",
+            ),
+            (|h| h.cap_drop = None, "default capabilities"),
+            (
+                |h| h.cap_add = Some(vec!["CAP_NET_RAW".into()]),
+                "beyond a service's",
+            ),
+            (|h| h.security_opt = None, "gain privileges"),
+            (
+                |h| {
+                    h.security_opt
+                        .get_or_insert_default()
+                        .push("seccomp=unconfined".into())
+                },
+                "not filtered",
+            ),
+            (
+                |h| h.extra_hosts = Some(vec!["h:host-gateway".into()]),
+                "host's address",
+            ),
+            (
+                |h| h.binds = Some(vec!["/run/docker.sock:/s".into()]),
+                "engine's socket",
+            ),
+            (
+                |h| h.binds = Some(vec!["/var/run:/x".into()]),
+                "engine's socket",
+            ),
+        ];
+        for (give, expected) in cases {
+            let mut host = fenced();
+            give(&mut host);
+            let found = privileges(&host);
+            assert!(
+                found.len() == 1 && found[0].contains(expected),
+                "{expected}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_mount_of_the_root_holds_the_socket_and_a_neighbour_does_not() {
+        assert!(holds_engine_socket("/"));
+        assert!(holds_engine_socket("/run/"));
+        assert!(!holds_engine_socket("/run/dock"));
+        assert!(!holds_engine_socket("/home/me/project"));
+    }
+}
