@@ -149,10 +149,15 @@ pub async fn prove<E: Engine>(
         Ok(output) => output,
         Err(error) => return Err(why_not_running(engine, record, agent, error).await),
     };
-    let report = Report::parse(&inside.stdout).map_err(|e| {
-        let words = printable(String::from_utf8_lossy(&inside.stderr).trim());
-        Error::Failed(format!("the gate in {agent} gave no proof: {e} {words}"))
-    })?;
+    let report = match Report::parse(&inside.stdout) {
+        Ok(report) => report,
+        Err(e) => {
+            let words = printable(String::from_utf8_lossy(&inside.stderr).trim());
+            let silent =
+                || Error::Failed(format!("the gate in {agent} gave no proof: {e} {words}"));
+            return Err(ended(engine, record, agent).await.unwrap_or_else(silent));
+        }
+    };
     let mut rows: Vec<ProofRow> = report.rows.into_iter().map(from_gate).collect();
     rows.extend(outside?);
     if record.mode != Mode::Full {
@@ -223,43 +228,44 @@ async fn foreign<E: Engine>(
     Ok(found)
 }
 
-/// A gate that found a leak ends its container with 125 and says why on stderr: that is the story,
-/// not "container is not running".
+/// Why a container that should run does not, as far as it can be found out.
 pub async fn why_not_running<E: Engine>(
     engine: &E,
     record: &Record,
     container: &str,
     error: EngineError,
 ) -> Error {
-    let Ok(state) = engine.inspect_container(container).await else {
-        return Error::Engine {
-            doing: format!("running the gate in {container}"),
-            source: error,
-        };
+    let doing = format!("running the gate in {container}");
+    let other = || Error::Engine {
+        doing,
+        source: error,
     };
-    match state.running {
-        Running::Exited(code) => {
-            let words = last_words(engine, container).await;
-            if code == GATE_LEAK {
-                return Error::Leak(format!(
-                    "the fence of task {} is not sealed; the gate did not let {container} start:\n{words}",
-                    record.task
-                ));
-            }
-            let said = if words.is_empty() {
-                String::new()
-            } else {
-                format!(":\n{words}")
-            };
-            Error::Failed(format!(
-                "{container} ended with {code} as soon as it was started{said}"
-            ))
-        }
-        Running::Created | Running::Running | Running::Other(_) => Error::Engine {
-            doing: format!("running the gate in {container}"),
-            source: error,
-        },
+    ended(engine, record, container).await.unwrap_or_else(other)
+}
+
+/// The story of a container that ended. A gate that found a leak ends its container with 125 and
+/// says why on stderr: that is the story, not "container is not running".
+async fn ended<E: Engine>(engine: &E, record: &Record, container: &str) -> Option<Error> {
+    let state = engine.inspect_container(container).await.ok()?;
+    let Running::Exited(code) = state.running else {
+        return None;
+    };
+    let words = last_words(engine, container).await;
+    if code == GATE_LEAK {
+        return Some(Error::Leak(format!(
+            "the fence of task {} is not sealed; the gate did not let {container} start:\n{words}",
+            record.task
+        )));
     }
+    let said = if words.is_empty() {
+        String::new()
+    } else {
+        format!(":\n{words}")
+    };
+    Some(Error::Failed(format!(
+        "{container} ended with {code} as soon as it was started (agentnet run is for a command \
+         that ends){said}"
+    )))
 }
 
 /// The end of a container's log, safe to show.
