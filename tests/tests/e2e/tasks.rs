@@ -92,7 +92,10 @@ fn are_apart(engine: &Engine, fence: &str) {
     // Somebody else's container on a network of ours is not ours to remove, and the network stays for it.
     let down = checkout.agentnet(&["down", "--all"]);
     assert_eq!(down.code(), Some(5), "something is left behind: {down}");
-    assert!(down.stderr.contains("egress"), "what is left is named: {down}");
+    assert!(
+        down.stderr.contains("egress"),
+        "what is left is named: {down}"
+    );
     drop(origin);
     checkout.agentnet(&["gc"]).expect();
     assert_eq!(checkout.leftovers(), []);
