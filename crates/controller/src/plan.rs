@@ -8,6 +8,7 @@ mod fence;
 mod gate;
 mod limits;
 mod services;
+mod step;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,14 +17,15 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use fence::choose_fence;
+pub use step::{Inverse, Planned, Step};
 
 use crate::config::{Config, Fence, Mode};
-use crate::engine::{ImageInfo, Kind};
+use crate::engine::ImageInfo;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::labels::Role;
 use crate::pool::{Block, Block6};
-use crate::spec::{Attachment, ContainerSpec, ImageRef, NetworkSpec, VolumeSpec};
+use crate::spec::ImageRef;
 use crate::task::{Slug, TaskId};
 use crate::workspace::Workspace;
 
@@ -70,143 +72,6 @@ pub struct ImageSet {
     pub agent: Option<(ImageRef, ImageInfo)>,
     /// The services'.
     pub services: BTreeMap<Slug, ImageInfo>,
-}
-
-/// What undoes a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "undo")]
-pub enum Inverse {
-    /// Nothing: it goes with something else.
-    Nothing,
-    /// Remove an object of the engine.
-    Remove {
-        /// Kind.
-        kind: Kind,
-        /// Name; removed by the id that the engine gave.
-        name: String,
-    },
-    /// Remove a worktree that nobody changed, and its branch where it is.
-    Workspace,
-    /// Remove files of ours.
-    Files {
-        /// The directory.
-        directory: PathBuf,
-        /// Names in it.
-        names: Vec<String>,
-    },
-}
-
-/// One thing to do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "do")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a plan has a dozen steps and most are containers"
-)]
-pub enum Step {
-    /// Write small files.
-    Files {
-        /// Into this directory.
-        directory: PathBuf,
-        /// Relative name → text.
-        files: BTreeMap<String, String>,
-    },
-    /// Make the task's files available.
-    Workspace(Workspace),
-    /// Create a network.
-    Network(NetworkSpec),
-    /// Let the kernel refuse strangers on the fence's bridge, where it does not by itself.
-    GuardLink {
-        /// The fence's name.
-        network: String,
-    },
-    /// Create a volume.
-    Volume(VolumeSpec),
-    /// Create a container.
-    Container(ContainerSpec),
-    /// Attach a container to one more network, for engines that take one at creation.
-    Connect {
-        /// The container's name.
-        container: String,
-        /// Where.
-        attachment: Attachment,
-    },
-    /// Start a container.
-    Start {
-        /// Its name.
-        container: String,
-        /// Its role.
-        role: Role,
-    },
-    /// Wait until a container's health check passes.
-    AwaitHealthy {
-        /// Its name.
-        container: String,
-        /// At most this long.
-        seconds: u32,
-    },
-    /// Remove a container that has done its work.
-    Remove {
-        /// Its name.
-        container: String,
-    },
-}
-
-impl Step {
-    /// What undoes it.
-    #[must_use]
-    pub fn inverse(&self) -> Inverse {
-        let remove = |kind, name: &String| Inverse::Remove {
-            kind,
-            name: name.clone(),
-        };
-        match self {
-            Step::Files { directory, files } => Inverse::Files {
-                directory: directory.clone(),
-                names: files.keys().cloned().collect(),
-            },
-            Step::Workspace(_) => Inverse::Workspace,
-            Step::Network(spec) => remove(Kind::Network, &spec.name),
-            Step::Volume(spec) => remove(Kind::Volume, &spec.name),
-            Step::Container(spec) => remove(Kind::Container, &spec.name),
-            Step::GuardLink { .. }
-            | Step::Connect { .. }
-            | Step::Start { .. }
-            | Step::AwaitHealthy { .. }
-            | Step::Remove { .. } => Inverse::Nothing,
-        }
-    }
-
-    /// What is being done, as a participle, for errors and progress.
-    #[must_use]
-    pub fn doing(&self) -> String {
-        match self {
-            Step::Files { directory, .. } => format!("writing into {}", directory.display()),
-            Step::Workspace(workspace) => workspace.doing(),
-            Step::Network(spec) => format!("creating network {}", spec.name),
-            Step::GuardLink { network } => format!("guarding the bridge of {network}"),
-            Step::Volume(spec) => format!("creating volume {}", spec.name),
-            Step::Container(spec) => format!("creating container {}", spec.name),
-            Step::Connect {
-                container,
-                attachment,
-            } => {
-                format!("connecting {container} to {}", attachment.network)
-            }
-            Step::Start { container, .. } => format!("starting {container}"),
-            Step::AwaitHealthy { container, .. } => format!("waiting for {container}"),
-            Step::Remove { container } => format!("removing {container}"),
-        }
-    }
-}
-
-/// A step and the steps that come before it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Planned {
-    /// What.
-    pub step: Step,
-    /// Places in the plan; all smaller than its own.
-    pub after: Vec<usize>,
 }
 
 /// Who is where once everything runs: what `verify` holds against the engine.

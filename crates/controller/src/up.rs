@@ -1,6 +1,7 @@
 //! `up`: from nothing to a proven task, or back to nothing.
 
 mod setup;
+mod way;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -21,7 +22,7 @@ use crate::pool::host_routes;
 use crate::record::{Phase, Record};
 use crate::teardown::{self, Changes};
 use crate::verify::{self, Proof};
-use crate::workspace::{Fate, Workspace};
+use crate::workspace::Fate;
 
 pub use setup::Setup;
 
@@ -63,7 +64,7 @@ pub async fn up<E: Engine>(
 ) -> Result<Up> {
     let _lock = TaskLock::take(state, &setup.task)?;
     let dir = state.task(&setup.task);
-    let cleaned = make_way(engine, state, setup, &dir).await?;
+    let cleaned = way::make_way(engine, state, setup, &dir).await?;
     // Fetching or building an image can take minutes; nothing of the task exists yet.
     let surveyed = tokio::select! {
         () = cancel.cancelled() => Err(Error::Interrupted),
@@ -210,71 +211,6 @@ fn is_overlap(error: &Error) -> bool {
             ..
         }
     )
-}
-
-/// Removes what an interrupted `up`, or a host that restarted, left of this task. A task that is
-/// up stays as it is.
-async fn make_way<E: Engine>(
-    engine: &E,
-    state: &StateDir,
-    setup: &Setup,
-    dir: &TaskDir,
-) -> Result<bool> {
-    let Some(record) = Record::read(dir)? else {
-        return Ok(false);
-    };
-    if record.workspace != setup.workspace && record.workspace.files().exists() {
-        let same = same_checkout(&record.workspace, &setup.workspace);
-        if !same {
-            return Err(Error::InUse(format!(
-                "task {} exists for {}; choose another name, or set project = in agentnet.toml",
-                setup.task,
-                place(&record.workspace)
-            )));
-        }
-    }
-    if record.phase == Phase::Down {
-        return Ok(false);
-    }
-    if record.phase == Phase::Up {
-        let agent = setup.task.resource(Role::Agent);
-        match engine.inspect_container(&agent).await {
-            Ok(state) if state.running == Running::Running => {
-                return Err(Error::InUse(format!(
-                    "task {0} is up already; agentnet exec {0} -- CMD uses it, agentnet down {0} ends it",
-                    setup.task
-                )));
-            }
-            Ok(_) | Err(EngineError::NotFound(_)) => {}
-            Err(e) => return Err(Error::engine(format!("looking at {agent}"))(e)),
-        }
-    }
-    let workspace = Some(&record.workspace);
-    let report = teardown::task(engine, state, &setup.task, workspace, Changes::Keep).await;
-    if report.errors.is_empty() {
-        Ok(true)
-    } else {
-        Err(Error::LeftBehind(report.errors.join("\n")))
-    }
-}
-
-/// A kept tree is taken up again although the checkout has moved on since.
-fn same_checkout(old: &Workspace, new: &Workspace) -> bool {
-    match (old, new) {
-        (Workspace::Worktree { checkout: a, .. }, Workspace::Worktree { checkout: b, .. }) => {
-            a == b
-        }
-        (Workspace::Directory { path: a, .. }, Workspace::Directory { path: b, .. }) => a == b,
-        (Workspace::Worktree { .. }, Workspace::Directory { .. })
-        | (Workspace::Directory { .. }, Workspace::Worktree { .. }) => false,
-    }
-}
-
-fn place(workspace: &Workspace) -> String {
-    match workspace {
-        Workspace::Worktree { checkout, .. } => checkout.display().to_string(),
-        Workspace::Directory { path, .. } => path.display().to_string(),
-    }
 }
 
 /// Undoes a failed `up`, and tells both stories if that fails too.

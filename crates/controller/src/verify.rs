@@ -3,6 +3,7 @@
 
 mod canary;
 mod outside;
+mod transcript;
 
 use std::net::SocketAddr;
 
@@ -10,8 +11,9 @@ use agentnet_gate::{Outcome, Report};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use self::transcript::last_words;
 use crate::config::{Fence, Mode};
-use crate::engine::{Engine, EngineError, LogQuery, Running, Streams};
+use crate::engine::{Engine, EngineError, Running};
 use crate::error::{Error, Result};
 use crate::labels::Role;
 use crate::output::printable;
@@ -266,74 +268,4 @@ async fn ended<E: Engine>(engine: &E, record: &Record, container: &str) -> Optio
         "{container} ended with {code} as soon as it was started (agentnet run is for a command \
          that ends){said}"
     )))
-}
-
-/// The end of a container's log, safe to show.
-pub async fn last_words<E: Engine>(engine: &E, container: &str) -> String {
-    const LINES: u32 = 20;
-    let (stdout, stderr) = (Shared::default(), Shared::default());
-    let streams = Streams {
-        stdin: None,
-        stdout: Box::new(stdout.clone()),
-        stderr: Box::new(stderr.clone()),
-        size: None,
-    };
-    let query = LogQuery {
-        follow: false,
-        tail: Some(LINES),
-    };
-    if engine.logs(container, query, streams).await.is_err() {
-        return String::new();
-    }
-    let text = format!("{}{}", stderr.text(), stdout.text());
-    text.lines()
-        .map(|line| format!("  {}", printable(line)))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
-
-/// A bounded buffer that an engine can write a log into.
-#[derive(Debug, Clone, Default)]
-struct Shared(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl Shared {
-    const LIMIT: usize = 64 << 10;
-
-    fn text(&self) -> String {
-        let bytes = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-}
-
-impl tokio::io::AsyncWrite for Shared {
-    fn poll_write(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-        piece: &[u8],
-    ) -> std::task::Poll<std::io::Result<usize>> {
-        let mut bytes = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let room = Shared::LIMIT.saturating_sub(bytes.len());
-        bytes.extend(piece.iter().take(room));
-        std::task::Poll::Ready(Ok(piece.len()))
-    }
-
-    fn poll_flush(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        std::task::Poll::Ready(Ok(()))
-    }
 }

@@ -1,8 +1,11 @@
 //! An engine in memory, for tests: it keeps what a real one keeps, refuses what a real one refuses,
 //! and can fail, be interrupted or never answer at a chosen call.
 
-use std::collections::BTreeMap;
+mod world;
+
 use std::sync::Mutex;
+
+use self::world::{Container, World};
 
 use super::{
     ContainerState, Endpoint, Engine, EngineError, EngineResult, HealthState, ImageInfo, Kind,
@@ -26,26 +29,6 @@ pub enum Fault {
     Interrupt(tokio_util::sync::CancellationToken),
     /// The call was done and its answer never comes: the caller is killed meanwhile.
     Hang,
-}
-
-#[derive(Debug, Clone)]
-struct Container {
-    id: String,
-    spec: ContainerSpec,
-    running: Running,
-}
-
-#[derive(Debug, Default)]
-struct World {
-    calls: usize,
-    fault: Option<(usize, Fault)>,
-    next_id: usize,
-    networks: BTreeMap<String, NetworkSpec>,
-    volumes: BTreeMap<String, Labels>,
-    containers: BTreeMap<String, Container>,
-    images: BTreeMap<String, ImageInfo>,
-    log: Vec<String>,
-    answers: BTreeMap<String, Output>,
 }
 
 /// The engine.
@@ -202,69 +185,6 @@ impl FakeEngine {
                 outcome
             }
             Some(Fault::Hang) => std::future::pending().await,
-        }
-    }
-}
-
-impl World {
-    fn id(&mut self) -> String {
-        self.next_id += 1;
-        format!("id{:04}", self.next_id)
-    }
-
-    fn by_name_or_id(&self, name: &str) -> EngineResult<&Container> {
-        self.containers
-            .get(name)
-            .or_else(|| self.containers.values().find(|c| c.spec.name == name))
-            .ok_or_else(|| EngineError::NotFound(format!("container {name}")))
-    }
-
-    fn network_id(&self, name: &str) -> Option<String> {
-        if self.networks.contains_key(name) {
-            return Some(name.to_owned());
-        }
-        self.networks
-            .iter()
-            .find(|(_, n)| n.name == name)
-            .map(|(id, _)| id.clone())
-    }
-
-    fn attached(spec: &ContainerSpec) -> Vec<Attachment> {
-        match &spec.network {
-            ContainerNetwork::Attached(all) => all.clone(),
-            ContainerNetwork::None | ContainerNetwork::Joined(_) => Vec::new(),
-        }
-    }
-
-    fn remove(&mut self, kind: Kind, id: &str) -> EngineResult<()> {
-        let gone = || EngineError::NotFound(format!("{kind} {id}"));
-        let in_use = |by: &str| EngineError::Refused {
-            status: 403,
-            message: format!("{kind} {id} is in use by {by}"),
-        };
-        match kind {
-            Kind::Container => self.containers.remove(id).map(drop).ok_or_else(gone),
-            Kind::Network => {
-                let user = self
-                    .containers
-                    .values()
-                    .find(|c| World::attached(&c.spec).iter().any(|a| a.network == id));
-                if let Some(user) = user {
-                    return Err(in_use(&user.spec.name));
-                }
-                self.networks.remove(id).map(drop).ok_or_else(gone)
-            }
-            Kind::Volume => {
-                let uses = |m: &Mount| matches!(m, Mount::Volume { name, .. } if name == id);
-                let user = self
-                    .containers
-                    .values()
-                    .find(|c| c.spec.mounts.iter().any(uses));
-                if let Some(user) = user {
-                    return Err(in_use(&user.spec.name));
-                }
-                self.volumes.remove(id).map(drop).ok_or_else(gone)
-            }
         }
     }
 }
