@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agentnet_policy::Problem;
+use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecursiveMode, Watcher};
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -206,7 +207,12 @@ impl Reloader {
 
     fn watch(&self) -> Option<notify::RecommendedWatcher> {
         let hint = Arc::clone(&self.hint);
-        let tell = move |_: notify::Result<notify::Event>| hint.notify_one();
+        let tell = move |seen: notify::Result<notify::Event>| {
+            // An error is a watcher that has missed something.
+            if seen.is_err() || seen.is_ok_and(|event| is_change(&event)) {
+                hint.notify_one();
+            }
+        };
         let mut watcher = match notify::recommended_watcher(tell) {
             Ok(watcher) => watcher,
             Err(error) => {
@@ -235,6 +241,19 @@ impl Reloader {
             }
         }
         Some(watcher)
+    }
+}
+
+/// Whether files may say something else now. Opening and reading one does not change it, and our own
+/// scan does both: taking that for a hint would be a loop that never rests.
+fn is_change(event: &notify::Event) -> bool {
+    match event.kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        EventKind::Any
+        | EventKind::Create(_)
+        | EventKind::Modify(_)
+        | EventKind::Remove(_)
+        | EventKind::Other => true,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -373,6 +374,26 @@ async fn warns_when_its_file_has_been_replaced_under_a_mount() {
     let (program, _, admin) = serve(&path, &[]).await;
     run(&["admin", "reload", "--admin", &admin], &[]).await;
     program.says("mount its directory instead").await;
+}
+
+#[tokio::test]
+async fn rests_when_nobody_asks_for_anything() {
+    let files = Files::with("w.txt", "example.com\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    let (program, address, _) = serve(&whitelist, &["--rescan-seconds", "3600"]).await;
+    // Its own reading of a watched file is seen by the watcher as well.
+    files.add("w.txt", "example.org\n");
+    program.says("new policy in force").await;
+    Client::tcp(address).await.connect("evil.example:443").await;
+    let (mut seen, mut since) = (program.bytes_read(), Instant::now());
+    eventually("300 ms without reading anything", || {
+        let now = program.bytes_read();
+        if now != seen {
+            (seen, since) = (now, Instant::now());
+        }
+        (since.elapsed() > Duration::from_millis(300)).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

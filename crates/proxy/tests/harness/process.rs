@@ -99,6 +99,14 @@ impl Program {
         self.child.id()
     }
 
+    /// Bytes it has read so far, from whatever: a program at rest reads none.
+    pub fn bytes_read(&self) -> u64 {
+        let path = format!("/proc/{}/io", self.id());
+        let text = std::fs::read_to_string(path).unwrap();
+        let read = text.lines().find_map(|line| line.strip_prefix("rchar: "));
+        read.unwrap().parse().unwrap()
+    }
+
     pub fn stderr(&self) -> String {
         self.errors.lock().unwrap().clone()
     }
