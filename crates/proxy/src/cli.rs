@@ -74,7 +74,7 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
-    ExitCode::from(match cli.command {
+    let code = match cli.command {
         Some(Command::Check(check)) => check.run(),
         Some(Command::Explain(explain)) => explain.run(),
         Some(Command::Relay(relay)) => relay.run(),
@@ -88,7 +88,9 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
             Ok(settings) => serve::run(settings),
             Err(problems) => complain(&problems),
         },
-    })
+    };
+    crate::diagnostic::flush();
+    ExitCode::from(code)
 }
 
 fn raw(

@@ -1,7 +1,61 @@
 //! What the operator should know, on stderr. Decisions are events and go to stdout (`journal`).
+//!
+//! A stderr that nobody reads blocks whoever writes to it, for ever. So that it cannot hold up a
+//! reload or the end of the program, a thread of its own writes for programs that serve.
 
 use std::fmt;
 use std::io::Write;
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+/// Lines waiting for stderr; what does not find room is lost.
+const LINES: usize = 1024;
+
+/// How long the end of the program waits for stderr.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+static BEHIND: OnceLock<SyncSender<Message>> = OnceLock::new();
+
+enum Message {
+    Line(String),
+    Flush(SyncSender<()>),
+}
+
+/// From now on nobody waits for stderr. [`flush`] before the end.
+pub fn write_behind() {
+    let (queue, lines) = sync_channel(LINES);
+    let writer = std::thread::Builder::new().name("stderr".to_owned());
+    if writer.spawn(move || write(&lines)).is_ok() {
+        // The second call finds the first one's thread at work; its own ends.
+        BEHIND.set(queue).ok();
+    }
+    std::panic::set_hook(Box::new(|panic| error(panic)));
+}
+
+fn write(lines: &Receiver<Message>) {
+    while let Ok(message) = lines.recv() {
+        match message {
+            Message::Line(line) => put(&line),
+            // Whoever asked may have gone.
+            Message::Flush(done) => drop(done.try_send(())),
+        }
+    }
+}
+
+/// Waits a moment for what was said to be written.
+pub fn flush() {
+    let Some(queue) = BEHIND.get() else { return };
+    let (done, written) = sync_channel(1);
+    if queue.try_send(Message::Flush(done)).is_ok() {
+        written.recv_timeout(PATIENCE).ok();
+    }
+}
+
+fn put(line: &str) {
+    // A closed stderr is no reason to end a connection.
+    std::io::stderr().lock().write_all(line.as_bytes()).ok();
+}
 
 /// Something is wrong and stays wrong until somebody acts.
 pub fn error(text: impl fmt::Display) {
@@ -20,8 +74,10 @@ pub fn note(text: impl fmt::Display) {
 
 fn say(level: &str, text: &dyn fmt::Display) {
     let line = format!("agentnet-proxy: {level}: {}\n", Plain(text));
-    // A closed stderr is no reason to end a connection.
-    std::io::stderr().lock().write_all(line.as_bytes()).ok();
+    match BEHIND.get() {
+        Some(queue) => drop(queue.try_send(Message::Line(line))),
+        None => put(&line),
+    }
 }
 
 /// Displays with control characters as escapes: a terminal never sees one that came from outside.

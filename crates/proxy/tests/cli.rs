@@ -397,6 +397,34 @@ async fn rests_when_nobody_asks_for_anything() {
 }
 
 #[tokio::test]
+async fn serves_reloads_and_ends_when_nobody_reads_what_it_says() {
+    let files = Files::with("w.txt", "example.com\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    let door = files.path("door");
+    let listen = format!("unix:{}", door.display());
+    let admin = format!("unix:{}", files.path("admin").display());
+    let arguments = [
+        "--listen",
+        &listen,
+        "--admin",
+        &admin,
+        "--whitelist",
+        &whitelist,
+    ];
+    let program = Program::start_unread(&arguments);
+    eventually("the door is open", || door.exists().then_some(())).await;
+    let answer = Client::unix(&door).await.connect("evil.example:443").await;
+    assert_eq!(answer.status, 403);
+    for (text, code) in [("broken line\n", 1), ("example.org\n", 0)] {
+        files.add("w.txt", text);
+        let asked = run(&["admin", "reload", "--admin", &admin], &[]).await;
+        assert_eq!(asked.code, Some(code), "{asked:?}");
+    }
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code, Some(0));
+}
+
+#[tokio::test]
 async fn drains_on_sigterm_and_exits_with_0() {
     let files = Files::with("w.txt", "example.com\n");
     let whitelist = files.path("w.txt").display().to_string();

@@ -15,6 +15,7 @@ use crate::{descriptors, diagnostic};
 /// turns each shared thing here into one per core. Everything a request touches is already behind
 /// `Arc` and free of locks on its way, so that the change stays possible.
 pub(super) fn run(settings: Settings) -> u8 {
+    diagnostic::write_behind();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("proxy");
     // Lookups are bounded to 32; reloads and file reads need a few more.

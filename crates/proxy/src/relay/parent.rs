@@ -57,6 +57,7 @@ impl Held {
 }
 
 pub(super) fn run(addresses: &[Address], to: &Path) -> u8 {
+    diagnostic::write_behind();
     if addresses.len() > doors::MAX_DOORS {
         diagnostic::error(format_args!(
             "a relay has at most {} doors",

@@ -1,6 +1,6 @@
 //! The program as a process.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, PipeReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -13,6 +13,8 @@ pub struct Program {
     errors: Arc<Mutex<String>>,
     output: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
+    #[expect(dead_code, reason = "open for as long as the program runs")]
+    unread: Option<PipeReader>,
 }
 
 /// How a program ended.
@@ -68,6 +70,27 @@ impl Program {
         Self::spawn(command().args(arguments).envs(environment.iter().copied()))
     }
 
+    /// Starts with a stdout and a stderr that are full and that nobody reads.
+    pub fn start_unread(arguments: &[&str]) -> Self {
+        let (reader, writer) = std::io::pipe().unwrap();
+        rustix::io::ioctl_fionbio(&writer, true).unwrap();
+        while (&writer).write(&[b'x'; 512]).is_ok() {}
+        while (&writer).write(b"x").is_ok() {}
+        rustix::io::ioctl_fionbio(&writer, false).unwrap();
+        let mut command = command();
+        command
+            .args(arguments)
+            .stdout(writer.try_clone().unwrap())
+            .stderr(writer);
+        Self {
+            child: command.spawn().unwrap(),
+            errors: Arc::default(),
+            output: Arc::default(),
+            readers: Vec::new(),
+            unread: Some(reader),
+        }
+    }
+
     /// Starts with at most `descriptors` open files.
     pub fn start_with_descriptors(descriptors: u32, arguments: &[&str]) -> Self {
         let mut shell = Command::new("/bin/sh");
@@ -92,6 +115,7 @@ impl Program {
             errors,
             output,
             readers: vec![first, second],
+            unread: None,
         }
     }
 
