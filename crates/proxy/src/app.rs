@@ -7,6 +7,7 @@ mod prepared;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,9 +87,17 @@ impl Seams {
         Self {
             resolve: Arc::new(SystemResolver::default()),
             connect: Arc::new(SystemConnect),
-            sink: Box::new(io::stdout()),
+            sink: stdout(),
             look: Machine::look,
         }
+    }
+}
+
+/// Without the buffer and the lock of std's: whole lines come in batches already.
+fn stdout() -> Box<dyn Write + Send> {
+    match io::stdout().as_fd().try_clone_to_owned() {
+        Ok(descriptor) => Box::new(std::fs::File::from(descriptor)),
+        Err(_) => Box::new(io::stdout()),
     }
 }
 

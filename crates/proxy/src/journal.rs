@@ -4,6 +4,7 @@
 //! it. One task turns events into lines; a thread of its own writes them, because a stdout that
 //! nobody reads blocks for ever, and must not take the watchers with it.
 
+mod outlet;
 mod text;
 
 use std::collections::VecDeque;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use prometheus::IntCounter;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use self::outlet::Outlet;
 use crate::diagnostic;
 use crate::metrics::Metrics;
 use crate::settings::LogFormat;
@@ -69,7 +71,8 @@ impl Journal {
         let (lines, outgoing) = sync_channel(LINES);
         // The thread ends when the feeding task is gone; nobody waits for it.
         let writer = std::thread::Builder::new().name("journal".to_owned());
-        if let Err(error) = writer.spawn(move || write(outgoing, sink)) {
+        let lost = metrics.events_dropped_log.clone();
+        if let Err(error) = writer.spawn(move || write(outgoing, sink, lost)) {
             diagnostic::error(format_args!("no thread for the event log: {error}"));
         }
         let recent = Arc::new(Mutex::new(VecDeque::new()));
@@ -180,9 +183,9 @@ fn json_line(event: &Event) -> Option<Bytes> {
     Some(line.into())
 }
 
-fn write(lines: Receiver<Line>, mut sink: Box<dyn Write + Send>) {
+fn write(lines: Receiver<Line>, sink: Box<dyn Write + Send>, dropped: IntCounter) {
+    let mut outlet = Outlet::new(sink, dropped);
     let mut batch = Vec::with_capacity(BATCH);
-    let mut broken = false;
     while let Ok(first) = lines.recv() {
         let mut next = Some(first);
         let mut flushed = None;
@@ -197,10 +200,7 @@ fn write(lines: Receiver<Line>, mut sink: Box<dyn Write + Send>) {
                 None
             };
         }
-        if !broken && let Err(error) = sink.write_all(&batch).and_then(|()| sink.flush()) {
-            diagnostic::warn(format_args!("events are no longer written: {error}"));
-            broken = true;
-        }
+        outlet.put(&batch);
         batch.clear();
         if let Some(done) = flushed {
             // Whoever asked may have gone.
