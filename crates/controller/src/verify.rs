@@ -3,6 +3,7 @@
 
 mod canary;
 mod outside;
+mod topic;
 mod transcript;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use agentnet_gate::{Outcome, Report};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::topic::Topic;
 use self::transcript::last_words;
 use crate::config::{Fence, Mode};
 use crate::engine::{Engine, EngineError, Running};

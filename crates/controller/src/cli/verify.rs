@@ -1,11 +1,13 @@
 //! `agentnet verify`
 
+mod rendering;
+
 use super::Format;
 use super::context::Context;
 use crate::config::Mode;
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::output::{Color, printable, table};
+use crate::output::Color;
 use crate::task::Slug;
 use crate::verify::{Proof, prove};
 
@@ -16,6 +18,9 @@ pub(super) struct Args {
     /// A destination that the whitelist allows: shows that it works
     #[arg(long, value_name = "HOST:PORT")]
     allowed: Option<String>,
+    /// A line a topic instead of every row; leaks are still named one by one
+    #[arg(long)]
+    brief: bool,
     #[command(flatten)]
     pub(super) format: Format,
 }
@@ -28,23 +33,18 @@ pub(super) async fn verify(context: &Context, args: Args) -> Result<u8> {
     if context.output.json {
         context.output.json(&proof)?;
     } else {
-        print(context, &proof)?;
+        print(context, &proof, args.brief)?;
     }
     Ok(if proof.sealed { Exit::Ok } else { Exit::Leak }.code())
 }
 
-fn print(context: &Context, proof: &Proof) -> Result<()> {
-    let rows: Vec<_> = proof
-        .rows
-        .iter()
-        .map(|row| {
-            let outcome = row.outcome.as_str().replace('_', " ");
-            vec![outcome, printable(&row.what), printable(&row.detail)]
-        })
-        .collect();
-    context
-        .output
-        .data(&table(&["OUTCOME", "WHAT", "DETAIL"], &rows))?;
+fn print(context: &Context, proof: &Proof, brief: bool) -> Result<()> {
+    let table = if brief {
+        rendering::brief(proof)
+    } else {
+        rendering::full(proof)
+    };
+    context.output.data(&table)?;
     let (color, word) = match (proof.mode, proof.sealed) {
         (Mode::Full, _) => (Color::Red, "NOT FENCED: network full was asked for"),
         (Mode::None | Mode::Limited, true) => (Color::Green, "sealed"),
