@@ -73,9 +73,8 @@ TXT
 # --- on an engine -------------------------------------------------------------------------------------------------
 
 with_an_engine() {
-    say "building the images (the first time takes a while)"
-    on_engine env AGENTNET_BIN_DIR="$AGENTNET_BIN_DIR" "$root/scripts/images.sh" ${base:+--base "$base"} \
-        >/dev/null 2>"$scratch/images.log" || {
+    say "building the agent's image (the first time takes a while)"
+    on_engine "$root/scripts/images.sh" ${base:+--base "$base"} agent >/dev/null 2>"$scratch/images.log" || {
         cat "$scratch/images.log" >&2
         exit 1
     }
@@ -94,34 +93,49 @@ with_an_engine() {
     on_engine docker exec "$server" cat /tmp/origin/ca.pem >"$scratch/ca.pem"
     agentnet exec fix-login -- sh -c 'cat >/tmp/ca.pem' <"$scratch/ca.pem"
 
+    title "The proof: the ways out that were tried and are sealed. (In two columns here, and cut.)"
+    show "agentnet verify fix-login --allowed $origin:443"
+    agentnet verify fix-login --allowed "$origin:443" >"$scratch/table"
+    two_columns <"$scratch/table"
+
     title "Allowed: .agentnet/whitelist.txt names $origin."
     show "agentnet exec fix-login -- curl https://$origin/hello"
     agentnet exec fix-login -- curl --silent --show-error --cacert /tmp/ca.pem "https://$origin/hello"
     show "agentnet exec fix-login -- git clone https://$origin/sample.git"
     agentnet exec fix-login -- sh -c "cd /tmp && GIT_SSL_CAINFO=/tmp/ca.pem git clone https://$origin/sample.git && cat sample/README" 2>&1
 
-    title "Blocked: the same server under a name that nobody listed."
-    show "agentnet exec fix-login -- curl https://$stranger/collect?secrets"
-    agentnet exec fix-login -- curl --silent --show-error "https://$stranger/collect?secrets" 2>&1 || :
+    title "Blocked: the same server, under a name that nobody listed."
+    show "agentnet exec fix-login -- curl -v https://$stranger/collect?secrets"
+    agentnet exec fix-login -- curl --silent --show-error --verbose "https://$stranger/collect?secrets" 2>&1 |
+        grep -iE '^(< HTTP|< x-agentnet|curl:)' || :
     show "agentnet exec fix-login -- curl http://$stranger/collect?secrets"
     agentnet exec fix-login -- curl --silent "http://$stranger/collect?secrets" || :
 
-    title "The proof, again, with every row."
-    show agentnet verify fix-login
-    agentnet verify fix-login
-
-    title "The count, as Prometheus reads it."
+    title "Counted, for Prometheus."
     proxy=$(on_engine docker ps --quiet --filter label=agentnet.project=demo-shop --filter label=agentnet.role=proxy)
-    show "curl …/metrics | grep $stranger"
     on_engine docker exec "$proxy" /agentnet-proxy admin metrics >"$scratch/metrics"
-    grep -E "^agentnet_proxy_requests_total.*reason=\"not_listed\"" "$scratch/metrics" | grep -v ' 0$' || :
+    grep -E '^agentnet_proxy_requests_total.*reason="not_listed"' "$scratch/metrics" | grep -v ' 0$' || :
     grep -E "^agentnet_proxy_blocked_hosts_total.*$stranger" "$scratch/metrics"
 
     on_engine docker rm --force --volumes "$server" >/dev/null
     server=
     title "And away."
     show agentnet down fix-login
-    agentnet down fix-login
+    agentnet down fix-login 2>&1
+}
+
+# The table of `verify`, two sealed rows a line; what is not sealed stays whole.
+two_columns() {
+    awk '
+        NR == 1 { detail = index($0, "DETAIL"); next }
+        /^sealed/ {
+            what = substr($0, 10, detail - 10); sub(/ +$/, "", what)
+            cell = substr(what ": " substr($0, detail), 1, 56)
+            if (left == "") { left = cell } else { printf "  %-58s%s\n", left, cell; left = "" }
+            next
+        }
+        { others = others $0 "\n" }
+        END { if (left != "") print "  " left; printf "%s", others }'
 }
 
 # --- without one --------------------------------------------------------------------------------------------------

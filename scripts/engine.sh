@@ -28,7 +28,7 @@ find_engine() {
         base=agentnet-test-base
     else
         # shellcheck disable=SC2034
-        why_no_engine=$(printf '%s\n' "$said" | tail -n 1)
+        why_no_engine=$(printf '%s\n' "$said" | tail -n 1 | sed 's,^engines: ,,')
         started=
     fi
 }

@@ -124,7 +124,7 @@ fn unpacked(name: &str) -> Result<Engine, String> {
                 .last()
                 .unwrap_or("no word why")
                 .to_owned();
-            return Err(format!("{name}: {last}"));
+            return Err(format!("{name}: {}", last.trim_start_matches("engines: ")));
         }
     }
     let exported = sh(&["env", name]).expect();
