@@ -133,15 +133,12 @@ impl Overseer for Watched {
     }
 
     fn charge(&self, bytes: usize) -> usize {
-        self.member
-            .entry()
-            .purse
-            .as_ref()
-            .map_or(bytes, |purse| purse.charge(bytes))
+        let purse = self.member.entry().standing.purse();
+        purse.map_or(bytes, |purse| purse.charge(bytes))
     }
 
     fn refund(&self, bytes: usize) {
-        if let Some(purse) = &self.member.entry().purse {
+        if let Some(purse) = self.member.entry().standing.purse() {
             purse.refund(bytes);
         }
     }

@@ -13,9 +13,9 @@ use hyper::upgrade::OnUpgrade;
 use crate::body::Body;
 use crate::carry::{Watched, carry};
 use crate::handler::Granted;
-use crate::live::Kind;
 use crate::reach::reach;
 use crate::record::Record;
+use crate::standing::{Kind, Standing};
 
 /// Serves a CONNECT that was granted. `upgrade` is taken when it becomes a tunnel.
 pub async fn serve(
@@ -37,13 +37,9 @@ pub async fn serve(
     };
     record.set_address(dialed.address.ip());
     record.passed(StatusCode::OK);
-    let member = session.listener.live.enter(
-        grant.target().clone(),
-        dialed.address,
-        Kind::Tunnel,
-        purse,
-        grant.expires(),
-    );
+    let standing = Standing::new(&grant, Kind::Tunnel, purse);
+    let address = dialed.address.ip();
+    let member = session.listener.live.enter(standing, address);
     let watched = Watched::new(&session.listener, member);
     // A policy that came into force since the judgement did not see this tunnel among the open.
     watched.judge_again(active.generation);

@@ -1,68 +1,65 @@
 //! A plain request and its response while their bodies flow: counted, charged, and judged again when
 //! the policy has changed under them.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use agentnet_policy::{Ask, Reason, Request, Target, Verdict};
-use jiff::Timestamp;
+use agentnet_policy::Reason;
 
-use crate::budget::Budget;
 use crate::endpoint::Link;
 use crate::listener::Session;
 use crate::record::Record;
+use crate::standing::{Ending, Standing};
 use crate::tunnel::Direction;
 
 /// What both bodies of an exchange share. The last of them to go tells the journal.
 #[derive(Debug)]
 pub struct Exchange {
     session: Arc<Session>,
-    target: Target,
-    method: http::Method,
-    path: String,
+    standing: Standing,
+    /// Of the policy that last allowed it.
     generation: AtomicU64,
-    purse: Option<Arc<Budget>>,
     up: AtomicU64,
     down: AtomicU64,
-    /// The upstream connection that carries this exchange.
-    upstream: Mutex<Link>,
-    /// 0, or the position of the reason it broke off for in `Reason::ALL` plus one.
-    broken: AtomicU8,
+    upstream: Mutex<Option<Upstream>>,
+    /// Why it broke off.
+    broken: Ending,
     /// Set once it was let through.
     record: OnceLock<Record>,
+}
+
+/// The upstream connection that carries an exchange.
+#[derive(Debug)]
+struct Upstream {
+    link: Link,
+    address: IpAddr,
 }
 
 impl Exchange {
     /// Begins with what was granted in `generation`.
     #[must_use]
-    pub fn begin(
-        session: &Arc<Session>,
-        target: Target,
-        parts: &http::request::Parts,
-        generation: u64,
-        purse: Option<Arc<Budget>>,
-    ) -> Self {
+    pub fn begin(session: &Arc<Session>, standing: Standing, generation: u64) -> Self {
         Self {
             session: Arc::clone(session),
-            target,
-            method: parts.method.clone(),
-            path: parts.uri.path().to_owned(),
+            standing,
             generation: AtomicU64::new(generation),
-            purse,
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
             upstream: Mutex::default(),
-            broken: AtomicU8::new(0),
+            broken: Ending::default(),
             record: OnceLock::new(),
         }
     }
 
+    fn upstream(&self) -> MutexGuard<'_, Option<Upstream>> {
+        self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// It is now carried by this connection.
-    pub fn set_upstream(&self, link: &Link) {
-        match self.upstream.lock() {
-            Ok(mut upstream) => *upstream = link.clone(),
-            Err(poisoned) => *poisoned.into_inner() = link.clone(),
-        }
+    pub fn set_upstream(&self, link: &Link, address: IpAddr) {
+        let link = link.clone();
+        *self.upstream() = Some(Upstream { link, address });
     }
 
     /// It was let through: from here on the end is recorded as well.
@@ -94,7 +91,7 @@ impl Exchange {
         let counter = match direction {
             Direction::Down => &self.down,
             Direction::Up => {
-                if let Some(purse) = &self.purse {
+                if let Some(purse) = self.standing.purse() {
                     let charged = purse.charge(bytes);
                     if charged < bytes {
                         purse.refund(charged);
@@ -108,52 +105,38 @@ impl Exchange {
         Ok(())
     }
 
-    /// Asks the policy again if it has changed. A body looks here before each piece, so that a
-    /// tightened policy stops the flow at the next byte.
+    /// Asks the policy again if it has changed, or the rule may have ended. A body looks here before
+    /// each piece, so that the flow stops at the next byte.
     ///
     /// # Errors
     /// When the request would be refused today.
     pub fn check(&self) -> Result<(), Reason> {
-        let active = self.session.listener.policy.now();
-        if active.generation == self.generation.load(Ordering::Relaxed) {
+        let listener = &self.session.listener;
+        let active = listener.policy.now();
+        let judged = self.generation.load(Ordering::Relaxed);
+        if active.generation == judged && !self.standing.is_due() {
             return Ok(());
         }
-        let ask = Ask::Http {
-            method: self.method.as_str(),
-            path: &self.path,
-        };
-        let request = Request {
-            target: self.target.clone(),
-            ask,
-        };
-        match active.policy.judge(request, Timestamp::now()) {
-            Verdict::Allow(_) | Verdict::Report(..) => {
-                self.generation.store(active.generation, Ordering::Relaxed);
-                Ok(())
-            }
-            Verdict::Deny(_) => Err(Reason::PolicyChanged),
+        let address = self.upstream().as_ref().map(|upstream| upstream.address);
+        if !self.standing.holds(listener, &active, address) {
+            return Err(Reason::PolicyChanged);
         }
+        self.generation.store(active.generation, Ordering::Relaxed);
+        Ok(())
     }
 
     /// It broke off: neither side may take what it got for the whole.
     pub fn break_off(&self, reason: Reason) {
-        let position = Reason::ALL
-            .iter()
-            .position(|known| *known == reason)
-            .unwrap_or_default();
-        let code = u8::try_from(position + 1).unwrap_or(u8::MAX);
-        self.broken.store(code, Ordering::Relaxed);
-        match self.upstream.lock() {
-            Ok(upstream) => upstream.abort(),
-            Err(poisoned) => poisoned.into_inner().abort(),
+        self.broken.set(reason);
+        if let Some(upstream) = self.upstream().as_ref() {
+            upstream.link.abort();
         }
     }
 
     /// Why it broke off, if it did.
     #[must_use]
     pub fn broken(&self) -> Option<Reason> {
-        let code = self.broken.load(Ordering::Relaxed);
-        Reason::ALL.get(usize::from(code).checked_sub(1)?).copied()
+        self.broken.get()
     }
 }
 

@@ -25,9 +25,9 @@ use crate::exchange::Exchange;
 use crate::handler::Granted;
 use crate::headers;
 use crate::listener::Session;
-use crate::live::Kind;
 use crate::reach::{Unreached, reach};
 use crate::record::Record;
+use crate::standing::{Asked, Kind, Standing};
 use crate::tunnel::Direction;
 
 /// Largest response head in bytes, and the most that is buffered of one response.
@@ -57,9 +57,13 @@ pub async fn serve(
     let client_upgrade = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let (parts, incoming) = request.into_parts();
     let generation = active.generation;
-    let purse = granted.purse.clone();
-    let exchange = Exchange::begin(&session, target.clone(), &parts, generation, purse);
-    let exchange = Arc::new(exchange);
+    let asked = Asked {
+        method: parts.method.clone(),
+        path: parts.uri.path().to_owned(),
+    };
+    let stands = |kind| Standing::new(&granted.grant, kind, granted.purse.clone());
+    let standing = stands(Kind::Plain(asked.clone()));
+    let exchange = Arc::new(Exchange::begin(&session, standing, generation));
     if let Err(reason) = exchange.pass(Direction::Up, head_size(&parts)) {
         return deny(&mut record, reason, None);
     }
@@ -94,14 +98,8 @@ pub async fn serve(
     head.version = http::Version::HTTP_11;
     match (client_upgrade, upstream_upgrade) {
         (Some(client), Some(upstream)) => {
-            let kind = Kind::Http {
-                method: parts.method,
-                path: parts.uri.path().to_owned(),
-            };
-            let address = (lease.connection.address, target.port()).into();
-            let expires = granted.grant.expires();
             let live = &session.listener.live;
-            let member = live.enter(target, address, kind, granted.purse, expires);
+            let member = live.enter(stands(Kind::Upgraded(asked)), lease.connection.address);
             let watched = Watched::new(&session.listener, member);
             watched.judge_again(generation);
             session.shared().tasks.spawn("upgrade", async move {
@@ -217,7 +215,7 @@ impl Send<'_> {
         request: Request<Upload>,
         exchange: &Exchange,
     ) -> Result<Response<Incoming>, Tried> {
-        exchange.set_upstream(&connection.link);
+        exchange.set_upstream(&connection.link, connection.address);
         let mut sending = std::pin::pin!(connection.sender.try_send_request(request));
         let idle = self.session.shared().timeouts.idle;
         let mut seen = exchange.moved();

@@ -51,6 +51,7 @@ pub mod reload;
 pub mod request;
 pub mod resolve;
 pub mod settings;
+pub mod standing;
 pub mod stream;
 pub mod surroundings;
 pub mod tasks;

@@ -276,9 +276,8 @@ pub async fn review(listener: Arc<Listener>) {
             _ = clock.tick() => false,
         };
         let active = listener.policy.now_full();
-        let now = jiff::Timestamp::now();
         for entry in listener.live.all() {
-            if changed || entry.is_due(now) {
+            if changed || entry.standing.is_due() {
                 entry.judge_again(&listener, &active);
             }
         }

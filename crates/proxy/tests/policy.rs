@@ -3,7 +3,7 @@
 use agentnet_policy::Reason;
 use agentnet_policy::event::Word;
 
-use crate::harness::{Origin, Proxy, eventually};
+use crate::harness::{Origin, Proxy, eventually, within};
 
 #[tokio::test]
 async fn refuses_everything_when_the_whitelist_is_empty() {
@@ -177,6 +177,48 @@ async fn ends_a_tunnel_when_its_rule_expires() {
     assert_eq!(answer.status, 403);
     kept.send("x").await;
     assert_eq!(kept.read(1).await, b"x");
+}
+
+#[tokio::test]
+async fn stops_a_plain_upload_when_its_rule_expires() {
+    let origin = Origin::saying("").await;
+    let until = jiff::Timestamp::now() + std::time::Duration::from_secs(2);
+    let until = until.round(jiff::Unit::Second).unwrap();
+    let proxy = Proxy::start(&format!("mirror.example until={until}\n")).await;
+    proxy.world.site("mirror.example", 80, origin.address);
+    let mut client = proxy.client().await;
+    client
+        .send("POST http://mirror.example/ HTTP/1.1\r\nHost: mirror.example\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .await;
+    let uploading = async {
+        while client.try_send("1\r\nx\r\n").await {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    within("the end of the upload", uploading).await;
+    assert!(jiff::Timestamp::now() >= until);
+    assert_eq!(proxy.decision(0).await.reason, Reason::PolicyChanged);
+}
+
+#[tokio::test]
+async fn stops_a_plain_response_whose_address_is_no_longer_allowed() {
+    let (go, wait) = tokio::sync::oneshot::channel::<()>();
+    let origin = Origin::saying_twice(wait).await;
+    let proxy = Proxy::start("db.example private\n").await;
+    proxy.world.name("db.example", &["10.0.0.7"]);
+    proxy.world.road("10.0.0.7:80", origin.address);
+    let mut client = proxy.client().await;
+    client
+        .send("GET http://db.example/ HTTP/1.1\r\nHost: db.example\r\n\r\n")
+        .await;
+    client.head().await;
+    assert_eq!(client.chunk().await, b"first");
+    proxy.write("project.txt", "db.example\n");
+    proxy.reload().await;
+    go.send(()).unwrap();
+    let (rest, reset) = client.rest_or_reset().await;
+    assert!(reset && rest.is_empty(), "{rest:?}");
+    assert_eq!(proxy.closed(0).await.reason, Reason::PolicyChanged);
 }
 
 #[tokio::test]

@@ -137,20 +137,7 @@ async fn closes_a_tunnel_whose_address_is_no_longer_allowed() {
 #[tokio::test]
 async fn stops_a_plain_response_at_the_next_byte() {
     let (go, wait) = tokio::sync::oneshot::channel::<()>();
-    let wait = std::sync::Mutex::new(Some(wait));
-    let origin = Origin::serving(move |mut stream| {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let wait = wait.lock().unwrap().take();
-        async move {
-            let mut request = [0; 4096];
-            assert!(stream.read(&mut request).await.unwrap() > 0);
-            let first = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
-            stream.write_all(first.as_bytes()).await.unwrap();
-            wait.unwrap().await.unwrap();
-            stream.write_all(b"4\r\nlast\r\n0\r\n\r\n").await.ok();
-        }
-    })
-    .await;
+    let origin = Origin::saying_twice(wait).await;
     let proxy = Proxy::start("a.example\n").await;
     proxy.world.site("a.example", 80, origin.address);
     let mut client = proxy.client().await;

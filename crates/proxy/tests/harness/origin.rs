@@ -82,6 +82,23 @@ impl Origin {
         .await
     }
 
+    /// Answers the first request with a chunk, and with the last one when told to.
+    pub async fn saying_twice(wait: tokio::sync::oneshot::Receiver<()>) -> Self {
+        let wait = Mutex::new(Some(wait));
+        Self::serving(move |mut stream| {
+            let wait = wait.lock().unwrap().take();
+            async move {
+                let mut request = [0; 4096];
+                assert!(stream.read(&mut request).await.unwrap() > 0);
+                let first = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+                stream.write_all(first.as_bytes()).await.unwrap();
+                wait.unwrap().await.unwrap();
+                stream.write_all(b"4\r\nlast\r\n0\r\n\r\n").await.ok();
+            }
+        })
+        .await
+    }
+
     /// Answers each request with the same bytes and keeps the connection.
     pub async fn http(response: &'static str) -> Self {
         Self::http_with(move |_| response.to_owned()).await
