@@ -40,7 +40,8 @@ pub enum Layer {
 pub struct RuleId(pub(crate) u32);
 
 impl RuleId {
-    pub(crate) fn index(self) -> usize {
+    /// The line's place in [`Policy::rules`](crate::Policy::rules), from 0.
+    pub fn index(self) -> usize {
         self.0 as usize
     }
 }

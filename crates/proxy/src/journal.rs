@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use agentnet_policy::Event;
 use bytes::Bytes;
@@ -109,10 +109,7 @@ impl Journal {
     /// The last lines, at most `last` and never more than 256, and the stream from here on.
     #[must_use]
     pub fn watch(&self, last: usize) -> (Vec<Bytes>, broadcast::Receiver<Bytes>) {
-        let recent = match self.recent.lock() {
-            Ok(recent) => recent,
-            Err(poisoned) => poisoned.into_inner(),
-        };
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         // Under the lock that the feed holds while it sends: no line is missed or seen twice.
         let stream = self.watchers.subscribe();
         let skip = recent.len().saturating_sub(last);
@@ -137,10 +134,7 @@ struct Feed {
 
 impl Feed {
     fn publish(&self, line: &Bytes) {
-        let mut recent = match self.recent.lock() {
-            Ok(recent) => recent,
-            Err(poisoned) => poisoned.into_inner(),
-        };
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if recent.len() >= RECENT {
             recent.pop_front();
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use agentnet_policy::Reason;
@@ -68,10 +68,7 @@ impl fmt::Debug for Live {
 
 impl Live {
     fn slots(&self) -> MutexGuard<'_, Slots> {
-        match self.entries.lock() {
-            Ok(slots) => slots,
-            Err(poisoned) => poisoned.into_inner(),
-        }
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a tunnel; it leaves when the membership is dropped.

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agentnet_policy::Problem;
@@ -148,10 +148,7 @@ impl Reloader {
             let Ok(meta) = std::fs::metadata(&file.path) else {
                 continue;
             };
-            let mut unlinked = match self.unlinked.lock() {
-                Ok(unlinked) => unlinked,
-                Err(poisoned) => poisoned.into_inner(),
-            };
+            let mut unlinked = self.unlinked.lock().unwrap_or_else(PoisonError::into_inner);
             if meta.nlink() > 0 {
                 unlinked.remove(&file.path);
             } else if unlinked.insert(file.path.clone()) {

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agentnet_policy::{RuleId, Target};
@@ -77,10 +77,7 @@ impl Pool {
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        match self.shelf.lock() {
-            Ok(shelf) => shelf,
-            Err(poisoned) => poisoned.into_inner(),
-        }
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection for `key`, if one is idle: the one used last, which is the least likely to have

@@ -2,7 +2,7 @@
 //! series there are (THREATS W117).
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use agentnet_policy::Host;
 use prometheus::{IntCounter, IntCounterVec};
@@ -36,10 +36,7 @@ impl BlockedHosts {
         if self.bound == 0 {
             return;
         }
-        let mut known = match self.known.lock() {
-            Ok(known) => known,
-            Err(poisoned) => poisoned.into_inner(),
-        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(counter) = known.get(host) {
             counter.inc();
         } else if known.len() < self.bound {

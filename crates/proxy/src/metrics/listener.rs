@@ -16,9 +16,9 @@ const WORDS: [(Word, &str); 3] = [
 /// What one listener counts.
 #[derive(Debug)]
 pub struct ListenerMetrics {
-    /// By protocol, verdict and reason, in the order of the tables above and of `Reason::ALL`.
+    /// By protocol, verdict and reason, each in the order of its declaration.
     requests: Vec<Option<IntCounter>>,
-    closed: Vec<IntCounter>,
+    closed: Vec<Option<IntCounter>>,
     /// Bytes that went out through tunnels.
     pub tunnel_up: IntCounter,
     /// Bytes that came in through tunnels.
@@ -46,11 +46,11 @@ impl ListenerMetrics {
         }
         let closed = Reason::ALL
             .iter()
-            .filter(|reason| ends_a_tunnel(**reason))
             .map(|reason| {
-                metrics
-                    .tunnels_closed
-                    .with_label_values(&[name, reason.as_str()])
+                ends_a_tunnel(*reason).then(|| {
+                    let labels = [name, reason.as_str()];
+                    metrics.tunnels_closed.with_label_values(&labels)
+                })
             })
             .collect();
         Self {
@@ -66,16 +66,13 @@ impl ListenerMetrics {
 
     /// Counts one decided request.
     pub fn request(&self, protocol: Protocol, word: Word, reason: Reason) {
-        let position = |found: Option<usize>| found.unwrap_or_default();
-        let row = position(PROTOCOLS.iter().position(|(known, _)| *known == protocol));
-        let column = position(WORDS.iter().position(|(known, _)| *known == word));
-        let place = position(Reason::ALL.iter().position(|known| *known == reason));
-        let index = (row * WORDS.len() + column) * Reason::ALL.len() + place;
-        match self.requests.get(index) {
+        let row = protocol as usize * WORDS.len() + word as usize;
+        let counter = self.requests.get(row * Reason::ALL.len() + reason as usize);
+        match counter {
             Some(Some(counter)) => counter.inc(),
             // A combination that nobody foresaw is still counted.
             Some(None) | None => {
-                let words = (PROTOCOLS.get(row), WORDS.get(column));
+                let words = (PROTOCOLS.get(protocol as usize), WORDS.get(word as usize));
                 if let (Some((_, protocol)), Some((_, verdict))) = words {
                     let labels = [self.name.as_str(), protocol, verdict, reason.as_str()];
                     self.all.requests.with_label_values(&labels).inc();
@@ -86,13 +83,9 @@ impl ListenerMetrics {
 
     /// Counts one ended tunnel.
     pub fn closed(&self, reason: Reason) {
-        let mut ends = Reason::ALL.iter().filter(|known| ends_a_tunnel(**known));
-        match ends
-            .position(|known| *known == reason)
-            .and_then(|place| self.closed.get(place))
-        {
-            Some(counter) => counter.inc(),
-            None => {
+        match self.closed.get(reason as usize) {
+            Some(Some(counter)) => counter.inc(),
+            Some(None) | None => {
                 let labels = [self.name.as_str(), reason.as_str()];
                 self.all.tunnels_closed.with_label_values(&labels).inc();
             }
@@ -115,6 +108,7 @@ fn can_be(word: Word, reason: Reason) -> bool {
         | Reason::BudgetSpent
         | Reason::ClientNotAllowed
         | Reason::Loop
+        | Reason::PolicyChanged
         | Reason::BadRequest
         | Reason::AuthRequired
         | Reason::TooManyConnections => (false, false, true),
@@ -124,11 +118,9 @@ fn can_be(word: Word, reason: Reason) -> bool {
         | Reason::UpstreamFailed
         | Reason::TimedOut => (true, true, false),
         // What the checks inside a tunnel refuse; they come with the ClientHello check.
-        Reason::SniMismatch
-        | Reason::SniMissing
-        | Reason::EchRefused
-        | Reason::NotTls
-        | Reason::PolicyChanged => (false, false, false),
+        Reason::SniMismatch | Reason::SniMissing | Reason::EchRefused | Reason::NotTls => {
+            (false, false, false)
+        }
     };
     match word {
         Word::Allow => allow,
@@ -164,5 +156,23 @@ fn ends_a_tunnel(reason: Reason) -> bool {
         | Reason::ResolveFailed
         | Reason::ConnectFailed
         | Reason::TooManyConnections => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_every_word_in_its_place() {
+        for (place, (protocol, _)) in PROTOCOLS.iter().enumerate() {
+            assert_eq!(*protocol as usize, place);
+        }
+        for (place, (word, _)) in WORDS.iter().enumerate() {
+            assert_eq!(*word as usize, place);
+        }
+        for (place, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, place);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agentnet_policy::Name;
@@ -107,10 +107,7 @@ enum Asked {
 
 impl Inner {
     fn entries(&self) -> MutexGuard<'_, HashMap<Name, Entry>> {
-        match self.entries.lock() {
-            Ok(entries) => entries,
-            Err(poisoned) => poisoned.into_inner(),
-        }
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ask(self: &Arc<Self>, name: &Name) -> Asked {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// More than this is not a hosts file.
@@ -36,10 +36,7 @@ impl HostsFile {
 
     /// The addresses the file gives for `name` (canonical: lower case, no final dot).
     pub(super) fn lookup(&self, name: &str) -> Vec<IpAddr> {
-        let mut read = match self.read.lock() {
-            Ok(read) => read,
-            Err(poisoned) => poisoned.into_inner(),
-        };
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = std::fs::metadata(&self.path)
             .ok()
             .filter(|meta| meta.len() <= MAX_BYTES)
