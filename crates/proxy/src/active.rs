@@ -2,8 +2,7 @@
 
 mod files;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use agentnet_policy::event::RuleLine;
@@ -25,44 +24,26 @@ pub struct Active {
     pub policy: Policy,
     /// Grows with each policy that comes into force.
     pub generation: u64,
+    /// By the rule's place; beyond the bound they share the last.
     hits: Vec<IntCounter>,
-    /// Positions of the rules by line number: a `RuleId` tells its rule but not its position.
-    positions: HashMap<u32, Vec<usize>>,
 }
 
 impl Active {
     fn new(policy: Policy, generation: u64, metrics: &Metrics, listener: &str) -> Self {
-        let mut hits = Vec::new();
-        let mut positions: HashMap<u32, Vec<usize>> = HashMap::new();
-        for (position, rule) in policy.rules().enumerate() {
-            if position <= MAX_RULES {
-                hits.push(metrics.rule_hits(listener, position, rule.text()));
-            }
-            positions.entry(rule.line()).or_default().push(position);
-        }
+        let rules = policy.rules().enumerate().take(MAX_RULES + 1);
+        let hits = rules
+            .map(|(place, rule)| metrics.rule_hits(listener, place, rule.text()))
+            .collect();
         Self {
             policy,
             generation,
             hits,
-            positions,
         }
     }
 
     /// Counts that a rule decided.
-    pub fn hit(&self, id: RuleId) {
-        let Some(rule) = self.policy.rule(id) else {
-            return;
-        };
-        let candidates = self
-            .positions
-            .get(&rule.line())
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let position = candidates.iter().copied().find(|position| {
-            let candidate = self.policy.rules().nth(*position);
-            candidate.is_some_and(|candidate| std::ptr::eq(candidate, rule))
-        });
-        if let Some(hits) = position.and_then(|at| self.hits.get(at.min(MAX_RULES))) {
+    pub fn hit(&self, rule: RuleId) {
+        if let Some(hits) = self.hits.get(rule.index().min(MAX_RULES)) {
             hits.inc();
         }
     }
@@ -163,20 +144,21 @@ impl PolicyStore {
     pub fn purse(&self, active: &Active, grant: &Grant) -> Option<Arc<Budget>> {
         let limit = grant.budget()?;
         let rule = active.policy.rule(grant.rule()?)?;
-        let mut purses = match self.purses.lock() {
-            Ok(purses) => purses,
-            Err(poisoned) => poisoned.into_inner(),
-        };
-        Some(purses.purse(rule.text(), limit))
+        Some(self.purses().purse(rule.text(), limit))
     }
 
-    /// Bytes sent and allowed, by rule text, of the rules whose purse has been opened.
+    /// Bytes sent and allowed by a rule, once its purse has been opened.
     #[must_use]
-    pub fn budgets(&self) -> HashMap<String, (u64, u64)> {
-        match self.purses.lock() {
-            Ok(purses) => purses.states(),
-            Err(poisoned) => poisoned.into_inner().states(),
-        }
+    pub fn budget(&self, rule: &str) -> Option<(u64, u64)> {
+        self.purses().state(rule)
+    }
+
+    fn purses(&self) -> MutexGuard<'_, Purses> {
+        self.purses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A hash of what the files say now; unreadable ones count as such.
@@ -191,10 +173,7 @@ impl PolicyStore {
     /// True if a text with this hash is in force, or was refused last.
     #[must_use]
     pub fn knows(&self, fingerprint: u64) -> bool {
-        let seen = match self.seen.lock() {
-            Ok(seen) => seen,
-            Err(poisoned) => poisoned.into_inner(),
-        };
+        let seen = self.seen();
         fingerprint == seen.good && seen.bad.is_none() || seen.bad == Some(fingerprint)
     }
 
@@ -204,10 +183,7 @@ impl PolicyStore {
     /// # Errors
     /// With everything that is wrong; the last good policy stays in force.
     pub fn reload(&self, even_if_known: bool) -> Result<Reloaded, Vec<Problem>> {
-        let mut seen = match self.seen.lock() {
-            Ok(seen) => seen,
-            Err(poisoned) => poisoned.into_inner(),
-        };
+        let mut seen = self.seen();
         let result = read(&self.files).inspect_err(|problems| {
             seen.bad = Some(fingerprint_of(problems));
         });

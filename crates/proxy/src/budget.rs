@@ -1,7 +1,7 @@
 //! What a rule's `up=` has let through so far.
 //!
-//! The purse belongs to the rule's text, not to its line or to one load of the file: a reload must
-//! not refill it. It lives in memory; what was spent does not yet survive a restart of the process.
+//! The purse belongs to what the rule says beside its limit, not to its line or to one load of the
+//! file: neither a reload nor another limit may refill it. It lives in memory; what was spent does not yet survive a restart of the process.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl Budget {
     }
 }
 
-/// The purses of one listener, by rule text.
+/// The purses of one listener, by the words of their rules without `up=`.
 #[derive(Debug, Default)]
 pub struct Purses {
     by_rule: HashMap<String, Arc<Budget>>,
@@ -63,23 +63,23 @@ pub struct Purses {
 impl Purses {
     /// The purse of a rule; a new limit in the file applies to what was spent before.
     pub fn purse(&mut self, rule: &str, limit: u64) -> Arc<Budget> {
-        if let Some(known) = self.by_rule.get(rule) {
-            known.limit.store(limit, Ordering::Relaxed);
-            return Arc::clone(known);
-        }
-        let new = Arc::new(Budget::new(limit));
-        self.by_rule.insert(rule.to_owned(), Arc::clone(&new));
-        new
+        let purse = self.by_rule.entry(key(rule));
+        let purse = purse.or_insert_with(|| Arc::new(Budget::new(limit)));
+        purse.limit.store(limit, Ordering::Relaxed);
+        Arc::clone(purse)
     }
 
-    /// Bytes sent and allowed, by rule.
+    /// Bytes sent and allowed by a rule, once its purse has been opened.
     #[must_use]
-    pub fn states(&self) -> HashMap<String, (u64, u64)> {
-        self.by_rule
-            .iter()
-            .map(|(rule, budget)| (rule.clone(), budget.state()))
-            .collect()
+    pub fn state(&self, rule: &str) -> Option<(u64, u64)> {
+        self.by_rule.get(&key(rule)).map(|budget| budget.state())
     }
+}
+
+fn key(rule: &str) -> String {
+    let words = rule.split([' ', '\t']).filter(|word| !word.is_empty());
+    let kept: Vec<&str> = words.filter(|word| !word.starts_with("up=")).collect();
+    kept.join(" ")
 }
 
 #[cfg(test)]
@@ -105,5 +105,16 @@ mod tests {
         assert_eq!(purses.purse("a", 10).charge(8), 8);
         assert_eq!(purses.purse("a", 10).charge(8), 2);
         assert_eq!(purses.purse("b", 10).charge(8), 8);
+    }
+
+    #[test]
+    fn applies_a_new_limit_to_what_was_spent_before() {
+        let mut purses = Purses::default();
+        assert_eq!(purses.purse("a.example up=10B raw", 10).charge(8), 8);
+        let raised = purses.purse("a.example  raw up=12B", 12);
+        assert_eq!(raised.charge(8), 4);
+        assert!(purses.purse("a.example up=5B raw", 5).is_spent());
+        assert_eq!(purses.state("a.example raw"), Some((12, 5)));
+        assert_eq!(purses.state("b.example"), None);
     }
 }

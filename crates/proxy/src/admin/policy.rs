@@ -15,7 +15,6 @@ pub(super) fn describe(listeners: &[Arc<Listener>]) -> Value {
 
 fn one(listener: &Listener) -> Value {
     let active = listener.policy.now();
-    let budgets = listener.policy.budgets();
     let rules: Vec<Value> = active
         .policy
         .rules()
@@ -23,7 +22,7 @@ fn one(listener: &Listener) -> Value {
             let mut line = json!(RuleLine::from(rule));
             if let Some(line) = line.as_object_mut() {
                 line.insert("layer".to_owned(), json!(rule.layer()));
-                if let Some((spent, limit)) = budgets.get(rule.text()) {
+                if let Some((spent, limit)) = listener.policy.budget(rule.text()) {
                     line.insert("up".to_owned(), json!({ "spent": spent, "limit": limit }));
                 }
             }
