@@ -93,7 +93,8 @@ fn is_exhaustion(error: &io::Error) -> bool {
     })
 }
 
-async fn turn_away(arrival: Arrival) {
+/// Says why, and closes; takes 55 ms at most.
+pub(crate) async fn turn_away(arrival: Arrival) {
     let mut stream = arrival.stream;
     let answer = async {
         // The request came while it waited for its place. Closing over unread bytes would reset the

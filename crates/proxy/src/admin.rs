@@ -29,6 +29,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::sleep;
 
 pub use self::client::{Asked, ClientError, ask, knock};
+use crate::accept;
 use crate::app::StartError;
 use crate::bind::{Access, Door};
 use crate::diagnostic;
@@ -113,6 +114,7 @@ pub async fn run(own: Own, admin: Arc<Admin>) {
                 .metrics
                 .rejected(Rejection::TooManyConnections)
                 .inc();
+            accept::turn_away(arrival).await;
             continue;
         };
         let serving = Arc::clone(&admin);

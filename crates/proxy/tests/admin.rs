@@ -171,3 +171,22 @@ async fn binds_loopback_and_the_side_of_the_default_route_only() {
     assert!(nowhere.len() <= 2, "without a default route only loopback");
     assert!(bind(&AdminAddress::Off, &machine).unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn turns_readers_over_the_limit_away_with_a_reason() {
+    let proxy = Proxy::start("").await;
+    let mut readers = Vec::new();
+    for _ in 0..64 {
+        let mut reader = Client::tcp(proxy.admin).await;
+        reader
+            .send("GET /events HTTP/1.1\r\nHost: admin\r\n\r\n")
+            .await;
+        assert_eq!(reader.head().await.status, 200);
+        readers.push(reader);
+    }
+    let (status, _) = proxy.admin("/live").await;
+    assert_eq!(status, 503);
+    drop(readers);
+    let answered = async { while proxy.admin("/live").await.0 != 200 {} };
+    within("a place that is free again", answered).await;
+}
