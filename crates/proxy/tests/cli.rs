@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::harness::{Client, Program, eventually, within};
+use crate::harness::{Client, Origin, Program, eventually, within};
 
 struct Files(TempDir);
 
@@ -445,16 +445,13 @@ async fn drains_on_sigterm_and_exits_with_0() {
 async fn recovers_when_it_runs_out_of_descriptors() {
     let files = Files::with("w.txt", "example.com\n");
     let whitelist = files.path("w.txt").display().to_string();
-    let arguments = [
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-        "--whitelist",
-        &whitelist,
-    ];
-    let program = Program::start_with_descriptors(40, &arguments);
-    let address: SocketAddr = program.says("listener default at ").await.parse().unwrap();
+    let (program, address, _) = serve(&whitelist, &[]).await;
+    // A limit that it did not know of when it began: the whole system's, say.
+    let few = Rlimit {
+        current: Some(40),
+        maximum: Some(40),
+    };
+    prlimit(Some(program.pid()), Resource::Nofile, few).unwrap();
     let mut held = Vec::new();
     for _ in 0..60 {
         held.push(Client::tcp(address).await);
@@ -464,6 +461,41 @@ async fn recovers_when_it_runs_out_of_descriptors() {
     let mut client = Client::tcp(address).await;
     assert_eq!(client.connect("evil.example:443").await.status, 403);
     program.says("listener default accepts again").await;
+}
+
+#[tokio::test]
+async fn keeps_descriptors_for_its_policy_and_its_admin_side_whatever_clients_do() {
+    let origin = Origin::saying("").await;
+    let target = origin.address.to_string();
+    let files = Files::with("w.txt", &format!("{target} raw host\n"));
+    let whitelist = files.path("w.txt").display().to_string();
+    let arguments = [
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--whitelist",
+        &whitelist,
+    ];
+    let program = Program::start_with_descriptors(64, &arguments);
+    program.says("so at most 16 connections are served").await;
+    let address: SocketAddr = program.says("listener default at ").await.parse().unwrap();
+    let admin = program.says("admin at ").await;
+    let mut tunnels = Vec::new();
+    for _ in 0..16 {
+        let mut client = Client::tcp(address).await;
+        assert_eq!(client.connect(&target).await.status, 200);
+        tunnels.push(client);
+    }
+    let answer = Client::tcp(address).await.connect(&target).await;
+    assert_eq!(answer.reason(), "too_many_connections");
+    files.add("w.txt", "example.com\n");
+    let asked = run(&["admin", "reload", "--admin", &admin], &[]).await;
+    assert_eq!(asked.code, Some(0), "{asked:?}");
+    for mut tunnel in tunnels {
+        tunnel.rest_or_reset().await;
+    }
+    assert!(!program.stderr().contains("cannot"), "{}", program.stderr());
 }
 
 #[tokio::test]

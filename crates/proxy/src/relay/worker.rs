@@ -16,11 +16,11 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::doors::{self, Given};
-use crate::dial;
+use crate::descriptors::{self, Room};
 use crate::stream::Stream;
 use crate::tasks::Tasks;
 use crate::tunnel::{self, Direction, Ending, Overseer, Silence};
-use crate::{descriptors, diagnostic};
+use crate::{diagnostic, dial};
 
 /// Connections at once; the proxy behind has its own limit and answers with a reason.
 const MAX_CONNECTIONS: usize = 8192;
@@ -32,7 +32,10 @@ const SILENCE: Silence = Silence {
 };
 
 pub(super) fn run(to: PathBuf) -> u8 {
-    descriptors::allow(MAX_CONNECTIONS);
+    let room = descriptors::make_room(Room {
+        connections: MAX_CONNECTIONS,
+        idle: 0,
+    });
     let stdin = std::io::stdin();
     let given = match doors::receive(stdin.as_fd()) {
         Ok(given) => given,
@@ -47,7 +50,7 @@ pub(super) fn run(to: PathBuf) -> u8 {
         .build();
     let served = parent.and_then(|parent| {
         let parent = std::os::unix::net::UnixStream::from(parent);
-        runtime?.block_on(serve(given, to.into(), parent))
+        runtime?.block_on(serve(given, to.into(), parent, room.connections))
     });
     match served {
         Ok(()) => crate::cli::OK,
@@ -62,10 +65,11 @@ async fn serve(
     given: Vec<Given>,
     to: Arc<Path>,
     parent: std::os::unix::net::UnixStream,
+    connections: usize,
 ) -> std::io::Result<()> {
     let panics = IntCounter::new("panics", "not exported").map_err(std::io::Error::other)?;
     let tasks = Tasks::new(panics);
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(connections));
     for door in given {
         let door = match door {
             Given::Tcp(door) => {

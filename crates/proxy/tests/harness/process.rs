@@ -151,8 +151,11 @@ impl Program {
 
     /// Sends a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let id = rustix::process::Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap();
-        rustix::process::kill_process(id, signal).unwrap();
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_raw(i32::try_from(self.id()).unwrap()).unwrap()
     }
 
     /// Waits for the end.
