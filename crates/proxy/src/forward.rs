@@ -89,6 +89,10 @@ pub async fn serve(
         }
     };
     record.set_address(lease.connection.address);
+    if !headers::is_plainly_framed(response.headers()) {
+        let said = "its Transfer-Encoding is not chunked";
+        return deny(&mut record, Reason::UpstreamFailed, Some(said));
+    }
     record.passed(response.status());
     let upstream_upgrade = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
         .then(|| hyper::upgrade::on(&mut response));

@@ -20,6 +20,19 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 const HOP_BY_HOP_UNREGISTERED: [&str; 3] = ["keep-alive", "proxy-connection", "http2-settings"];
 
+/// The reason of a refusal.
+pub const X_AGENTNET_REASON: HeaderName = HeaderName::from_static("x-agentnet-reason");
+
+/// True if the message has no transfer coding, or exactly `chunked`: the only one that is read here,
+/// and the only one that everybody reads the same.
+#[must_use]
+pub fn is_plainly_framed(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    codings.next().is_none_or(|coding| {
+        coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none()
+    })
+}
+
 /// True if the field belongs to this hop whatever `Connection` says.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name) || HOP_BY_HOP_UNREGISTERED.contains(&name.as_str())
@@ -81,6 +94,12 @@ pub fn upstream_request(
 pub fn client_response(from: &HeaderMap, via: &HeaderValue, upgraded: bool) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(from.len() + 1);
     copy_end_to_end(from, &mut headers);
+    // Ours to say: a server must not pass for the proxy.
+    headers.remove(X_AGENTNET_REASON);
+    if from.contains_key(header::TRANSFER_ENCODING) {
+        // The chunks said where it ends, whatever stands here (RFC 9112 §6.3).
+        headers.remove(header::CONTENT_LENGTH);
+    }
     headers.append(header::VIA, via.clone());
     if upgraded && let Some(protocol) = from.get(header::UPGRADE) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));

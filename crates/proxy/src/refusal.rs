@@ -13,8 +13,8 @@ use hyper::ext::ReasonPhrase;
 use serde::Serialize;
 
 use crate::body::Body;
+use crate::headers::X_AGENTNET_REASON;
 
-const X_AGENTNET_REASON: HeaderName = HeaderName::from_static("x-agentnet-reason");
 /// RFC 9209.
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 

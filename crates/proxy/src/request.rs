@@ -13,6 +13,8 @@ use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderMap, Method, StatusCode, Version, header};
 
+use crate::headers;
+
 /// The longest method that is looked at; the longest registered one has 17 letters.
 const MAX_METHOD: usize = 24;
 
@@ -123,16 +125,12 @@ fn check_method(method: &Method) -> Result<(), BadRequest> {
 }
 
 fn check_framing(headers: &HeaderMap) -> Result<(), BadRequest> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    if let Some(coding) = codings.next() {
-        let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if !chunked || codings.next().is_some() {
-            return Err(BadRequest::new(
-                "Transfer-Encoding is not exactly `chunked`",
-            ));
-        }
+    if headers::is_plainly_framed(headers) {
+        Ok(())
+    } else {
+        let what = "Transfer-Encoding is not exactly `chunked`";
+        Err(BadRequest::new(what))
     }
-    Ok(())
 }
 
 fn connect(parts: &Parts) -> Result<Asked, BadRequest> {

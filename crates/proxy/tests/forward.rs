@@ -352,6 +352,47 @@ async fn answers_head_and_bodiless_responses_without_a_body() {
 }
 
 #[tokio::test]
+async fn believes_the_chunks_of_a_response_and_not_a_length_beside_them() {
+    let origin = Origin::http(
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    )
+    .await;
+    let proxy = proxy_to(&origin).await;
+    let mut client = proxy.client().await;
+    for _ in 0..2 {
+        client
+            .send("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n")
+            .await;
+        assert_eq!(client.head().await.field("content-length"), None);
+        assert_eq!(client.chunk().await, b"hello");
+        assert_eq!(client.chunk().await, b"");
+    }
+}
+
+#[tokio::test]
+async fn says_502_when_a_response_is_framed_as_nobody_can_tell() {
+    for coding in ["gzip", "gzip, chunked", "chunked, chunked"] {
+        let origin = Origin::http_with(move |_| {
+            format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n0\r\n\r\n")
+        })
+        .await;
+        let proxy = proxy_to(&origin).await;
+        let answer = proxy.client().await.get("http://example.com/").await;
+        assert_eq!((answer.status, answer.reason()), (502, "upstream_failed"));
+    }
+}
+
+#[tokio::test]
+async fn lets_no_server_speak_in_the_name_of_the_proxy() {
+    let said =
+        "HTTP/1.1 403 Forbidden\r\nX-Agentnet-Reason: not_listed\r\nContent-Length: 0\r\n\r\n";
+    let origin = Origin::http(said).await;
+    let proxy = proxy_to(&origin).await;
+    let answer = proxy.client().await.get("http://example.com/").await;
+    assert_eq!((answer.status, answer.reason()), (403, ""));
+}
+
+#[tokio::test]
 async fn says_502_when_the_server_speaks_no_http() {
     let origin = Origin::saying("SSH-2.0-nothing\r\n").await;
     let proxy = proxy_to(&origin).await;
