@@ -63,10 +63,10 @@ fn the_network_fence() {
      9  creating container agentnet-shop-fix-1-proxy  (after 6, 8, 1)  [undone]
     10  starting agentnet-shop-fix-1-proxy  (after 9, 7)
     11  creating container agentnet-shop-fix-1-service-db  (after 6, 3)  [undone]
-    12  starting agentnet-shop-fix-1-service-db  (after 11, 4, 10, 7)
+    12  starting agentnet-shop-fix-1-service-db  (after 11, 4, 7)
     13  waiting for agentnet-shop-fix-1-service-db  (after 12)
     14  creating container agentnet-shop-fix-1-agent  (after 6, 3, 1, 2)  [undone]
-    15  starting agentnet-shop-fix-1-agent  (after 14, 4, 10, 7, 13)
+    15  starting agentnet-shop-fix-1-agent  (after 14, 4, 7, 13)
     "##);
 }
 
@@ -86,10 +86,10 @@ fn the_socket_fence() {
     10  creating container agentnet-shop-fix-1-relay  (after 7, 8)  [undone]
     11  starting agentnet-shop-fix-1-relay  (after 10)
     12  creating container agentnet-shop-fix-1-service-db  (after 6, 10, 3)  [undone]
-    13  starting agentnet-shop-fix-1-service-db  (after 12, 4, 9, 11)
+    13  starting agentnet-shop-fix-1-service-db  (after 12, 4, 11)
     14  waiting for agentnet-shop-fix-1-service-db  (after 13)
     15  creating container agentnet-shop-fix-1-agent  (after 6, 10, 3, 1, 2)  [undone]
-    16  starting agentnet-shop-fix-1-agent  (after 15, 4, 9, 11, 14)
+    16  starting agentnet-shop-fix-1-agent  (after 15, 4, 11, 14)
     "##);
 }
 

@@ -9,6 +9,7 @@ use crate::attempt::{Attempt, End, Knock, fold, knock};
 use crate::conversation::{Answer, Ask, ask};
 use crate::expectation::{Expectation, Fence};
 use crate::names::HOST_NAMES;
+use crate::patience;
 use crate::refusal;
 use crate::report::{Finding, Outcome, Row};
 use crate::row_id::RowId;
@@ -164,6 +165,8 @@ fn now(id: RowId, what: &str, finding: Finding) -> Row {
 
 /// Something answers at the proxy's address, and it is agentnet's proxy.
 fn answers(proxy: SocketAddr, window: Duration) -> Finding {
+    // It may have been started a moment ago. Whether it is ours the question below tells.
+    patience::proxy_answers(proxy, window);
     match ask(proxy, Ask::Connect(UNLISTED), window) {
         Ok(Answer {
             reason: Some(reason),

@@ -27,6 +27,8 @@ pub(crate) enum Ask<'a> {
     Get(&'a str),
     /// `GET /…`, as a client of a server asks: not the proxy's business.
     Origin(&'a str),
+    /// `OPTIONS *`: is anybody there?
+    Presence,
 }
 
 impl Ask<'_> {
@@ -38,6 +40,7 @@ impl Ask<'_> {
                 (format!("GET {url}"), rest.split('/').next().unwrap_or(rest))
             }
             Self::Origin(path) => (format!("GET {path}"), "agentnet"),
+            Self::Presence => ("OPTIONS *".to_owned(), "agentnet"),
         };
         format!(
             "{line} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: agentnet-gate\r\nConnection: close\r\n\r\n"

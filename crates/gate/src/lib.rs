@@ -26,6 +26,7 @@ mod link;
 mod names;
 mod netlink;
 mod outside;
+mod patience;
 mod program;
 mod proof;
 mod reach;

@@ -9,6 +9,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::cli::{Cli, Exec, Job, Verify};
 use crate::launch::{REFUSED, launch};
+use crate::patience;
 use crate::proof;
 use crate::table;
 
@@ -47,6 +48,14 @@ fn run_exec(exec: &Exec) -> u8 {
     }
     let report = proof::quick(&exec.expectation);
     if report.sealed {
+        if let Some(proxy) = exec.expectation.proxy
+            && !patience::proxy_answers(proxy, patience::LONGEST)
+        {
+            // Sealed all the same: the command starts, and nothing of it gets out.
+            say(&format!(
+                "the proxy at {proxy} does not answer; starting without a way out"
+            ));
+        }
         let (code, sentence) = launch(&exec.command);
         say(&sentence);
         return code;

@@ -21,7 +21,8 @@ const SOCKET: &str = "unix:/run/agentnet/proxy.sock";
 pub(super) struct Door {
     /// Before a container that joins it may be created.
     pub(super) created: Vec<usize>,
-    /// Before a container that uses it may start.
+    /// Before a container that joins it may start. The proxy is not among them: the gate of each
+    /// container waits for it, so that they can start at the same time.
     pub(super) started: Vec<usize>,
     /// Its namespace is everybody's.
     pub(super) relay: Option<String>,
@@ -80,7 +81,7 @@ pub(super) fn door(
             container: name.clone(),
             role: Role::Proxy,
         };
-        door.started.push(draft.add(start, &before_start));
+        draft.add(start, &before_start);
         let mut on: Vec<String> = layout.fence_name.iter().cloned().collect();
         on.extend(layout.egress_name.clone());
         draft.places.push(Place {
