@@ -2,7 +2,7 @@
 
 HOST   := $(shell rustc -vV | sed -n 's/^host: //p')
 # Static binaries as the images carry them; `agentnet` finds its siblings here.
-BIN    := $(CURDIR)/target/$(HOST)/image
+BIN    := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/$(HOST)/image
 STATIC := RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile image --target $(HOST)
 
 .PHONY: help demo test lint unit e2e binaries images bench deny clean
