@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use agentnet_policy::{Host, Target};
-use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Fields of one hop (RFC 9110 §7.6.1), those meant for us, and those of an upgrade.
 /// `Expect` is met here: the body is passed on as soon as it is there.
@@ -153,13 +153,6 @@ pub fn is_optional_upgrade(protocol: &HeaderValue) -> bool {
     words.all(|word| {
         word.eq_ignore_ascii_case(b"h2c") || word.to_ascii_lowercase().starts_with(b"tls/")
     })
-}
-
-/// Sets a field unless it is there.
-pub fn set_default(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-    if let Entry::Vacant(vacant) = headers.entry(name) {
-        vacant.insert(value);
-    }
 }
 
 #[cfg(test)]
