@@ -2,6 +2,8 @@
 
 mod rendering;
 
+use agentnet_gate::Outcome;
+
 use super::Format;
 use super::context::Context;
 use crate::config::Mode;
@@ -51,10 +53,25 @@ fn print(context: &Context, proof: &Proof, brief: bool) -> Result<()> {
         (Mode::None | Mode::Limited, false) => (Color::Red, "NOT SEALED"),
     };
     let word = context.output.paint(color, word);
-    let others = proof.rows.len() - proof.proven();
-    context.output.data(&format!(
-        "\ntask {} is {word}; {} rows proven, {others} open or not applicable\n",
-        proof.task,
-        proof.proven(),
-    ))
+    let count = |outcome| {
+        proof
+            .rows
+            .iter()
+            .filter(|row| row.outcome == outcome)
+            .count()
+    };
+    let mut tally = format!("{} rows proven", proof.proven());
+    for (outcome, words) in [
+        (Outcome::Leak, "open"),
+        (Outcome::Broken, "could not be proven"),
+        (Outcome::Skipped, "do not apply"),
+        (Outcome::NotYet, "not yet tried"),
+    ] {
+        if count(outcome) > 0 {
+            tally.push_str(&format!(", {} {words}", count(outcome)));
+        }
+    }
+    context
+        .output
+        .data(&format!("\ntask {} is {word}: {tally}\n", proof.task))
 }
