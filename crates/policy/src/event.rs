@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -119,8 +120,9 @@ pub struct RuleLine {
 
 /// Text that came from outside, safe to print: at most [`Text::MAX`] bytes, and no character that
 /// controls a terminal, reorders a line or is not seen. Each of those becomes U+FFFD.
+/// Cheap to clone: a request's two events share most of theirs.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Text(Box<str>);
+pub struct Text(Arc<str>);
 
 impl Text {
     /// The longest text in bytes; the rest is cut and an ellipsis put there.
@@ -128,6 +130,10 @@ impl Text {
 
     /// Makes a text safe to print.
     pub fn new(text: &str) -> Self {
+        // Nearly all of it is printable ASCII, and every request makes several.
+        if text.len() <= Self::MAX && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Self(text.into());
+        }
         let mut safe = String::with_capacity(text.len().min(Self::MAX));
         let mut end = 0;
         for c in text.chars() {

@@ -57,12 +57,12 @@ pub async fn serve(
     let client_upgrade = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let (parts, incoming) = request.into_parts();
     let generation = active.generation;
-    let asked = Asked {
+    let asked = || Asked {
         method: parts.method.clone(),
         path: parts.uri.path().to_owned(),
     };
     let stands = |kind| Standing::new(&granted.grant, kind, granted.purse.clone());
-    let standing = stands(Kind::Plain(asked.clone()));
+    let standing = stands(Kind::Plain(asked()));
     let exchange = Arc::new(Exchange::begin(&session, standing, generation));
     if let Err(reason) = exchange.pass(Direction::Up, head_size(&parts)) {
         return deny(&mut record, reason, None);
@@ -103,7 +103,7 @@ pub async fn serve(
     match (client_upgrade, upstream_upgrade) {
         (Some(client), Some(upstream)) => {
             let live = &session.listener.live;
-            let member = live.enter(stands(Kind::Upgraded(asked)), lease.connection.address);
+            let member = live.enter(stands(Kind::Upgraded(asked())), lease.connection.address);
             let watched = Watched::new(&session.listener, member);
             watched.judge_again(generation);
             session.shared().tasks.spawn("upgrade", async move {

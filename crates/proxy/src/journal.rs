@@ -2,7 +2,8 @@
 //!
 //! A request hands its event to a bounded queue and goes on; a full queue loses the event and counts
 //! it. One task turns events into lines; a thread of its own writes them, because a stdout that
-//! nobody reads blocks for ever, and must not take the watchers with it.
+//! nobody reads blocks for ever, and must not take the watchers with it. Both rest a moment after
+//! they have worked: waking somebody costs more than an event, and so happens once for many.
 
 mod outlet;
 mod text;
@@ -12,11 +13,13 @@ use std::fmt;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use agentnet_policy::Event;
 use bytes::Bytes;
 use prometheus::IntCounter;
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::sleep;
 
 use self::outlet::Outlet;
 use crate::diagnostic;
@@ -31,6 +34,9 @@ const LINES: usize = 4096;
 const WATCHER_LAG: usize = 1024;
 /// Lines that a new watcher can ask for.
 const RECENT: usize = 256;
+/// How long task and thread rest when they have nothing left to do. The queues hold what comes
+/// meanwhile.
+const REST: Duration = Duration::from_millis(1);
 /// Bytes written at once.
 const BATCH: usize = 64 * 1024;
 
@@ -168,6 +174,9 @@ async fn feed(
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => feed.dropped.inc(),
         }
+        if incoming.is_empty() {
+            sleep(REST).await;
+        }
     }
 }
 
@@ -200,6 +209,7 @@ fn write(lines: Receiver<Line>, sink: Box<dyn Write + Send>, dropped: IntCounter
             // Whoever asked may have gone.
             done.send(()).ok();
         }
+        std::thread::sleep(REST);
     }
 }
 

@@ -90,9 +90,13 @@ async fn loses_and_counts_what_a_stuck_stdout_does_not_take_and_keeps_its_watche
     let (_, mut watcher) = journal.watch(0);
     let record = async {
         // More than stands in the queue of lines and in one batch together.
-        for number in 0..20_000 {
-            journal.record(event(&format!("n{number}.example")));
-            watcher.recv().await.unwrap();
+        for hundred in 0..200 {
+            for number in 0..100 {
+                journal.record(event(&format!("n{}.example", hundred * 100 + number)));
+            }
+            for _ in 0..100 {
+                watcher.recv().await.unwrap();
+            }
         }
     };
     tokio::select! {
