@@ -52,14 +52,19 @@ impl<'e> Checkout<'e> {
 
     /// Adds a web server to every task: `web`, on the same port everywhere.
     pub fn with_service(self) -> Self {
-        let file = self.directory().join("agentnet.toml");
-        let text = fs::read_to_string(&file).expect("agentnet.toml");
         let port = SERVICE_PORT;
-        self.set_config(&format!(
-            "{text}\n[services.web]\nimage = \"{BASE_IMAGE}\"\nport = {port}\nuser = \"1000:1000\"\n\
+        self.add_config(&format!(
+            "\n[services.web]\nimage = \"{BASE_IMAGE}\"\nport = {port}\nuser = \"1000:1000\"\n\
              command = [\"python3\", \"-m\", \"http.server\", \"{port}\", \"--directory\", \"/etc/default\"]\n"
         ));
         self
+    }
+
+    /// Adds to the last table of `agentnet.toml`, which is `[network]` at first.
+    pub fn add_config(&self, text: &str) {
+        let file = self.directory().join("agentnet.toml");
+        let before = fs::read_to_string(&file).expect("agentnet.toml");
+        self.set_config(&format!("{before}{text}"));
     }
 
     /// Writes `agentnet.toml`.

@@ -12,4 +12,5 @@ mod compose;
 mod images;
 mod lifecycle;
 mod opened;
+mod refusals;
 mod tasks;
