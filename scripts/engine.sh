@@ -22,15 +22,25 @@ find_engine() {
     *'docker28 running'*) ;;
     *) started=docker28 ;;
     esac
-    if said=$("$engines" up docker28 2>&1 >/dev/null) && said=$("$engines" base-image docker28 2>&1 >/dev/null); then
+    said=$(mktemp)
+    if tell "$said" "$engines" up docker28 && tell "$said" "$engines" base-image docker28; then
         engine=docker28
         # shellcheck disable=SC2034 # for whoever sourced this
         base=agentnet-test-base
     else
         # shellcheck disable=SC2034
-        why_no_engine=$(printf '%s\n' "$said" | tail -n 1 | sed 's,^engines: ,,')
+        why_no_engine=$(tail -n 1 "$said" | sed 's,^engines: ,,')
         started=
     fi
+    rm -f "$said"
+}
+
+# tell FILE CMD…: runs CMD; what it says goes to stderr, and to FILE for a last word.
+tell() {
+    file=$1
+    shift
+    { "$@" 2>&1 >/dev/null && echo done >"$file.ok"; } | tee "$file" >&2
+    [ -e "$file.ok" ] && rm "$file.ok"
 }
 
 on_engine() {
