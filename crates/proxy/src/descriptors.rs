@@ -7,8 +7,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::diagnostic;
 
-/// Descriptors that are not for clients and their upstreams: doors, whitelists, lookups, the admin side.
-const RESERVED: u64 = 192;
+/// Descriptors that are not for clients and their upstreams: doors, whitelists, lookups, the admin
+/// side, attempts to connect beside another.
+const RESERVED: u64 = 256;
 
 /// How many connections there are descriptors for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

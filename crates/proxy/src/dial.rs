@@ -17,12 +17,17 @@ use agentnet_policy::Admitted;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
 use crate::stream::Stream;
 
 /// Pause before the next address is tried beside the one under way (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// Attempts of the whole process beside another of the same request. A name with many silent addresses
+/// would hold a descriptor for each, and the limit of connections counts two for a connection.
+const BESIDE: usize = 64;
 
 /// A boxed future, because `dyn Connect` needs one.
 pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send + 'a>>;
@@ -80,6 +85,7 @@ pub enum DialError {
 pub struct Dialer {
     connect: Arc<dyn Connect>,
     per_address: Duration,
+    beside: Arc<Semaphore>,
 }
 
 /// An upstream connection and the admitted address it goes to.
@@ -98,6 +104,7 @@ impl Dialer {
         Self {
             connect,
             per_address,
+            beside: Arc::new(Semaphore::new(BESIDE)),
         }
     }
 
@@ -110,7 +117,7 @@ impl Dialer {
         let mut attempts = FuturesUnordered::new();
         let mut last = DialError::Nothing;
         if let Some(address) = order.next() {
-            attempts.push(self.attempt(address));
+            attempts.push(self.attempt(address, None));
         }
         loop {
             let next = async {
@@ -130,13 +137,25 @@ impl Dialer {
                 },
                 () = next => {}
             }
+            let place = if attempts.is_empty() {
+                None
+            } else if let Ok(place) = self.beside.try_acquire() {
+                Some(place)
+            } else {
+                continue;
+            };
             if let Some(address) = order.next() {
-                attempts.push(self.attempt(address));
+                attempts.push(self.attempt(address, place));
             }
         }
     }
 
-    async fn attempt(&self, address: SocketAddr) -> Result<Dialed, DialError> {
+    /// `_beside` is held for as long as the attempt is one of several.
+    async fn attempt(
+        &self,
+        address: SocketAddr,
+        _beside: Option<SemaphorePermit<'_>>,
+    ) -> Result<Dialed, DialError> {
         match timeout(self.per_address, self.connect.connect(address)).await {
             Ok(Ok(stream)) => {
                 let stream = Stream::from(stream);
@@ -181,7 +200,61 @@ pub async fn own_socket(path: &Path) -> io::Result<Stream> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use agentnet_policy::{
+        Ask, BuiltinPresets, Layer, LoadOptions, Request, Source, Surroundings, Target, Verdict,
+        load,
+    };
+
     use super::*;
+
+    /// Addresses that never answer.
+    #[derive(Debug, Default)]
+    struct Silent(AtomicUsize);
+
+    impl Connect for Silent {
+        fn connect(&self, _: SocketAddr) -> Connecting<'_> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn admitted(answers: &[IpAddr]) -> Vec<Admitted> {
+        let source = Source {
+            name: "w.txt".to_owned(),
+            layer: Layer::Project,
+            text: "a.example\n".to_owned(),
+        };
+        let policy = load(&[source], &BuiltinPresets, LoadOptions::default())
+            .unwrap()
+            .policy;
+        let request = Request {
+            target: Target::parse("a.example:443", None).unwrap(),
+            ask: Ask::Tunnel,
+        };
+        let Verdict::Allow(grant) = policy.judge(request, jiff::Timestamp::now()) else {
+            panic!("the line allows it");
+        };
+        let around = Surroundings::default();
+        policy.admit(&grant, answers, &around).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bounds_the_attempts_that_run_beside_another() {
+        let silent = Arc::new(Silent::default());
+        let dialer = Dialer::new(silent.clone(), Duration::from_secs(10));
+        let answers: Vec<IpAddr> = (1..=8).map(|last| IpAddr::from([9, 9, 9, last])).collect();
+        let admitted = admitted(&answers);
+        let dials = futures_util::future::join_all((0..100).map(|_| dialer.dial(&admitted)));
+        assert!(timeout(Duration::from_secs(9), dials).await.is_err());
+        assert_eq!(silent.0.load(Ordering::Relaxed), 100 + BESIDE);
+        assert!(dialer.dial(&[]).await.is_err());
+        let last = dialer.dial(&admitted).await;
+        assert!(matches!(last, Err(DialError::TimedOut { .. })));
+        assert_eq!(dialer.beside.available_permits(), BESIDE);
+    }
 
     #[test]
     fn takes_the_families_in_turn_and_ipv6_first() {
