@@ -171,7 +171,7 @@ impl Metrics {
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let events_dropped = counters(
             "events_dropped_total",
-            "Decision events lost because their reader was too slow.",
+            "Decision events lost because their reader was too slow or took none.",
             &["sink"],
         )?;
         let metrics = Self {
