@@ -33,6 +33,11 @@ docker20_packages="docker.io containerd"
 base_packages="bash curl wget git python3 python3-pip python3-venv openssl ca-certificates iproute2 iputils-ping
   procps netcat-openbsd openssh-client socat jq less patch"
 
+# The public and metadata addresses that `agentnet-gate verify` tries; each engine's host has them itself.
+public_stand_ins="1.1.1.1/32 8.8.8.8/32 9.9.9.9/32 140.82.112.3/32 2606:4700:4700::1111/128 2001:4860:4860::8888/128
+  169.254.169.254/32 169.254.170.2/32 169.254.170.23/32 169.254.42.42/32 169.254.0.23/32 100.100.100.200/32
+  168.63.129.16/32 192.0.0.192/32 192.168.65.7/32"
+
 say() { printf 'engines: %s\n' "$*" >&2; }
 fail() {
     say "$*"
@@ -311,6 +316,10 @@ up() {
     await 50 "the network namespace" sh -c '[ "$(readlink "$0")" != "$(readlink /proc/self/ns/net)" ]' "$(netns_of)"
     # The kernel's default takes anything from anywhere; systemd's, which most machines have, is this.
     nsenter --net="$(netns_of)" sh -c 'echo 2 >/proc/sys/net/ipv4/conf/default/rp_filter'
+    # What the gate knocks at to find a way out ends here, so that a fence that a test opens sends nothing to a stranger.
+    for address in $public_stand_ins; do
+        nsenter --net="$(netns_of)" ip address add "$address" dev lo || say "$address has no stand-in"
+    done
     read -r pid start <"$run/namespace.pid"
     run "$run/slirp.pid" "$home/slirp.log" "$state/bin/slirp4netns" --configure --mtu=1500 --disable-host-loopback "$pid" tap0
     await 100 "the way out of $1" nsenter --net="$(netns_of)" ip -4 route show default dev tap0 || fail "see $home/slirp.log"
