@@ -118,6 +118,22 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_every_reason_as_it_is() {
+        let document = include_str!("../../../docs/policy.md");
+        let table = document.split("## Reasons").nth(1).unwrap();
+        let rows: Vec<&str> = table
+            .lines()
+            .take_while(|line| !line.starts_with("## "))
+            .filter(|line| line.starts_with("| `"))
+            .collect();
+        let expected: Vec<String> = Reason::ALL
+            .iter()
+            .map(|r| format!("| `{r}` | {} | {} |", r.status(), r.clause()))
+            .collect();
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
     fn only_allowed_has_a_status_of_success() {
         for &reason in Reason::ALL {
             let success = reason.status() < 400;
