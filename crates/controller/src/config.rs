@@ -1,15 +1,16 @@
 //! `agentnet.toml`: read from the user's checkout, never from a task's worktree.
 
+mod check;
 mod quantity;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::pool::Pool;
 use crate::spec::ImageRef;
 use crate::task::Slug;
 
@@ -99,7 +100,7 @@ pub struct Service {
     /// `uid:gid` instead of the image's user.
     pub user: Option<String>,
     /// The port it listens on, where the image does not say.
-    pub port: Option<u16>,
+    pub port: Option<NonZeroU16>,
     /// A shell command that succeeds when the service can be used.
     pub healthcheck: Option<String>,
     /// How long to wait for that, in seconds.
@@ -181,55 +182,9 @@ impl Config {
             });
             Error::Config(format!("{}:{line}: {}", path.display(), e.message().trim()))
         })?;
-        config
-            .check()
-            .map_err(|why| Error::Config(format!("{}: {why}", path.display())))?;
+        check::check(&config).map_err(|why| Error::Config(format!("{}: {why}", path.display())))?;
         Ok(config)
     }
-
-    fn check(&self) -> std::result::Result<(), String> {
-        if self.agent.image.is_some() && self.agent.build.is_some() {
-            return Err("[agent] has both image and build; keep one".into());
-        }
-        if let Some(build) = &self.agent.build
-            && (build.is_absolute() || build.components().any(|c| c.as_os_str() == ".."))
-        {
-            return Err(format!(
-                "[agent] build = {:?} leaves the checkout; name a directory below it",
-                build.display()
-            ));
-        }
-        if let Some(workdir) = &self.agent.workdir
-            && !is_plain_path(workdir)
-        {
-            return Err(format!(
-                "[agent] workdir = {workdir:?} must be an absolute path other than / and /agentnet"
-            ));
-        }
-        for (name, service) in &self.services {
-            for dir in &service.tmpfs {
-                if !is_plain_path(dir) {
-                    return Err(format!(
-                        "[services.{name}] tmpfs has {dir:?}, which is not an absolute path"
-                    ));
-                }
-            }
-        }
-        if let Some(pool) = self.network.pool {
-            Pool::new(pool).map_err(|e| format!("[network] pool: {e}"))?;
-        }
-        Ok(())
-    }
-}
-
-/// Absolute, without `..`, not the root and not the place where the gate is.
-fn is_plain_path(path: &str) -> bool {
-    path.starts_with('/')
-        && path.len() > 1
-        && !path.contains(':')
-        && !path.split('/').any(|part| part == "..")
-        && path != "/agentnet"
-        && !path.starts_with("/agentnet/")
 }
 
 #[cfg(test)]
@@ -285,7 +240,10 @@ mod tests {
         assert_eq!(config.agent.memory, Some(Bytes(2 << 30)));
         assert_eq!(config.agent.cpus, Some(Cpus(1500)));
         assert_eq!(config.network.fence, Some(Fence::Socket));
-        assert_eq!(config.services[&"db".parse().unwrap()].port, Some(5432));
+        assert_eq!(
+            config.services[&"db".parse().unwrap()].port,
+            NonZeroU16::new(5432)
+        );
     }
 
     #[test]
@@ -316,6 +274,54 @@ mod tests {
                 "absolute path other than",
             ),
             ("[network]\npool = \"8.8.0.0/16\"", "is not private"),
+            ("[network]\npool = \"10.0.0.0/0\"", "is not private"),
+            ("[network]\npool = \"172.16.0.0/8\"", "is not private"),
+            ("[agent]\nimage = \"\"", "\"\" is not an image name"),
+            (
+                "[services.a]\nimage = \"-x y\"",
+                "agentnet.toml:2: \"-x y\" is not an image name",
+            ),
+            ("[agent]\npids = 0", "pids = 0 is too few: at least 16"),
+            (
+                "[services.a]\nimage = \"x\"\npids = 1",
+                "[services.a] pids = 1 is too few: at least 16",
+            ),
+            (
+                "[agent]\nenv = { \"A=B\" = \"x\" }",
+                "[agent] env has \"A=B\", which is no name",
+            ),
+            (
+                "[services.a]\nimage = \"x\"\nenv = { \"\" = \"x\" }",
+                "[services.a] env has \"\", which is no name",
+            ),
+            (
+                "[agent]\nenv = { A = \"x\\u0000\" }",
+                "[agent] env: the value of \"A\" holds a NUL",
+            ),
+            (
+                "[agent]\nworkdir = \"/./agentnet/bin\"",
+                "absolute path other than",
+            ),
+            (
+                "[agent]\nworkdir = \"//agentnet\"",
+                "absolute path other than",
+            ),
+            (
+                "[services.a]\nimage = \"x\"\ntmpfs = [\"/./agentnet/bin\"]",
+                "tmpfs = \"/./agentnet/bin\" must be an absolute path",
+            ),
+            (
+                "[services.a]\nimage = \"x\"\nport = 0",
+                "agentnet.toml:3: invalid value",
+            ),
+            (
+                "[services.proxy]\nimage = \"x\"",
+                "[services.proxy] cannot have that name",
+            ),
+            (
+                "[services.agent]\nimage = \"x\"",
+                "[services.agent] cannot have that name",
+            ),
             (
                 "[network]\nmode = \"open\"",
                 "agentnet.toml:2: unknown variant `open`",

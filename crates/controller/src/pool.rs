@@ -118,13 +118,15 @@ impl Pool {
                 "the address pool {net} is too small: a task needs two /28 blocks, so a /27 at least"
             )));
         }
-        if !net.addr().is_private() {
+        let net = net.trunc();
+        // Both ends: a block that is too wide begins or ends outside of the private ones.
+        if !net.network().is_private() || !net.broadcast().is_private() {
             return Err(Error::Config(format!(
                 "the address pool {net} is not private: choose one of 10.0.0.0/8, 172.16.0.0/12, \
                  192.168.0.0/16"
             )));
         }
-        Ok(Pool(net.trunc()))
+        Ok(Pool(net))
     }
 
     /// How many blocks it holds.

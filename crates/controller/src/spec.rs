@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -227,10 +228,38 @@ impl Capability {
     }
 }
 
-/// An image reference as a user writes it.
+/// An image reference as a user writes it: the engine knows the grammar, we refuse what could not
+/// be one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct ImageRef(pub String);
+
+impl FromStr for ImageRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b".-_/:@".contains(&b);
+        let whole = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if whole && text.bytes().all(plain) && !text.contains("..") {
+            Ok(ImageRef(text.to_owned()))
+        } else {
+            Err(format!("{text:?} is not an image name"))
+        }
+    }
+}
+
+impl TryFrom<String> for ImageRef {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<ImageRef> for String {
+    fn from(image: ImageRef) -> String {
+        image.0
+    }
+}
 
 impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
 use crate::labels::Role;
 
 /// Longest task or project slug. Engine names stay below 128, host names below 64.
@@ -45,7 +44,7 @@ impl Slug {
 impl FromStr for Slug {
     type Err = String;
 
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let problem = if text.is_empty() {
             "is empty"
         } else if text.len() > MAX_SLUG {
@@ -69,7 +68,7 @@ impl FromStr for Slug {
 
 impl TryFrom<String> for Slug {
     type Error = String;
-    fn try_from(text: String) -> std::result::Result<Self, Self::Error> {
+    fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse()
     }
 }
@@ -131,11 +130,6 @@ impl TaskId {
     pub fn seed(&self) -> u64 {
         fnv64(format!("{}/{}", self.project, self.task).as_bytes())
     }
-}
-
-/// Parses what the user typed as a task.
-pub fn parse_task(text: &str) -> Result<Slug> {
-    text.parse().map_err(Error::Usage)
 }
 
 /// FNV-1a: a stable spread of names over the pool and a short fingerprint of a path. Not a

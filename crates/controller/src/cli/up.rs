@@ -37,7 +37,7 @@ pub(super) struct Options {
     network: Option<Mode>,
     /// The agent's image
     #[arg(long, value_name = "IMAGE")]
-    image: Option<ImageRefArg>,
+    image: Option<ImageRef>,
     /// The proxy's image, instead of one of this version
     #[arg(
         long,
@@ -45,7 +45,7 @@ pub(super) struct Options {
         env = "AGENTNET_PROXY_IMAGE",
         hide_env_values = true
     )]
-    proxy_image: Option<ImageRefArg>,
+    proxy_image: Option<ImageRef>,
     /// The gate's image, instead of one of this version
     #[arg(
         long,
@@ -53,7 +53,7 @@ pub(super) struct Options {
         env = "AGENTNET_GATE_IMAGE",
         hide_env_values = true
     )]
-    gate_image: Option<ImageRefArg>,
+    gate_image: Option<ImageRef>,
     /// Where the static agentnet-proxy and agentnet-gate are that images are built from
     /// [default: next to agentnet]
     #[arg(
@@ -63,21 +63,6 @@ pub(super) struct Options {
         hide_env_values = true
     )]
     bin_dir: Option<PathBuf>,
-}
-
-/// An image reference that is not empty.
-#[derive(Debug, Clone)]
-struct ImageRefArg(ImageRef);
-
-impl std::str::FromStr for ImageRefArg {
-    type Err = String;
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let plain = |c: char| c.is_ascii_graphic();
-        if text.is_empty() || text.starts_with('-') || !text.chars().all(plain) {
-            return Err("not an image name".into());
-        }
-        Ok(ImageRefArg(ImageRef(text.to_owned())))
-    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -127,10 +112,10 @@ impl Options {
         };
         config.network.fence = self.fence.or(config.network.fence);
         config.network.mode = self.network.or(config.network.mode);
-        config.images.proxy = self.proxy_image.map(|i| i.0).or(config.images.proxy);
-        config.images.gate = self.gate_image.map(|i| i.0).or(config.images.gate);
+        config.images.proxy = self.proxy_image.or(config.images.proxy);
+        config.images.gate = self.gate_image.or(config.images.gate);
         if let Some(image) = self.image {
-            config.agent.image = Some(image.0);
+            config.agent.image = Some(image);
             config.agent.build = None;
         }
         let by_name = || {

@@ -28,11 +28,6 @@ pub(super) fn check(inputs: &Inputs<'_>, mode: Mode, fence: Option<Fence>) -> Re
             services.len()
         )));
     }
-    if let Some(name) = services.keys().find(|name| name.as_str() == "localhost") {
-        return Err(Error::Config(format!(
-            "[services.{name}] cannot have that name"
-        )));
-    }
     if fence == Some(Fence::Socket) || mode == Mode::None {
         one_port_each(inputs)?;
     }
@@ -45,7 +40,7 @@ fn one_port_each(inputs: &Inputs<'_>) -> Result<()> {
     for (name, service) in &inputs.config.services {
         let info = inputs.images.services.get(name);
         let exposed = info.map(|info| info.ports.clone()).unwrap_or_default();
-        for port in service.port.map_or(exposed, |port| vec![port]) {
+        for port in service.port.map_or(exposed, |port| vec![port.get()]) {
             if let Some(other) = taken.insert(port, name) {
                 return Err(Error::Config(format!(
                     "services {other} and {name} both listen on port {port}, and in the socket \
