@@ -172,7 +172,7 @@ impl TaskDir {
 /// Writes a file so that a reader sees the old text or the new one, never half of it, and a full
 /// disk leaves the old one.
 pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
-    let temporary = path.with_extension("new");
+    let temporary = temporary(path);
     let written = fs_err::write(&temporary, text)
         .and_then(|()| fs_err::File::open(&temporary)?.sync_all())
         .and_then(|()| fs_err::rename(&temporary, path));
@@ -180,6 +180,17 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
         remove_if_there(&temporary)?;
     }
     Ok(written?)
+}
+
+/// Where [`write_atomically`] writes first.
+fn temporary(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// Removes what [`write_atomically`] wrote, whole or killed half way.
+pub fn remove_written(path: &Path) -> Result<()> {
+    remove_if_there(&temporary(path))?;
+    remove_if_there(path)
 }
 
 /// Removes a file; not found is done.

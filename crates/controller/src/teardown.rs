@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use crate::engine::{Engine, EngineError, Kind};
 use crate::journal::{self, Journal};
 use crate::labels::Owner;
-use crate::paths::{StateDir, TaskDir, remove_if_there};
+use crate::paths::{StateDir, TaskDir, remove_if_there, remove_written};
 use crate::record::{Phase, Record};
 use crate::task::TaskId;
 use crate::workspace::{Fate, Workspace};
@@ -127,10 +127,10 @@ async fn files(
         report.fate = report.keep("removing the worktree", fate);
     }
     for path in journal::files(entries) {
-        report.keep("removing a file", remove_if_there(&path));
+        report.keep("removing a file", remove_written(&path));
     }
     report.keep("removing the journal", remove_if_there(&dir.journal()));
-    report.keep("removing the proof", remove_if_there(&dir.verify()));
+    report.keep("removing the proof", remove_written(&dir.verify()));
     if matches!(report.fate, Some(Fate::Kept(_))) {
         let record = report
             .keep("reading the record", Record::read(dir))
@@ -145,7 +145,7 @@ async fn files(
     if !report.errors.is_empty() {
         return;
     }
-    report.keep("removing the record", remove_if_there(&dir.record()));
+    report.keep("removing the record", remove_written(&dir.record()));
     // Only what is empty: a file we do not know is not ours to remove.
     drop(fs_err::remove_dir(dir.policy()));
     drop(fs_err::remove_dir(dir.root()));

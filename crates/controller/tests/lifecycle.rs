@@ -188,6 +188,28 @@ async fn gc_removes_objects_whose_task_has_no_files_any_more() {
     bed.assert_empty("after gc");
 }
 
+#[tokio::test(start_paused = true)]
+async fn gc_removes_files_that_were_half_written() {
+    for name in [
+        "record.new",
+        "verify.new",
+        "policy/project.new",
+        "policy/task.new",
+        "gitfile.new",
+    ] {
+        let bed = Bed::docker28();
+        bed.engine.fault_at(5, Fault::Hang);
+        let setup = bed.setup("t", NETWORK);
+        tokio::time::timeout(Duration::from_secs(1), bed.up(&setup))
+            .await
+            .unwrap_err();
+        bed.engine.heal();
+        fs_err::write(bed.state.task(&id("t")).root().join(name), "half").unwrap();
+        collect(&bed.engine, &bed.state, true).await.unwrap();
+        bed.assert_empty(name);
+    }
+}
+
 #[tokio::test]
 async fn a_leak_takes_everything_down_and_says_which_way_is_open() {
     let bed = Bed::docker28();

@@ -1,8 +1,8 @@
 //! Walking a task's tree on the host without believing anything in it: no link is followed, nothing
 //! is read but metadata.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 
@@ -30,6 +30,12 @@ pub(super) fn changed(tree: &Path, marker: &Path) -> Result<bool> {
         // written before any container can exist.
         return Ok(false);
     };
+    // A path that is too long or may not be read is none that git made.
+    Ok(newer(tree, made).unwrap_or(true))
+}
+
+/// Is anything here or below newer?
+fn newer(tree: &Path, made: ChangeTime) -> Result<bool> {
     let mut waiting = vec![tree.to_owned()];
     while let Some(path) = waiting.pop() {
         if change_time(&path)? > made {
@@ -63,12 +69,54 @@ pub(super) fn give_away(tree: &Path, uid: u32, gid: u32) -> Result<()> {
     Ok(())
 }
 
+/// Where a tree is taken apart.
+fn grave(tree: &Path) -> PathBuf {
+    tree.with_extension("gone")
+}
+
 /// Removes a tree; not found is done.
+///
+/// It leaves its place in one step: what a kill leaves behind cannot be taken for a tree that
+/// somebody changed. There every directory is moved to the top before it is emptied, so that no path
+/// is long and nothing recurses, however deep an agent has nested them.
 pub(super) fn remove(tree: &Path) -> Result<()> {
-    match fs_err::remove_dir_all(tree) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
-        Ok(()) | Err(_) => Ok(()),
+    let grave = grave(tree);
+    fs_err::create_dir_all(&grave)?;
+    let mut buried: Vec<PathBuf> = Vec::new();
+    let mut names = 0_u64;
+    // What an earlier removal, which was killed, had moved here.
+    for entry in fs_err::read_dir(&grave)? {
+        let entry = entry?;
+        let number = entry.file_name().to_str().and_then(|n| n.parse().ok());
+        names = names.max(number.unwrap_or(0) + 1);
+        buried.push(entry.path());
     }
+    if fs_err::symlink_metadata(tree).is_ok() {
+        buried.push(bury(tree, &grave, &mut names)?);
+    }
+    while let Some(directory) = buried.pop() {
+        for entry in fs_err::read_dir(&directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                buried.push(bury(&entry.path(), &grave, &mut names)?);
+            } else {
+                fs_err::remove_file(entry.path())?;
+            }
+        }
+        fs_err::remove_dir(&directory)?;
+    }
+    fs_err::remove_dir(&grave)?;
+    Ok(())
+}
+
+/// Moves a directory into the grave under a name of its own; we may enter it from then on.
+fn bury(directory: &Path, grave: &Path, names: &mut u64) -> Result<PathBuf> {
+    let may_enter = std::fs::Permissions::from_mode(0o700);
+    fs_err::set_permissions(directory, may_enter)?;
+    let place = grave.join(names.to_string());
+    *names += 1;
+    fs_err::rename(directory, &place)?;
+    Ok(place)
 }
 
 #[cfg(test)]
@@ -139,6 +187,54 @@ mod tests {
         fs_err::write(tree.join("a"), "x").unwrap();
         file.file().set_modified(old).unwrap();
         assert!(changed(&tree, &marker).unwrap());
+    }
+
+    #[test]
+    fn a_tree_deeper_than_any_path_is_kept_and_can_be_removed() {
+        use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+        let (_dir, tree, marker) = fresh();
+        let mut here = openat(CWD, &tree, OFlags::DIRECTORY, Mode::empty()).unwrap();
+        for _ in 0..5_000 {
+            mkdirat(&here, "d", Mode::RWXU).unwrap();
+            here = openat(&here, "d", OFlags::DIRECTORY, Mode::empty()).unwrap();
+        }
+        assert!(changed(&tree, &marker).unwrap());
+        remove(&tree).unwrap();
+        assert!(!tree.exists() && !grave(&tree).exists());
+    }
+
+    #[test]
+    fn directories_that_their_owner_may_not_enter_are_removed() {
+        let (_dir, tree, _) = fresh();
+        for (name, mode) in [("sub", 0), ("locked", 0o555)] {
+            fs_err::create_dir_all(tree.join(name).join("below")).unwrap();
+            fs_err::write(tree.join(name).join("below/x"), "").unwrap();
+            let mode = std::fs::Permissions::from_mode(mode);
+            fs_err::set_permissions(tree.join(name), mode).unwrap();
+        }
+        remove(&tree).unwrap();
+        assert!(!tree.exists());
+    }
+
+    #[test]
+    fn a_removal_that_was_killed_goes_on_and_is_not_a_change() {
+        let (_dir, tree, marker) = fresh();
+        fs_err::create_dir(grave(&tree)).unwrap();
+        fs_err::rename(&tree, grave(&tree).join("0")).unwrap();
+        fs_err::remove_file(grave(&tree).join("0/a")).unwrap();
+        assert!(!changed(&tree, &marker).unwrap());
+        remove(&tree).unwrap();
+        assert!(!grave(&tree).exists());
+    }
+
+    #[test]
+    fn links_out_of_a_tree_are_removed_and_not_followed() {
+        let (dir, tree, _) = fresh();
+        fs_err::create_dir(dir.path().join("mine")).unwrap();
+        fs_err::write(dir.path().join("mine/x"), "").unwrap();
+        std::os::unix::fs::symlink(dir.path().join("mine"), tree.join("out")).unwrap();
+        remove(&tree).unwrap();
+        assert!(dir.path().join("mine/x").exists());
     }
 
     #[test]
