@@ -2,6 +2,7 @@
 //! Only this installation's: another's label is another's business.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use crate::engine::{Engine, Kind};
 use crate::error::{Error, Result};
@@ -11,6 +12,7 @@ use crate::paths::StateDir;
 use crate::record::{Phase, Record};
 use crate::task::TaskId;
 use crate::teardown::{self, Changes, Report};
+use crate::workspace::Fate;
 
 /// Something without a living task.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -21,6 +23,8 @@ pub struct Leftover {
     pub objects: Vec<(Kind, String)>,
     /// It has files in the state directory.
     pub files: bool,
+    /// Where its changed files are kept; they are nobody's to remove without a word.
+    pub kept: Option<PathBuf>,
 }
 
 /// Does a task need what carries its name? A task that came up does; one that is kept needs only
@@ -79,6 +83,7 @@ pub async fn collect<E: Engine>(
         if objects.is_empty() && !files {
             continue;
         }
+        let mut kept_at = None;
         if remove {
             let mut report = Report::default();
             if kept {
@@ -90,12 +95,15 @@ pub async fn collect<E: Engine>(
             }
             total.removed.extend(report.removed);
             total.errors.extend(report.errors);
-            total.fate = report.fate.or(total.fate);
+            if let Some(Fate::Kept(path)) = report.fate {
+                kept_at = Some(path);
+            }
         }
         found.push(Leftover {
             task,
             objects,
-            files,
+            files: files && kept_at.is_none(),
+            kept: kept_at,
         });
     }
     if remove {

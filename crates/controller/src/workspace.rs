@@ -15,6 +15,7 @@ pub use git::Repository;
 
 use crate::error::{Error, Result};
 use crate::paths::{StateDir, TaskDir};
+use crate::record::{Phase, Record};
 use crate::task::TaskId;
 
 /// What covers `.git` in a container: there is a git directory, and it is not the user's.
@@ -74,11 +75,19 @@ impl Workspace {
     /// A worktree for a task of the repository that `start` is in.
     pub async fn worktree(repository: &Repository, id: &TaskId, dir: &TaskDir) -> Result<Self> {
         let owner = rustix::process::geteuid().is_root().then_some((1000, 1000));
+        let kept = Record::read(dir)?.filter(|record| record.phase == Phase::Down);
+        let base = match kept.map(|record| record.workspace) {
+            // A kept tree began where its branch did, wherever the checkout is by now.
+            Some(Workspace::Worktree { checkout, base, .. }) if checkout == repository.root() => {
+                base
+            }
+            Some(_) | None => repository.head().await?,
+        };
         Ok(Workspace::Worktree {
             checkout: repository.root().to_owned(),
             tree: dir.tree(),
             branch: id.branch(),
-            base: repository.head().await?,
+            base,
             owner,
         })
     }

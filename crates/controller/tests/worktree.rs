@@ -15,6 +15,8 @@ use std::process::Command;
 use agentnet_controller::engine::EngineError;
 use agentnet_controller::engine::fake::Fault;
 use agentnet_controller::error::Error;
+use agentnet_controller::gc::collect;
+use agentnet_controller::record::Phase;
 use agentnet_controller::teardown::{self, Changes};
 use agentnet_controller::up::Setup;
 use agentnet_controller::workspace::{Fate, Repository, Workspace};
@@ -116,6 +118,39 @@ async fn a_changed_tree_is_kept_taken_up_again_and_goes_when_told() {
         Some(Fate::Removed)
     );
     bed.assert_empty("after --discard");
+}
+
+#[tokio::test]
+async fn the_branch_of_a_kept_tree_goes_too_when_the_checkout_has_moved_on() {
+    let bed = Bed::docker28();
+    let root = repository(&bed);
+    let up = bed.up(&setup(&bed, &root).await).await.unwrap();
+    let tree = up.record.workspace.files().to_owned();
+    write_later(&tree.join("new"), &tree);
+    down(&bed, &up.record.workspace, Changes::Keep).await;
+    git(
+        &root,
+        &["commit", "--quiet", "--allow-empty", "-m", "second"],
+    );
+    let up = bed.up(&setup(&bed, &root).await).await.unwrap();
+    down(&bed, &up.record.workspace, Changes::Discard).await;
+    assert_eq!(git(&root, &["branch", "--list", "agentnet/*"]), "");
+}
+
+#[tokio::test]
+async fn gc_keeps_a_changed_tree_and_says_where() {
+    let bed = Bed::docker28();
+    let root = repository(&bed);
+    let mut up = bed.up(&setup(&bed, &root).await).await.unwrap();
+    let tree = up.record.workspace.files().to_owned();
+    write_later(&tree.join("new"), &tree);
+    up.record.phase = Phase::Partial;
+    up.record.write(&bed.state.task(&id("t"))).unwrap();
+    let (found, _) = collect(&bed.engine, &bed.state, true).await.unwrap();
+    assert_eq!(found[0].kept, Some(tree.clone()));
+    assert!(!found[0].files && tree.join("new").exists());
+    let (found, _) = collect(&bed.engine, &bed.state, true).await.unwrap();
+    assert_eq!(found, []);
 }
 
 /// Change times tick with a coarse clock: write until the change is later than the marker.

@@ -34,6 +34,13 @@ pub(super) async fn gc(context: &Context, args: Args) -> Result<u8> {
             for (kind, name) in &leftover.objects {
                 context.output.data(&format!("{verb} {kind} {name}\n"))?;
             }
+            if let Some(path) = &leftover.kept {
+                let task = &leftover.task;
+                context.output.data(&format!(
+                    "kept the changed files of task {task} in {}; agentnet down {task} --discard removes them\n",
+                    path.display()
+                ))?;
+            }
             if leftover.files {
                 context
                     .output
