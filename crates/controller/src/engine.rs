@@ -65,6 +65,8 @@ pub struct LogQuery {
 
 /// A container engine. Ids are the engine's; where a name is accepted it says so.
 pub trait Engine: Send + Sync {
+    /// Where it is: what a task's record names.
+    fn endpoint(&self) -> &str;
     /// What it can do. Called once.
     fn facts(&self) -> impl Future<Output = EngineResult<Facts>> + Send;
     /// Every network, whoever's.

@@ -33,7 +33,7 @@ fn lives(record: Option<&Record>) -> bool {
     record.is_some_and(|record| record.phase == Phase::Up)
 }
 
-/// Finds leftovers, and removes them if `remove`.
+/// Finds leftovers on one engine and of the tasks that were there, and removes them if `remove`.
 pub async fn collect<E: Engine>(
     engine: &E,
     state: &StateDir,
@@ -65,8 +65,12 @@ pub async fn collect<E: Engine>(
                 continue;
             }
         };
-        let kept = record.as_ref().is_some_and(|r| r.phase == Phase::Down);
-        if lives(record.as_ref()) {
+        let elsewhere = record
+            .as_ref()
+            .is_some_and(|r| r.engine != engine.endpoint());
+        // Its files are not this engine's business; what is here in its name is nobody's.
+        let kept = elsewhere || record.as_ref().is_some_and(|r| r.phase == Phase::Down);
+        if lives(record.as_ref()) && !elsewhere {
             continue;
         }
         // Listed again under the lock: an `up` may have begun and ended since.

@@ -20,7 +20,7 @@ use agentnet_controller::labels::{Owner, Role};
 use agentnet_controller::record::{Phase, Record};
 use agentnet_controller::spec::{Exposure, NetworkSpec};
 use agentnet_controller::teardown::{self, Changes};
-use harness::{Bed, LEAK, id, said};
+use harness::{Bed, LEAK, id, said, stocked};
 use tokio_util::sync::CancellationToken;
 
 /// Both fences, with a service that is waited for.
@@ -357,6 +357,45 @@ async fn an_engine_elsewhere_is_refused_before_anything_is_made() {
     assert_eq!(error.exit(), Exit::Engine);
     assert_eq!(bed.engine.calls(), 0);
     bed.assert_empty("with a remote engine");
+}
+
+/// Another engine on the same machine.
+fn other_engine() -> FakeEngine {
+    stocked(agentnet_controller::facts::Facts {
+        endpoint: "unix:///other.sock".into(),
+        ..FakeEngine::docker20()
+    })
+}
+
+#[tokio::test]
+async fn a_task_on_one_engine_is_not_brought_up_on_another() {
+    let mut bed = Bed::docker28();
+    let setup = bed.setup("t", NETWORK);
+    bed.up(&setup).await.unwrap();
+    let first = std::mem::replace(&mut bed.engine, other_engine());
+    let error = bed.up(&setup).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Busy);
+    assert!(error.to_string().contains("unix:///fake.sock"), "{error}");
+    assert_eq!(bed.engine.everything(), []);
+    let record = Record::read(&bed.state.task(&id("t"))).unwrap().unwrap();
+    assert_eq!(record.phase, Phase::Up);
+    assert!(!first.everything().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn gc_of_one_engine_leaves_the_files_of_a_task_on_another() {
+    let bed = Bed::docker28();
+    bed.engine.fault_at(9, Fault::Hang);
+    let setup = bed.setup("t", NETWORK);
+    tokio::time::timeout(Duration::from_secs(1), bed.up(&setup))
+        .await
+        .unwrap_err();
+    bed.engine.heal();
+    let (found, report) = collect(&other_engine(), &bed.state, true).await.unwrap();
+    assert_eq!((found, report.errors), (vec![], vec![]));
+    let (found, _) = collect(&bed.engine, &bed.state, true).await.unwrap();
+    assert_eq!(found.len(), 1);
+    bed.assert_empty("after gc of both");
 }
 
 #[tokio::test]

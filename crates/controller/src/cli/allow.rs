@@ -111,7 +111,7 @@ async fn change(
     };
     let loaded = new.load()?;
     new.write_task(&dir)?;
-    if let Err(error) = reload(context, &id).await {
+    if let Err(error) = reload(context, &id, &record).await {
         // The proxy kept its policy: the file must not say otherwise.
         old.write_task(&dir)?;
         return Err(error);
@@ -151,10 +151,10 @@ fn explain(policy: &agentnet_policy::Policy, host: &str, change: &Change) -> Eff
 }
 
 /// Tells the running proxy, and hands on its complaint if it has one.
-async fn reload(context: &Context, id: &TaskId) -> Result<()> {
+async fn reload(context: &Context, id: &TaskId, record: &Record) -> Result<()> {
     let proxy = id.resource(Role::Proxy);
     let spec = ExecSpec::quiet(["/agentnet-proxy", "admin", "reload"]);
-    let done = context.engine()?.exec(&proxy, &spec).await;
+    let done = context.engine_of(record)?.exec(&proxy, &spec).await;
     let done = done.map_err(Error::engine(format!("telling {proxy}")))?;
     if done.code == 0 {
         return Ok(());

@@ -27,6 +27,10 @@ pub(super) struct Context {
 /// Where engines listen when nobody says otherwise.
 const SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
+pub(super) fn connect(endpoint: &str) -> Result<BollardEngine> {
+    BollardEngine::new(endpoint).map_err(Error::engine("connecting to the engine"))
+}
+
 impl Context {
     pub(super) fn new(global: Global, output: Output) -> Result<Context> {
         Ok(Context {
@@ -38,8 +42,19 @@ impl Context {
         })
     }
 
-    /// The engine's address: the flag, DOCKER_HOST, the first usual socket that exists.
+    /// The engine's address: the flag, DOCKER_HOST, the first usual socket that exists. Two ways of
+    /// writing one socket are one engine.
     pub(super) fn endpoint(&self) -> String {
+        let endpoint = self.named_endpoint();
+        let path = endpoint.strip_prefix("unix://");
+        let path = path.and_then(|path| fs_err::canonicalize(path).ok());
+        match path.as_deref().and_then(Path::to_str) {
+            Some(path) => format!("unix://{path}"),
+            None => endpoint,
+        }
+    }
+
+    fn named_endpoint(&self) -> String {
         if let Some(endpoint) = &self.endpoint {
             return endpoint.clone();
         }
@@ -64,9 +79,14 @@ impl Context {
         format!("unix://{}", found.unwrap_or_else(|| SOCKETS[0].to_owned()))
     }
 
+    /// The engine for what is new.
     pub(super) fn engine(&self) -> Result<BollardEngine> {
-        let endpoint = self.endpoint();
-        BollardEngine::new(&endpoint).map_err(Error::engine("connecting to the engine"))
+        connect(&self.endpoint())
+    }
+
+    /// The engine that a task is on, whatever the flag and the environment say by now.
+    pub(super) fn engine_of(&self, record: &Record) -> Result<BollardEngine> {
+        connect(&record.engine)
     }
 
     /// Ctrl-C and SIGTERM from here on.

@@ -98,7 +98,10 @@ async fn one(context: &Context, id: &TaskId, changes: Changes) -> Result<Line> {
             files: Some(Fate::Kept(record)),
         });
     }
-    let engine = context.engine()?;
+    let engine = match &record {
+        Some(record) => context.engine_of(record)?,
+        None => context.engine()?,
+    };
     // Killed from here on, it is what gc looks for.
     if let Some(record) = &mut record {
         record.phase = Phase::Partial;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::context::Context;
+use crate::engine::bollard::BollardEngine;
 use crate::engine::{Engine, EngineError};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -52,15 +53,19 @@ fn variable(text: &str) -> std::result::Result<(String, String), String> {
     }
 }
 
-/// The container a command runs in.
-fn container(context: &Context, task: &Slug, service: Option<&Slug>) -> Result<String> {
+/// The container a command runs in, and its engine.
+fn container(
+    context: &Context,
+    task: &Slug,
+    service: Option<&Slug>,
+) -> Result<(BollardEngine, String)> {
     let (id, record) = context.find_up(task)?;
     let name = match service {
         Some(service) => id.service(service),
         None => id.resource(Role::Agent),
     };
     if record.places.iter().any(|place| place.container == name) {
-        return Ok(name);
+        return Ok((context.engine_of(&record)?, name));
     }
     let service = service.map(ToString::to_string).unwrap_or_default();
     Err(Error::Usage(format!(
@@ -69,7 +74,7 @@ fn container(context: &Context, task: &Slug, service: Option<&Slug>) -> Result<S
 }
 
 pub(super) async fn exec(context: &Context, args: ExecArgs) -> Result<u8> {
-    let container = container(context, &args.task, args.service.as_ref())?;
+    let (engine, container) = container(context, &args.task, args.service.as_ref())?;
     let spec = ExecSpec {
         command: args.command,
         env: args.env.into_iter().collect(),
@@ -78,11 +83,11 @@ pub(super) async fn exec(context: &Context, args: ExecArgs) -> Result<u8> {
         tty: is_interactive() && !args.no_tty,
         stdin: true,
     };
-    attached(context, &context.engine()?, &container, spec).await
+    attached(context, &engine, &container, spec).await
 }
 
 pub(super) async fn shell(context: &Context, args: ShellArgs) -> Result<u8> {
-    let container = container(context, &args.task, args.service.as_ref())?;
+    let (engine, container) = container(context, &args.task, args.service.as_ref())?;
     let find = "exec \"$(command -v bash || command -v sh)\"";
     let spec = ExecSpec {
         env: BTreeMap::new(),
@@ -90,7 +95,7 @@ pub(super) async fn shell(context: &Context, args: ShellArgs) -> Result<u8> {
         stdin: true,
         ..ExecSpec::quiet(["/bin/sh", "-c", find])
     };
-    attached(context, &context.engine()?, &container, spec).await
+    attached(context, &engine, &container, spec).await
 }
 
 /// Runs a command with our streams; its exit code, or 126 and 127 as `docker exec` has them.

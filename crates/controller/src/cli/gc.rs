@@ -1,10 +1,13 @@
 //! `agentnet gc`
 
+use std::collections::BTreeSet;
+
 use super::Format;
-use super::context::Context;
+use super::context::{Context, connect};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::gc::collect;
+use crate::record::Record;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -16,13 +19,31 @@ pub(super) struct Args {
 }
 
 pub(super) async fn gc(context: &Context, args: Args) -> Result<u8> {
-    let engine = context.engine()?;
-    let (found, report) = collect(&engine, &context.state, !args.dry_run).await?;
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    let mut unreachable = None;
+    for endpoint in endpoints(context)? {
+        let collected = async {
+            let engine = connect(&endpoint)?;
+            collect(&engine, &context.state, !args.dry_run).await
+        };
+        match collected.await {
+            Ok((leftovers, report)) => {
+                found.extend(leftovers);
+                errors.extend(report.errors);
+            }
+            Err(e) if unreachable.is_none() => unreachable = Some(e),
+            Err(e) => errors.push(e.to_string()),
+        }
+    }
+    // A record that cannot be read is said for each engine.
+    errors.sort();
+    errors.dedup();
     if context.output.json {
         let removed = !args.dry_run;
-        let value = serde_json::json!({ "v": 1, "removed": removed, "leftovers": found, "errors": report.errors });
+        let value =
+            serde_json::json!({ "v": 1, "removed": removed, "leftovers": found, "errors": errors });
         context.output.json(&value)?;
-    } else if found.is_empty() {
+    } else if found.is_empty() && unreachable.is_none() {
         context.output.say("nothing is left behind");
     } else {
         let verb = if args.dry_run {
@@ -48,9 +69,24 @@ pub(super) async fn gc(context: &Context, args: Args) -> Result<u8> {
             }
         }
     }
-    if report.errors.is_empty() {
-        Ok(Exit::Ok.code())
-    } else {
-        Err(Error::LeftBehind(report.errors.join("\n")))
+    match (unreachable, errors.is_empty()) {
+        (None, true) => Ok(Exit::Ok.code()),
+        (Some(error), true) => Err(error),
+        (error, false) => {
+            errors.extend(error.map(|e| e.to_string()));
+            Err(Error::LeftBehind(errors.join("\n")))
+        }
     }
+}
+
+/// The engine that is asked for, and those that tasks are on.
+fn endpoints(context: &Context) -> Result<BTreeSet<String>> {
+    let mut endpoints = BTreeSet::from([context.endpoint()]);
+    for id in context.state.tasks()? {
+        // One that cannot be read is for `collect` to say.
+        if let Ok(Some(record)) = Record::read(&context.state.task(&id)) {
+            endpoints.insert(record.engine);
+        }
+    }
+    Ok(endpoints)
 }

@@ -48,7 +48,7 @@ pub(super) async fn logs(context: &Context, args: Args) -> Result<u8> {
         follow: args.follow,
         tail: args.tail,
     };
-    let engine = context.engine()?;
+    let engine = context.engine_of(&record)?;
     let done = engine.logs(&container, query, streams).await;
     done.map_err(Error::engine(format!("reading the log of {container}")))?;
     Ok(Exit::Ok.code())

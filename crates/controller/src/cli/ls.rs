@@ -43,12 +43,11 @@ pub(super) async fn ls(context: &Context, _: Args) -> Result<u8> {
             Err(e) => context.output.warn(&e.to_string()),
         }
     }
-    let engine = context.engine();
     let lines = join_all(records.iter().map(|record| async {
-        let state = match (&engine, record.phase) {
-            (Ok(engine), Phase::Up) => state(engine, record).await,
-            (Err(_), Phase::Up) => "engine unreachable".to_owned(),
-            (_, phase @ (Phase::Partial | Phase::Down)) => phase.to_string(),
+        let state = match (record.phase, context.engine_of(record)) {
+            (Phase::Up, Ok(engine)) => state(&engine, record).await,
+            (Phase::Up, Err(_)) => "engine unreachable".to_owned(),
+            (phase @ (Phase::Partial | Phase::Down), _) => phase.to_string(),
         };
         Line {
             project: record.task.project.to_string(),

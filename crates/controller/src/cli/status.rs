@@ -42,7 +42,7 @@ struct Status<'a> {
 
 pub(super) async fn status(context: &Context, args: Args) -> Result<u8> {
     let (id, record) = context.find(&args.task)?;
-    let engine = context.engine()?;
+    let engine = context.engine_of(&record)?;
     let containers = join_all(record.places.iter().map(|place| async {
         let found = engine.inspect_container(&place.container).await;
         let (state, health) = match found {

@@ -29,7 +29,7 @@ pub(super) struct Args {
 
 pub(super) async fn verify(context: &Context, args: Args) -> Result<u8> {
     let (id, record) = context.find_up(&args.task)?;
-    let engine = context.engine()?;
+    let engine = context.engine_of(&record)?;
     let proof = prove(&engine, &context.state, &record, args.allowed.as_deref()).await?;
     proof.write(&context.state.task(&id))?;
     if context.output.json {

@@ -124,6 +124,10 @@ impl BollardEngine {
 }
 
 impl Engine for BollardEngine {
+    fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
     async fn facts(&self) -> EngineResult<Facts> {
         let (version, info, here) = futures_util::join!(
             self.docker.version(),

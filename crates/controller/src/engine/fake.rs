@@ -190,6 +190,10 @@ impl FakeEngine {
 }
 
 impl Engine for FakeEngine {
+    fn endpoint(&self) -> &str {
+        &self.facts.endpoint
+    }
+
     async fn facts(&self) -> EngineResult<Facts> {
         Ok(self.facts.clone())
     }

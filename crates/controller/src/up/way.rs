@@ -33,6 +33,14 @@ pub(super) async fn make_way<E: Engine>(
     if record.phase == Phase::Down {
         return Ok(false);
     }
+    if record.engine != engine.endpoint() {
+        return Err(Error::InUse(format!(
+            "task {0} is on the engine at {1}, and this is {2}; agentnet down {0} ends it there",
+            setup.task,
+            record.engine,
+            engine.endpoint()
+        )));
+    }
     if record.phase == Phase::Up {
         let agent = setup.task.resource(Role::Agent);
         match engine.inspect_container(&agent).await {

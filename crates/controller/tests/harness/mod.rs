@@ -64,15 +64,21 @@ pub(crate) fn id(task: &str) -> TaskId {
     }
 }
 
+/// An engine with the images and a gate that finds everything closed.
+pub(crate) fn stocked(facts: Facts) -> FakeEngine {
+    let engine = FakeEngine::new(facts);
+    for name in ["proxy", "gate", "agent", "postgres"] {
+        engine.add_image(name, image(name));
+    }
+    engine.answer("/agentnet/bin/agentnet-gate", said(SEALED));
+    engine
+}
+
 impl Bed {
     pub(crate) fn new(facts: Facts) -> Bed {
         let directory = tempfile::tempdir().unwrap();
         let state = StateDir::open(Some(&directory.path().join("state"))).unwrap();
-        let engine = FakeEngine::new(facts);
-        for name in ["proxy", "gate", "agent", "postgres"] {
-            engine.add_image(name, image(name));
-        }
-        engine.answer("/agentnet/bin/agentnet-gate", said(SEALED));
+        let engine = stocked(facts);
         fs_err::create_dir(directory.path().join("files")).unwrap();
         Bed {
             engine,
