@@ -195,7 +195,7 @@ async fn run(cli: Cli) -> Result<u8> {
     let context = Context::new(cli.global, output)?;
     match cli.command {
         Command::Up(args) => up::up(&context, args).await,
-        Command::Run(args) => run::run(&context, args).await,
+        Command::Run(args) => Box::pin(run::run(&context, args)).await,
         Command::Exec(args) => exec::exec(&context, args).await,
         Command::Shell(args) => exec::shell(&context, args).await,
         Command::Ls(args) => ls::ls(&context, args).await,

@@ -37,7 +37,7 @@ pub enum Error {
         scope: String,
     },
     /// Another process works on this task.
-    #[error("task {task} is being changed by another agentnet process")]
+    #[error("another agentnet process works on task {task}")]
     Locked {
         /// The task.
         task: String,

@@ -27,12 +27,6 @@ pub struct Leftover {
     pub kept: Option<PathBuf>,
 }
 
-/// Does a task need what carries its name? A task that came up does; one that is kept needs only
-/// its files; one that never came up, or whose record is gone, does not.
-fn lives(record: Option<&Record>) -> bool {
-    record.is_some_and(|record| record.phase == Phase::Up)
-}
-
 /// Finds leftovers on one engine and of the tasks that were there, and removes them if `remove`.
 pub async fn collect<E: Engine>(
     engine: &E,
@@ -70,7 +64,11 @@ pub async fn collect<E: Engine>(
             .is_some_and(|r| r.engine != engine.endpoint());
         // Its files are not this engine's business; what is here in its name is nobody's.
         let kept = elsewhere || record.as_ref().is_some_and(|r| r.phase == Phase::Down);
-        if lives(record.as_ref()) && !elsewhere {
+        let lives = match &record {
+            Some(record) => record.lives(state)?,
+            None => false,
+        };
+        if lives && !elsewhere {
             continue;
         }
         // Listed again under the lock: an `up` may have begun and ended since.

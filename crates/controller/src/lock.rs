@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fs_err::File;
 use rustix::fs::{FlockOperation, flock};
@@ -9,6 +10,17 @@ use rustix::fs::{FlockOperation, flock};
 use crate::error::{Error, Result};
 use crate::paths::{StateDir, remove_if_there};
 use crate::task::TaskId;
+
+/// How long a change of another process is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked for: the kernel would tell, but only a thread that waits.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+fn locked(id: &TaskId) -> Error {
+    Error::Locked {
+        task: id.to_string(),
+    }
+}
 
 /// A held lock; dropping it frees it and removes the file.
 #[derive(Debug)]
@@ -18,14 +30,23 @@ pub struct TaskLock {
 }
 
 impl TaskLock {
-    /// Takes it, or says that another process has it.
-    pub fn take(state: &StateDir, id: &TaskId) -> Result<TaskLock> {
-        match TaskLock::try_take(&state.lock(id))? {
-            Some(lock) => Ok(lock),
-            None => Err(Error::Locked {
-                task: id.to_string(),
-            }),
+    /// Takes a task's. Another process has a moment to end with it: most changes are short.
+    pub async fn take(state: &StateDir, id: &TaskId) -> Result<TaskLock> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(lock) = TaskLock::try_take(&state.lock(id))? {
+                return Ok(lock);
+            }
+            if tokio::time::Instant::now() >= end {
+                return Err(locked(id));
+            }
+            tokio::time::sleep(INTERVAL).await;
         }
+    }
+
+    /// Takes the one that says that an `agentnet run` is there.
+    pub fn take_run(state: &StateDir, id: &TaskId) -> Result<TaskLock> {
+        TaskLock::try_take(&state.run_lock(id))?.ok_or_else(|| locked(id))
     }
 
     /// Takes it if it is free.

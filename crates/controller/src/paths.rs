@@ -3,6 +3,7 @@
 //! ```text
 //! STATE/                     $XDG_STATE_HOME/agentnet, --state-dir or AGENTNET_STATE_DIR; mode 0700
 //!   locks/PROJECT.TASK       held while a task is being changed
+//!   locks/PROJECT.TASK.run   held by `agentnet run` to its end
 //!   tasks/PROJECT/TASK/
 //!     record.json            what the task is, where, and how far it came
 //!     journal.jsonl          every step of `up`, before and after
@@ -74,6 +75,14 @@ impl StateDir {
         self.root
             .join("locks")
             .join(format!("{}.{}", id.project, id.task))
+    }
+
+    /// The lock file that an `agentnet run` holds to its end.
+    #[must_use]
+    pub fn run_lock(&self, id: &TaskId) -> PathBuf {
+        self.root
+            .join("locks")
+            .join(format!("{}.{}.run", id.project, id.task))
     }
 
     /// Every lock file, held or not.

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Fence, Mode};
 use crate::error::{Error, Result};
-use crate::paths::{TaskDir, write_atomically};
+use crate::lock::TaskLock;
+use crate::paths::{StateDir, TaskDir, write_atomically};
 use crate::plan::Place;
 use crate::task::TaskId;
 use crate::workspace::Workspace;
@@ -18,8 +19,21 @@ pub enum Phase {
     Partial,
     /// It was brought up and proven.
     Up,
+    /// As `Up`, for one command: it ends with the `agentnet run` that holds its second lock.
+    Run,
     /// It was taken down; its tree has changes and was kept.
     Down,
+}
+
+impl Phase {
+    /// Its containers run, or should.
+    #[must_use]
+    pub fn is_up(self) -> bool {
+        match self {
+            Phase::Up | Phase::Run => true,
+            Phase::Partial | Phase::Down => false,
+        }
+    }
 }
 
 impl std::fmt::Display for Phase {
@@ -27,6 +41,7 @@ impl std::fmt::Display for Phase {
         f.pad(match self {
             Phase::Partial => "partial",
             Phase::Up => "up",
+            Phase::Run => "run",
             Phase::Down => "down",
         })
     }
@@ -79,6 +94,17 @@ impl Record {
     pub fn write(&self, dir: &TaskDir) -> Result<()> {
         let text = serde_json::to_string_pretty(self).map_err(std::io::Error::from)?;
         write_atomically(&dir.record(), &text)
+    }
+
+    /// Does what carries the task's name on the engine still serve somebody? A task that came up
+    /// does until `down`, one of an `agentnet run` as long as that; one that is kept needs only its
+    /// files, one that never came up nothing.
+    pub fn lives(&self, state: &StateDir) -> Result<bool> {
+        match self.phase {
+            Phase::Up => Ok(true),
+            Phase::Run => Ok(TaskLock::try_take(&state.run_lock(&self.task))?.is_none()),
+            Phase::Partial | Phase::Down => Ok(false),
+        }
     }
 
     /// The first container of a role.

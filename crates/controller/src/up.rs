@@ -62,7 +62,7 @@ pub async fn up<E: Engine>(
     cancel: &CancellationToken,
     progress: &Progress,
 ) -> Result<Up> {
-    let _lock = TaskLock::take(state, &setup.task)?;
+    let _lock = TaskLock::take(state, &setup.task).await?;
     let dir = state.task(&setup.task);
     let cleaned = way::make_way(engine, state, setup, &dir).await?;
     // Fetching or building an image can take minutes; nothing of the task exists yet.
@@ -95,7 +95,8 @@ pub async fn up<E: Engine>(
         }
     };
     progress.step("proving the fence");
-    match finish(engine, state, &dir, &mut record, cancel).await {
+    let phase = if setup.once { Phase::Run } else { Phase::Up };
+    match finish(engine, state, &dir, &mut record, phase, cancel).await {
         Ok(proof) => Ok(Up {
             record,
             proof,
@@ -129,6 +130,7 @@ async fn finish<E: Engine>(
     state: &StateDir,
     dir: &TaskDir,
     record: &mut Record,
+    phase: Phase,
     cancel: &CancellationToken,
 ) -> Result<Proof> {
     let proof = tokio::select! {
@@ -139,7 +141,7 @@ async fn finish<E: Engine>(
         return Err(Error::Leak(proof.sentence()));
     }
     proof.write(dir)?;
-    record.phase = Phase::Up;
+    record.phase = phase;
     record.write(dir)?;
     Journal::reopen(&dir.journal())?.add(Entry::Up)?;
     Ok(proof)

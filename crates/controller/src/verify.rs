@@ -21,7 +21,7 @@ use crate::labels::Role;
 use crate::output::printable;
 use crate::paths::{StateDir, TaskDir, write_atomically};
 use crate::plan::PROXY_PORT;
-use crate::record::{Phase, Record};
+use crate::record::Record;
 use crate::spec::ExecSpec;
 
 /// Where the gate is in every container.
@@ -224,7 +224,7 @@ async fn foreign<E: Engine>(
         let Ok(Some(other)) = Record::read(&state.task(&id)) else {
             continue;
         };
-        if other.phase == Phase::Up {
+        if other.phase.is_up() {
             let places = other.places.iter().flat_map(|place| &place.addresses);
             found.extend(places.map(|address| SocketAddr::from((*address, PROXY_PORT))));
         }

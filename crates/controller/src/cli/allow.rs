@@ -102,7 +102,7 @@ async fn change(
             record.mode
         )));
     }
-    let _lock = TaskLock::take(&context.state, &id)?;
+    let _lock = TaskLock::take(&context.state, &id).await?;
     let dir = context.state.task(&id);
     let old = Layers::read(&dir)?;
     let new = Layers {

@@ -143,7 +143,7 @@ impl Context {
     /// A task that is up, for commands that need its containers.
     pub(super) fn find_up(&self, task: &Slug) -> Result<(TaskId, Record)> {
         let (id, record) = self.find(task)?;
-        if record.phase == crate::record::Phase::Up {
+        if record.phase.is_up() {
             return Ok((id, record));
         }
         Err(Error::Failed(format!(

@@ -78,7 +78,7 @@ pub(super) async fn down(context: &Context, args: Args) -> Result<u8> {
 }
 
 async fn one(context: &Context, id: &TaskId, changes: Changes) -> Result<Line> {
-    let _lock = TaskLock::take(&context.state, id)?;
+    let _lock = TaskLock::take(&context.state, id).await?;
     let dir = context.state.task(id);
     let mut record = Record::read(&dir)?;
     let idle = record.as_ref().is_some_and(|r| r.phase == Phase::Down);

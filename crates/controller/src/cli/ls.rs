@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::exit::Exit;
 use crate::labels::Role;
 use crate::output::table;
-use crate::record::{Phase, Record};
+use crate::record::Record;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -44,10 +44,10 @@ pub(super) async fn ls(context: &Context, _: Args) -> Result<u8> {
         }
     }
     let lines = join_all(records.iter().map(|record| async {
-        let state = match (record.phase, context.engine_of(record)) {
-            (Phase::Up, Ok(engine)) => state(&engine, record).await,
-            (Phase::Up, Err(_)) => "engine unreachable".to_owned(),
-            (phase @ (Phase::Partial | Phase::Down), _) => phase.to_string(),
+        let state = match (record.phase.is_up(), context.engine_of(record)) {
+            (true, Ok(engine)) => state(&engine, record).await,
+            (true, Err(_)) => "engine unreachable".to_owned(),
+            (false, _) => record.phase.to_string(),
         };
         Line {
             project: record.task.project.to_string(),

@@ -7,10 +7,11 @@ use crate::error::{Error, Result};
 use crate::labels::Role;
 use crate::lock::TaskLock;
 use crate::output::Progress;
+use crate::record::Record;
 use crate::spec::ExecSpec;
 use crate::teardown::{self, Changes};
 use crate::terminal::is_interactive;
-use crate::up::up as bring_up;
+use crate::up::{Setup, up as bring_up};
 use crate::workspace::Fate;
 
 #[derive(Debug, clap::Args)]
@@ -29,9 +30,14 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
-    let setup = args.options.setup(context, Vec::new()).await?;
+    let setup = Setup {
+        once: true,
+        ..args.options.setup(context, Vec::new()).await?
+    };
     let engine = context.engine()?;
     let cancel = context.interrupts()?;
+    // Free when we are killed: then gc, or the next up of that name, takes the task down.
+    let _running = TaskLock::take_run(&context.state, &setup.task)?;
     let progress = Progress::new(context.output);
     let up = bring_up(&engine, &context.state, &setup, &cancel, &progress).await?;
     progress.finish();
@@ -52,7 +58,12 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     } else {
         Changes::Keep
     };
-    let _lock = TaskLock::take(&context.state, &setup.task)?;
+    let _lock = TaskLock::take(&context.state, &setup.task).await?;
+    let record = Record::read(&context.state.task(&setup.task))?;
+    if record.is_none_or(|record| record.since != up.record.since) {
+        // Somebody took it down meanwhile; what may be there now is another's.
+        return outcome;
+    }
     let workspace = Some(&up.record.workspace);
     let report = teardown::task(&engine, &context.state, &setup.task, workspace, changes).await;
     if let Some(Fate::Kept(path)) = &report.fate {

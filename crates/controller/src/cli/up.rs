@@ -153,6 +153,7 @@ impl Options {
             root: project_root.unwrap_or(root),
             command: Some(command).filter(|command| !command.is_empty()),
             programs: self.bin_dir,
+            once: false,
         })
     }
 }

@@ -39,6 +39,8 @@ pub struct Setup {
     pub command: Option<Vec<String>>,
     /// Where our static programs are, if not next to `agentnet`.
     pub programs: Option<PathBuf>,
+    /// For one command, and not longer than who holds the task's run lock.
+    pub once: bool,
 }
 
 impl Setup {

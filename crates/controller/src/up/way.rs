@@ -41,7 +41,7 @@ pub(super) async fn make_way<E: Engine>(
             engine.endpoint()
         )));
     }
-    if record.phase == Phase::Up {
+    if record.lives(state)? {
         let agent = setup.task.resource(Role::Agent);
         match engine.inspect_container(&agent).await {
             Ok(state) if state.running == Running::Running => {

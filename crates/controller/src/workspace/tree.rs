@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     /// A tree of two files, a directory and a link, and its marker.
-    fn fresh() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
+    fn fresh() -> (tempfile::TempDir, PathBuf, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let (tree, marker) = (dir.path().join("tree"), dir.path().join("tree.made"));
         fs_err::create_dir_all(tree.join("sub")).unwrap();

@@ -108,6 +108,7 @@ impl Bed {
             layers: Layers::for_project(None).unwrap(),
             command: None,
             programs: None,
+            once: false,
         }
     }
 
