@@ -19,7 +19,7 @@ use crate::workspace::Fate;
 pub struct Leftover {
     /// Whose it was.
     pub task: TaskId,
-    /// The engine objects: kind and name.
+    /// The engine objects that are there, or that were removed: kind and name.
     pub objects: Vec<(Kind, String)>,
     /// It has files in the state directory.
     pub files: bool,
@@ -76,7 +76,7 @@ pub async fn collect<E: Engine>(
             .owned(state.id())
             .await
             .map_err(Error::engine("listing what is ours"))?;
-        let objects: Vec<_> = listed
+        let mut objects: Vec<_> = listed
             .into_iter()
             .filter(|r| Owner::read(&r.labels).is_some_and(|owner| owner.task == task))
             .map(|r| (r.kind, r.name))
@@ -95,7 +95,7 @@ pub async fn collect<E: Engine>(
                 let workspace = record.as_ref().map(|r| &r.workspace);
                 report = teardown::task(engine, state, &task, workspace, Changes::Keep).await;
             }
-            total.removed.extend(report.removed);
+            objects = report.removed;
             total.errors.extend(report.errors);
             if let Some(Fate::Kept(path)) = report.fate {
                 kept_at = Some(path);

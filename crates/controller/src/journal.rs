@@ -124,6 +124,29 @@ pub fn objects(entries: &[Entry]) -> Vec<(Kind, String)> {
     found
 }
 
+/// What was asked for and never heard of again: kind and name. A request that was on its way when its
+/// sender was killed is still carried out.
+#[must_use]
+pub fn in_flight(entries: &[Entry]) -> Vec<(Kind, String)> {
+    let mut open = std::collections::BTreeMap::new();
+    for entry in entries {
+        match entry {
+            Entry::Begin {
+                step,
+                inverse: Inverse::Remove { kind, name },
+                ..
+            } => {
+                open.insert(*step, (*kind, name.clone()));
+            }
+            Entry::Done { step, .. } | Entry::Failed { step, .. } => {
+                open.remove(step);
+            }
+            Entry::Begin { .. } | Entry::Up => {}
+        }
+    }
+    open.into_values().collect()
+}
+
 /// The files that a journal says were written.
 #[must_use]
 pub fn files(entries: &[Entry]) -> Vec<PathBuf> {

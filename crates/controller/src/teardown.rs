@@ -2,6 +2,7 @@
 //! Not found is done.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -16,8 +17,8 @@ use crate::workspace::{Fate, Workspace};
 /// What was removed and what was not.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Names of removed engine objects.
-    pub removed: Vec<String>,
+    /// Removed engine objects: kind and name.
+    pub removed: Vec<(Kind, String)>,
     /// One sentence for each thing that is still there.
     pub errors: Vec<String>,
     /// What became of the tree.
@@ -58,6 +59,7 @@ pub async fn task<E: Engine>(
     let entries = report.keep("reading the journal", Journal::read(&dir.journal()));
     let entries = entries.unwrap_or_default();
     let also = journal::objects(&entries);
+    arrive(engine, state.id(), journal::in_flight(&entries)).await;
     objects(
         engine,
         state.id(),
@@ -70,6 +72,27 @@ pub async fn task<E: Engine>(
         files(&dir, &entries, workspace, changes, &mut report).await;
     }
     report
+}
+
+/// How long what a killed `up` had asked for may take: a network on a busy engine takes a second.
+const ARRIVAL: Duration = Duration::from_secs(3);
+/// How often it is looked for.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Waits until what is still on its way is there, so that it can be removed; or does not come, because
+/// it was never sent or the engine refused it.
+async fn arrive<E: Engine>(engine: &E, state: &str, mut expected: Vec<(Kind, String)>) {
+    let end = tokio::time::Instant::now() + ARRIVAL;
+    while !expected.is_empty() && tokio::time::Instant::now() < end {
+        // Whoever removes asks again, and says what is wrong.
+        let Ok(listed) = engine.owned(state).await else {
+            return;
+        };
+        expected.retain(|(kind, name)| !listed.iter().any(|r| r.kind == *kind && r.name == *name));
+        if !expected.is_empty() {
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
 }
 
 /// Removes every engine object of this installation that `mine` picks, and those the journal names.
@@ -107,7 +130,7 @@ pub async fn objects<E: Engine>(
             }));
         for (kind, name, outcome) in outcomes.await {
             match outcome {
-                Ok(()) => report.removed.push(name.clone()),
+                Ok(()) => report.removed.push((kind, name.clone())),
                 Err(EngineError::NotFound(_)) => {}
                 Err(e) => report.errors.push(format!("removing {kind} {name}: {e}")),
             }

@@ -12,7 +12,7 @@ mod harness;
 use std::time::Duration;
 
 use agentnet_controller::engine::fake::{FakeEngine, Fault};
-use agentnet_controller::engine::{EngineError, Kind};
+use agentnet_controller::engine::{Engine, EngineError, Kind};
 use agentnet_controller::exit::Exit;
 use agentnet_controller::gc::collect;
 use agentnet_controller::labels::{Owner, Role};
@@ -212,6 +212,46 @@ async fn what_a_killed_run_left_is_in_no_next_ups_way() {
     assert_eq!(error.exit(), Exit::Busy);
     drop(running);
     assert!(bed.up(&bed.setup("t", NETWORK)).await.unwrap().cleaned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn gc_waits_for_what_was_asked_for_when_its_asker_was_killed() {
+    let bed = Bed::docker28();
+    bed.engine.fault_at(0, Fault::Hang);
+    let setup = bed.setup("t", NETWORK);
+    tokio::time::timeout(Duration::from_secs(1), bed.up(&setup))
+        .await
+        .unwrap_err();
+    bed.engine.heal();
+    // As if the engine had not carried it out yet.
+    let made = bed.engine.owned(bed.state.id()).await.unwrap();
+    let (containers, rest): (Vec<_>, Vec<_>) =
+        made.into_iter().partition(|r| r.kind == Kind::Container);
+    for made in containers.iter().chain(&rest) {
+        bed.engine.remove(made.kind, &made.id).await.unwrap();
+    }
+    let owner = Owner {
+        state: bed.state.id().to_owned(),
+        task: id("t"),
+        role: Role::Fence,
+    };
+    let late = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bed.engine.add_network(NetworkSpec {
+            name: id("t").resource(Role::Fence),
+            exposure: Exposure::Isolated,
+            subnets: Vec::new(),
+            labels: owner.labels(),
+        });
+    };
+    let (collected, ()) = tokio::join!(collect(&bed.engine, &bed.state, true), late);
+    let (found, report) = collected.unwrap();
+    assert_eq!(report.errors, [""; 0]);
+    assert_eq!(
+        found[0].objects,
+        [(Kind::Network, id("t").resource(Role::Fence))]
+    );
+    bed.assert_empty("after gc");
 }
 
 #[tokio::test]

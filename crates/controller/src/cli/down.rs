@@ -124,7 +124,7 @@ async fn one(context: &Context, id: &TaskId, changes: Changes) -> Result<Line> {
     Ok(Line {
         task: id.task.to_string(),
         project: id.project.to_string(),
-        removed: report.removed,
+        removed: report.removed.into_iter().map(|(_, name)| name).collect(),
         files: report.fate,
     })
 }
