@@ -39,7 +39,7 @@ find_engine() {
 tell() {
     file=$1
     shift
-    { "$@" 2>&1 >/dev/null && echo done >"$file.ok"; } | tee "$file" >&2
+    { "$@" 2>&1 >/dev/null && echo yes >"$file.ok"; } | tee "$file" >&2
     [ -e "$file.ok" ] && rm "$file.ok"
 }
 

@@ -152,7 +152,12 @@ impl<'e> Checkout<'e> {
         found
     }
 
+    #[track_caller]
     fn list(&self, kind: &str, filters: &[String]) -> Vec<String> {
+        lines(&self.look(kind, filters).expect())
+    }
+
+    fn look(&self, kind: &str, filters: &[String]) -> Outcome {
         let ours = format!("label=agentnet.project={}", self.project);
         let mut words = vec![kind, "ls", "--quiet", "--filter", &ours];
         match kind {
@@ -165,8 +170,7 @@ impl<'e> Checkout<'e> {
                 .iter()
                 .flat_map(|filter| ["--filter", filter.as_str()]),
         );
-        let output = self.engine.docker(words).expect();
-        output.lines().map(str::to_owned).collect()
+        self.engine.docker(words)
     }
 }
 
@@ -174,7 +178,8 @@ impl Drop for Checkout<'_> {
     fn drop(&mut self) {
         // Not by the program under test: a failing one would leave everything behind.
         for kind in ["container", "network", "volume"] {
-            for id in self.list(kind, &[]) {
+            // An engine that died must not make one failure a crash of the whole run.
+            for id in lines(&self.look(kind, &[]).stdout) {
                 let force: &[&str] = if kind == "container" {
                     &["--force", "--volumes"]
                 } else {
@@ -185,4 +190,8 @@ impl Drop for Checkout<'_> {
             }
         }
     }
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
 }
