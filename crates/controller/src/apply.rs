@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::journal::{Entry, Journal};
 use crate::link;
 use crate::output::Progress;
+use crate::paths::{make_shared, write_atomically};
 use crate::plan::{Plan, Step};
 use crate::spec::{ContainerNetwork, ContainerSpec};
 
@@ -67,7 +68,9 @@ pub async fn apply<E: Engine>(
                 *begun = true;
                 progress.step(&planned.step.doing());
                 let step = with_ids(&planned.step, &ids);
-                under_way.push(async move { (place, run(engine, step, cancel).await) });
+                // Said with the plan's names: an id means nothing to a person.
+                let doing = planned.step.doing();
+                under_way.push(async move { (place, run(engine, step, doing, cancel).await) });
             }
         }
         let Some((place, outcome)) = under_way.next().await else {
@@ -161,9 +164,9 @@ fn container_with_ids(spec: &mut ContainerSpec, ids: &Ids) {
 async fn run<E: Engine>(
     engine: &E,
     step: Step,
+    doing: String,
     cancel: &CancellationToken,
 ) -> Result<Option<String>> {
-    let doing = step.doing();
     let failed = |e| Error::Engine {
         doing: doing.clone(),
         source: e,
@@ -222,9 +225,9 @@ fn write_files(directory: &std::path::Path, files: &BTreeMap<String, String>) ->
     for (name, text) in files {
         let path = directory.join(name);
         if let Some(parent) = path.parent() {
-            fs_err::create_dir_all(parent)?;
+            make_shared(parent)?;
         }
-        crate::paths::write_atomically(&path, text)?;
+        write_atomically(&path, text)?;
     }
     Ok(())
 }

@@ -13,6 +13,8 @@
 //!     tree/                  the worktree
 //! ```
 
+use std::fs::Permissions;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
@@ -30,7 +32,6 @@ pub struct StateDir {
 impl StateDir {
     /// Opens or creates it: mode 0700, because policies and journals are nobody else's business.
     pub fn open(explicit: Option<&Path>) -> Result<StateDir> {
-        use std::os::unix::fs::DirBuilderExt;
         let root = match explicit {
             Some(path) => path.to_owned(),
             None => default_root()?,
@@ -178,11 +179,23 @@ impl TaskDir {
     }
 }
 
+/// Makes a directory that a container's user may look into. Our root keeps everybody else out, and
+/// the caller's umask would keep the proxy from its own policy.
+pub fn make_shared(directory: &Path) -> Result<()> {
+    fs_err::create_dir_all(directory)?;
+    Ok(fs_err::set_permissions(
+        directory,
+        Permissions::from_mode(0o755),
+    )?)
+}
+
 /// Writes a file so that a reader sees the old text or the new one, never half of it, and a full
-/// disk leaves the old one.
+/// disk leaves the old one. A new file can be read by a container's user, as [`make_shared`].
 pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
     let temporary = temporary(path);
+    let mode = fs_err::metadata(path).map_or(0o644, |meta| meta.permissions().mode() & 0o777);
     let written = fs_err::write(&temporary, text)
+        .and_then(|()| fs_err::set_permissions(&temporary, Permissions::from_mode(mode)))
         .and_then(|()| fs_err::File::open(&temporary)?.sync_all())
         .and_then(|()| fs_err::rename(&temporary, path));
     if written.is_err() {
@@ -239,6 +252,25 @@ mod tests {
             .map(|t| format!("{}/{}", t.project, t.task))
             .collect();
         assert_eq!(names, ["api/x", "shop/a", "shop/b"]);
+    }
+
+    #[test]
+    fn what_containers_read_can_be_read_by_anybody_whatever_the_umask() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs_err::metadata(path).unwrap().permissions().mode() & 0o777;
+        let below = dir.path().join("policy");
+        make_shared(&below).unwrap();
+        // As a umask of 077 leaves it.
+        fs_err::set_permissions(&below, Permissions::from_mode(0o700)).unwrap();
+        make_shared(&below).unwrap();
+        assert_eq!(mode(&below), 0o755);
+        let file = below.join("x");
+        write_atomically(&file, "x").unwrap();
+        assert_eq!(mode(&file), 0o644);
+        // The user's own file keeps what the user gave it.
+        fs_err::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        write_atomically(&file, "y").unwrap();
+        assert_eq!(mode(&file), 0o600);
     }
 
     #[test]

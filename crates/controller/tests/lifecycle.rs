@@ -67,6 +67,8 @@ async fn a_failure_at_any_call_leaves_nothing() {
             bed.engine.fault_at(call, broken());
             let error = bed.up(&bed.setup("t", toml)).await.unwrap_err();
             assert_eq!(error.exit(), Exit::Failed, "call {call}: {error}");
+            // Said with our names, not with the engine's ids.
+            assert!(!error.to_string().contains("id00"), "{error}");
             bed.assert_empty(&format!("failed at call {call}: {:?}", bed.engine.log()));
         }
     }
