@@ -137,7 +137,7 @@ impl Sources<'_> {
     fn program(&self, tool: Tool) -> Option<PathBuf> {
         let directory = match &self.programs {
             Some(directory) => directory.clone(),
-            None => std::env::current_exe().ok()?.parent()?.to_owned(),
+            None => own_directory()?,
         };
         let path = directory.join(tool.program);
         path.is_file().then_some(path)
@@ -152,6 +152,14 @@ impl Sources<'_> {
         let agent = &self.config.agent;
         if let Some(directory) = &agent.build {
             let directory = self.checkout.join(directory);
+            // A link would send whatever is behind it to the engine.
+            let real = |path: &Path| fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+            if !real(&directory).starts_with(real(self.checkout)) {
+                return Err(Error::Config(format!(
+                    "[agent] build: {} leaves the checkout through a link",
+                    directory.display()
+                )));
+            }
             let shown = directory.display().to_string();
             let context = tokio::task::spawn_blocking(move || context::directory(&directory))
                 .await
@@ -216,6 +224,12 @@ impl Sources<'_> {
         let info = look(engine, image).await?;
         info.ok_or_else(|| unavailable("the registry gave another image".into()))
     }
+}
+
+/// Where `agentnet` itself is.
+#[must_use]
+pub fn own_directory() -> Option<PathBuf> {
+    Some(std::env::current_exe().ok()?.parent()?.to_owned())
 }
 
 /// What a dry run knows of an image that is not there yet.

@@ -92,8 +92,13 @@ impl Workspace {
         })
     }
 
-    /// A directory as it is.
-    pub fn directory(path: &Path, state: &StateDir) -> Result<Self> {
+    /// A directory as it is, if it holds nothing that is `off_limits`: things with what they are. A
+    /// thing that is not there yet counts where it would be.
+    pub fn directory(
+        path: &Path,
+        state: &StateDir,
+        off_limits: &[(&str, PathBuf)],
+    ) -> Result<Self> {
         let path = fs_err::canonicalize(path).map_err(|e| Error::Usage(e.to_string()))?;
         if !path.is_dir() {
             return Err(Error::Usage(format!(
@@ -101,11 +106,23 @@ impl Workspace {
                 path.display()
             )));
         }
-        if state.root().starts_with(&path) {
+        if path.starts_with(state.root()) {
             return Err(Error::Usage(format!(
-                "{} holds agentnet's own state: an agent must not see it; choose a directory below",
+                "{} lies in agentnet's own state; name a directory of yours",
                 path.display()
             )));
+        }
+        let ours = [("agentnet's own state", state.root().to_owned())];
+        for (what, thing) in ours.iter().chain(off_limits) {
+            let real = fs_err::canonicalize(thing);
+            if real.is_ok_and(|real| real.starts_with(&path)) || thing.starts_with(&path) {
+                return Err(Error::Usage(format!(
+                    "{} holds {what} {}: an agent must not reach it; choose a directory below, or \
+                     keep that elsewhere",
+                    path.display(),
+                    thing.display()
+                )));
+            }
         }
         let git = match fs_err::symlink_metadata(path.join(".git")) {
             Err(_) => GitEntry::None,

@@ -212,6 +212,46 @@ fn a_workspace_that_holds_our_state_is_refused() {
 }
 
 #[test]
+fn a_workspace_in_our_state_is_refused() {
+    Test::new(["up", "t", "--workspace", "state/tasks"])
+        .file("state/tasks/x", "")
+        .fails(2, "lies in agentnet's own state");
+}
+
+#[test]
+fn a_workspace_with_the_engines_socket_is_refused() {
+    let mut test = Test::new(["up", "t", "--workspace", "files", "--engine"]);
+    test = test.file("files/engine.sock", "");
+    let socket = test.path().join("files/engine.sock");
+    test.args.push(format!("unix://{}", socket.display()));
+    test.fails(2, "holds the engine's socket");
+}
+
+#[test]
+fn a_workspace_with_what_decides_about_it_is_refused() {
+    let up = |config: &str, workspace: &str| {
+        Test::new(["up", "t", "--config", config, "--workspace", workspace])
+            .file(
+                "p/agentnet.toml",
+                "[agent]\nbuild = \"image\"\n[images]\nproxy = \"p\"\ngate = \"g\"\n",
+            )
+            .file("p/image/Dockerfile", "FROM scratch\n")
+            .file("p/src/x", "")
+            .file("p/.agentnet/x", "")
+    };
+    let config = "p/agentnet.toml";
+    up(config, "p").fails(2, "agentnet.toml: an agent must not reach it");
+    // Not there yet: the agent would make it.
+    up(config, "p/.agentnet").fails(2, "whitelist.txt: an agent must not reach it");
+    up(config, "p/image").fails(2, "image: an agent must not reach it");
+    up(config, "p/src").fails(3, "no container engine answers");
+    let mut test = up(config, "p/src");
+    test.args
+        .extend(["--bin-dir".to_owned(), "p/src".to_owned()]);
+    test.fails(2, "src: an agent must not reach it");
+}
+
+#[test]
 fn a_broken_setting_names_file_line_and_word() {
     let test = Test::new(["up", "t"]).file("agentnet.toml", "[agent]\nprivileged = true\n");
     test.repository()

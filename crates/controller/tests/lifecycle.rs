@@ -411,6 +411,22 @@ async fn an_image_nobody_has_is_one_sentence() {
 }
 
 #[tokio::test]
+async fn a_build_directory_that_is_a_link_out_of_the_checkout_is_refused() {
+    let bed = Bed::docker28();
+    let elsewhere = bed.directory.path().join("elsewhere");
+    fs_err::create_dir(&elsewhere).unwrap();
+    fs_err::write(elsewhere.join("Dockerfile"), "FROM scratch\n").unwrap();
+    let mut setup = bed.setup("t", "");
+    setup.config.agent.image = None;
+    setup.config.agent.build = Some("image".into());
+    std::os::unix::fs::symlink(&elsewhere, setup.root.join("image")).unwrap();
+    let error = bed.up(&setup).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Config, "{error}");
+    assert!(error.to_string().contains("leaves the checkout"), "{error}");
+    bed.assert_empty("after the refusal");
+}
+
+#[tokio::test]
 async fn a_full_disk_on_the_engine_has_its_own_exit_code() {
     let bed = Bed::docker28();
     bed.engine.fault_at(

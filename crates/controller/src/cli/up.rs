@@ -1,15 +1,16 @@
 //! `agentnet up`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::Format;
 use super::context::Context;
-use crate::config::{Config, FILE, Fence, Mode};
+use crate::config::{Config, FILE, Fence, Mode, WHITELIST};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::facts::Facts;
+use crate::images::own_directory;
 use crate::output::{Color, Progress};
 use crate::plan::Plan;
 use crate::policy::Layers;
@@ -80,6 +81,39 @@ pub(super) struct Args {
 }
 
 impl Options {
+    /// What an agent that works in `--workspace` must not find there: who writes it decides about the
+    /// sandbox.
+    fn off_limits(
+        &self,
+        context: &Context,
+        config: &Config,
+        project_root: Option<&Path>,
+    ) -> Result<Vec<(&'static str, PathBuf)>> {
+        let mut found = Vec::new();
+        if let Some(socket) = context.endpoint().strip_prefix("unix://") {
+            found.push(("the engine's socket", PathBuf::from(socket)));
+        }
+        if let Some(file) = &self.config {
+            found.push(("the settings", std::path::absolute(file)?));
+        }
+        if let Some(root) = project_root {
+            found.push(("the whitelist", root.join(WHITELIST)));
+            found.extend(
+                config
+                    .agent
+                    .build
+                    .iter()
+                    .map(|build| ("the image's directory", root.join(build))),
+            );
+        }
+        let programs = match &self.bin_dir {
+            Some(directory) => Some(std::path::absolute(directory)?),
+            None => own_directory(),
+        };
+        found.extend(programs.map(|directory| ("agentnet's programs", directory)));
+        Ok(found)
+    }
+
     /// Reads everything `up` needs; nothing is changed.
     pub(super) async fn setup(self, context: &Context, command: Vec<String>) -> Result<Setup> {
         let (root, project_root) = match &self.workspace {
@@ -110,6 +144,7 @@ impl Options {
             (None, None) => Config::load(&root.join(FILE))?,
             (None, Some(_)) => Config::default(),
         };
+        let off_limits = self.off_limits(context, &config, project_root.as_deref())?;
         config.network.fence = self.fence.or(config.network.fence);
         config.network.mode = self.network.or(config.network.mode);
         config.images.proxy = self.proxy_image.or(config.images.proxy);
@@ -139,7 +174,7 @@ impl Options {
             task: self.task,
         };
         let workspace = match &self.workspace {
-            Some(directory) => Workspace::directory(directory, &context.state)?,
+            Some(directory) => Workspace::directory(directory, &context.state, &off_limits)?,
             None => {
                 let repository = Repository::at(root.clone());
                 Workspace::worktree(&repository, &task, &context.state.task(&task)).await?

@@ -278,7 +278,9 @@ impl Engine for BollardEngine {
 
     async fn inspect_container(&self, name: &str) -> EngineResult<ContainerState> {
         let found = self.docker.inspect_container(name, None).await;
-        found.map(answer::container).map_err(|e| self.failed(e))
+        found
+            .map(|found| answer::container(found, &self.endpoint))
+            .map_err(|e| self.failed(e))
     }
 
     async fn inspect_network(&self, name: &str) -> EngineResult<NetworkState> {

@@ -58,7 +58,7 @@ pub(super) fn health(state: &models::ContainerState) -> HealthState {
 }
 
 /// A container, as `inspect` describes it.
-pub(super) fn container(c: models::ContainerInspectResponse) -> ContainerState {
+pub(super) fn container(c: models::ContainerInspectResponse, endpoint: &str) -> ContainerState {
     let state = c.state.unwrap_or_default();
     let host = c.host_config.unwrap_or_default();
     let networks = c
@@ -79,7 +79,7 @@ pub(super) fn container(c: models::ContainerInspectResponse) -> ContainerState {
         error: state.error.unwrap_or_default(),
         networks,
         labels: labels(c.config.and_then(|c| c.labels)),
-        privileges: privileges(&host),
+        privileges: privileges(&host, endpoint),
     }
 }
 

@@ -6,7 +6,8 @@ use crate::spec::Capability;
 
 /// What a fenced container must not have, in words. A list of what is allowed, so that a field
 /// nobody thought of cannot be a hole: capabilities, security options and modes are compared whole.
-pub(super) fn privileges(host: &models::HostConfig) -> Vec<String> {
+/// `endpoint`: where this engine is, besides the usual places.
+pub(super) fn privileges(host: &models::HostConfig, endpoint: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut say = |bad: bool, what: &str| {
         if bad {
@@ -82,15 +83,18 @@ pub(super) fn privileges(host: &models::HostConfig) -> Vec<String> {
             .flatten()
     });
     say(
-        bound.chain(mounted).any(|path| holds_engine_socket(&path)),
+        bound
+            .chain(mounted)
+            .any(|path| holds_engine_socket(&path, endpoint)),
         "it can reach the engine's socket",
     );
     found
 }
 
 /// The socket itself or a directory it is in.
-pub(super) fn holds_engine_socket(path: &str) -> bool {
+fn holds_engine_socket(path: &str, endpoint: &str) -> bool {
     let sockets = [
+        endpoint.strip_prefix("unix://").unwrap_or(endpoint),
         "/var/run/docker.sock",
         "/run/docker.sock",
         "/run/podman/podman.sock",
@@ -108,6 +112,8 @@ mod tests {
 
     use super::*;
 
+    const ENDPOINT: &str = "unix:///srv/engine/run/docker.sock";
+
     /// What our own containers have.
     fn fenced() -> models::HostConfig {
         models::HostConfig {
@@ -121,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_fenced_container_has_nothing_to_be_said_about() {
-        assert_eq!(privileges(&fenced()), [""; 0]);
+        assert_eq!(privileges(&fenced(), ENDPOINT), [""; 0]);
     }
 
     #[test]
@@ -183,7 +189,7 @@ mod tests {
         for (give, expected) in cases {
             let mut host = fenced();
             give(&mut host);
-            let found = privileges(&host);
+            let found = privileges(&host, ENDPOINT);
             assert!(
                 found.len() == 1 && found[0].contains(expected),
                 "{expected}: {found:?}"
@@ -193,9 +199,11 @@ mod tests {
 
     #[test]
     fn a_mount_of_the_root_holds_the_socket_and_a_neighbour_does_not() {
-        assert!(holds_engine_socket("/"));
-        assert!(holds_engine_socket("/run/"));
-        assert!(!holds_engine_socket("/run/dock"));
-        assert!(!holds_engine_socket("/home/me/project"));
+        assert!(holds_engine_socket("/", ENDPOINT));
+        assert!(holds_engine_socket("/run/", ENDPOINT));
+        assert!(holds_engine_socket("/srv/engine", ENDPOINT));
+        assert!(!holds_engine_socket("/srv/engine/data", ENDPOINT));
+        assert!(!holds_engine_socket("/run/dock", ENDPOINT));
+        assert!(!holds_engine_socket("/home/me/project", ENDPOINT));
     }
 }
