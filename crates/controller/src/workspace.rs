@@ -183,7 +183,10 @@ impl Workspace {
             return Ok(());
         }
         let repository = Repository::at(checkout.clone());
-        repository.add_worktree(tree, branch, base).await?;
+        {
+            let _alone = repository.alone().await?;
+            repository.add_worktree(tree, branch, base).await?;
+        }
         if let Some((uid, gid)) = *owner {
             let tree = tree.clone();
             blocking(move || tree::give_away(&tree, uid, gid)).await?;
@@ -220,6 +223,7 @@ impl Workspace {
         crate::paths::remove_if_there(&self.marker())?;
         if checkout.is_dir() {
             let repository = Repository::at(checkout.clone());
+            let _alone = repository.alone().await?;
             repository.forget_worktree(tree).await?;
             repository.delete_branch_at(branch, base).await?;
         }

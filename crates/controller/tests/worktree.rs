@@ -20,6 +20,7 @@ use agentnet_controller::record::Phase;
 use agentnet_controller::teardown::{self, Changes};
 use agentnet_controller::up::Setup;
 use agentnet_controller::workspace::{Fate, Repository, Workspace};
+use futures_util::future::join_all;
 use harness::{Bed, id};
 
 fn git(directory: &Path, args: &[&str]) -> String {
@@ -134,6 +135,31 @@ async fn the_branch_of_a_kept_tree_goes_too_when_the_checkout_has_moved_on() {
     );
     let up = bed.up(&setup(&bed, &root).await).await.unwrap();
     down(&bed, &up.record.workspace, Changes::Discard).await;
+    assert_eq!(git(&root, &["branch", "--list", "agentnet/*"]), "");
+}
+
+#[tokio::test]
+async fn worktrees_of_one_repository_are_made_and_removed_at_the_same_time() {
+    let bed = Bed::docker28();
+    let root = repository(&bed);
+    let repository = Repository::find(&root, &bed.state).await.unwrap();
+    for _ in 0..3 {
+        let names: Vec<_> = (0..12).map(|n| id(&format!("t{n}"))).collect();
+        let all = join_all(names.iter().map(|id| async {
+            let dir = bed.state.task(id);
+            let tree = Workspace::worktree(&repository, id, &dir).await.unwrap();
+            fs_err::create_dir_all(dir.root()).unwrap();
+            tree.prepare().await.unwrap();
+            tree
+        }));
+        let all = all.await;
+        join_all(
+            all.iter()
+                .map(|tree| async { tree.dismantle(true).await.unwrap() }),
+        )
+        .await;
+    }
+    assert_eq!(git(&root, &["worktree", "list"]).lines().count(), 1);
     assert_eq!(git(&root, &["branch", "--list", "agentnet/*"]), "");
 }
 

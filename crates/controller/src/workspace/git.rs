@@ -1,9 +1,14 @@
 //! The git command line, with an environment in which nobody else's settings point elsewhere.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use fs_err::File;
+use rustix::fs::{FlockOperation, flock};
 use tokio::process::Command;
+
+use super::blocking;
 
 use crate::error::{Error, Result};
 use crate::paths::StateDir;
@@ -65,6 +70,20 @@ impl Repository {
                 self.root.display()
             ))
         })
+    }
+
+    /// Waits until nobody else of us changes the repository's worktrees; until the value is dropped
+    /// nobody does. git reads the half-made worktree of another git and gives up (measured, 2.39).
+    pub(super) async fn alone(&self) -> Result<File> {
+        let args = ["rev-parse", "--git-common-dir"];
+        let directory = git(&self.root, &args, "finding the repository").await?;
+        let file = File::open(self.root.join(directory))?;
+        // The kernel frees the lock of a process that is killed, and leaves no file behind.
+        blocking(move || match flock(&file, FlockOperation::LockExclusive) {
+            Ok(()) => Ok(file),
+            Err(e) => Err(std::io::Error::from(e).into()),
+        })
+        .await
     }
 
     /// Makes a locked worktree on a branch: a new one at `base`, or the branch as an earlier task
@@ -139,8 +158,15 @@ fn utf8(path: &Path) -> Result<&str> {
     })
 }
 
+/// git's last words are of what it could not do, and not of why.
+fn is_full(line: &str) -> bool {
+    ["No space left on device", "Disk quota exceeded"]
+        .iter()
+        .any(|words| line.contains(words))
+}
+
 /// What git inherits. Everything else (`GIT_DIR`, `GIT_CONFIG_*`, `GIT_SSH_COMMAND` …) stays here.
-const INHERITED: [&str; 6] = ["PATH", "HOME", "XDG_CONFIG_HOME", "USER", "TMPDIR", "LANG"];
+const INHERITED: [&str; 5] = ["PATH", "HOME", "XDG_CONFIG_HOME", "USER", "TMPDIR"];
 
 async fn git(directory: &Path, args: &[&str], doing: &str) -> Result<String> {
     let mut command = Command::new("git");
@@ -153,6 +179,8 @@ async fn git(directory: &Path, args: &[&str], doing: &str) -> Result<String> {
         )
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_OPTIONAL_LOCKS", "0")
+        // Its errors are read.
+        .env("LC_ALL", "C.UTF-8")
         // A worktree is ours to make; the user's hooks are about the user's checkouts.
         .args([
             "-c",
@@ -170,7 +198,7 @@ async fn git(directory: &Path, args: &[&str], doing: &str) -> Result<String> {
         why,
     };
     let output = command.output().await.map_err(|e| {
-        let absent = e.kind() == std::io::ErrorKind::NotFound;
+        let absent = e.kind() == ErrorKind::NotFound;
         fail(if absent {
             "the program git is not installed".into()
         } else {
@@ -183,6 +211,10 @@ async fn git(directory: &Path, args: &[&str], doing: &str) -> Result<String> {
             .to_owned());
     }
     let words = String::from_utf8_lossy(&output.stderr);
+    if let Some(full) = words.lines().find(|line| is_full(line)) {
+        let text = format!("git {doing}: {full}");
+        return Err(std::io::Error::new(ErrorKind::StorageFull, text).into());
+    }
     let last = words
         .lines()
         .rev()
