@@ -109,6 +109,7 @@ impl Error {
                 | EngineError::AddressTaken(_)
                 | EngineError::NotExecutable(_)
                 | EngineError::CommandNotFound(_)
+                | EngineError::ReaderGone
                 | EngineError::Refused { .. }
                 | EngineError::Broken(_) => Exit::Failed,
             },

@@ -32,6 +32,8 @@ pub enum Exit {
     NotExecutable = 126,
     /// `run` and `exec`: the command was not found.
     NotFound = 127,
+    /// `run` and `exec`: whoever read the output went away (as of SIGPIPE).
+    ReaderGone = 141,
     /// Ended by Ctrl-C or SIGTERM; everything was undone.
     Interrupted = 130,
 }

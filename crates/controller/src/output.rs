@@ -94,8 +94,10 @@ pub enum Color {
     Yellow = 33,
 }
 
-/// The one place that writes talk.
+/// The one place that writes talk. What it is about may come from a container or an engine: a name
+/// of a file, an error's words.
 pub fn tell(text: &str) {
+    let text = printable(text);
     let mut err = std::io::stderr().lock();
     // Nobody is there to hear that nobody is there.
     drop(writeln!(err, "{text}"));

@@ -1,6 +1,6 @@
 //! `agentnet allow` and `agentnet deny`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -110,14 +110,18 @@ async fn change(
         ..old.clone()
     };
     let loaded = new.load()?;
+    let saved = match save {
+        true => Some(Saved::prepare(&record, hosts, change)?),
+        false => None,
+    };
     new.write_task(&dir)?;
     if let Err(error) = reload(context, &id, &record).await {
         // The proxy kept its policy: the file must not say otherwise.
         old.write_task(&dir)?;
         return Err(error);
     }
-    if save {
-        save_to_project(context, &record, hosts, change)?;
+    if let Some(saved) = saved {
+        saved.write(context)?;
     }
     let effects: Vec<_> = hosts
         .iter()
@@ -170,38 +174,56 @@ async fn reload(context: &Context, id: &TaskId, record: &Record) -> Result<()> {
     )))
 }
 
-/// The project's whitelist in the user's checkout: a line is added, nothing is reordered.
-fn save_to_project(
-    context: &Context,
-    record: &Record,
-    hosts: &[String],
-    change: &Change,
-) -> Result<()> {
-    let Workspace::Worktree { checkout, .. } = &record.workspace else {
-        return Err(Error::Usage(
-            "--save needs a task of a git repository".into(),
-        ));
-    };
-    let path = checkout.join(WHITELIST);
-    let mut text = match fs_err::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(e) => return Err(e.into()),
-    };
-    if !text.is_empty() && !text.ends_with('\n') {
-        text.push('\n');
+/// The project's whitelist in the user's checkout, with the new lines at its end. Read and checked
+/// before anything is changed.
+#[derive(Debug)]
+struct Saved {
+    path: PathBuf,
+    text: String,
+}
+
+impl Saved {
+    fn prepare(record: &Record, hosts: &[String], change: &Change) -> Result<Saved> {
+        let Workspace::Worktree { checkout, .. } = &record.workspace else {
+            return Err(Error::Usage(
+                "--save needs a task of a git repository".into(),
+            ));
+        };
+        let path = checkout.join(WHITELIST);
+        let mut text = match fs_err::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(e.into()),
+        };
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        for host in hosts {
+            let line = line(host, change);
+            if !text.lines().any(|there| there.trim() == line) {
+                text.push_str(&line);
+                text.push('\n');
+            }
+        }
+        Layers {
+            project: text.clone(),
+            task: String::new(),
+        }
+        .check()?;
+        Ok(Saved { path, text })
     }
-    for host in hosts {
-        text.push_str(&line(host, change));
-        text.push('\n');
+
+    fn write(&self, context: &Context) -> Result<()> {
+        let parent = self.path.parent().unwrap_or(Path::new("/"));
+        let written = fs_err::create_dir_all(parent)
+            .map_err(Error::from)
+            .and_then(|()| write_atomically(&self.path, &self.text));
+        written.map_err(|e| {
+            Error::Failed(format!("the task has the change, but it is not saved: {e}"))
+        })?;
+        context
+            .output
+            .say(&format!("saved in {}", self.path.display()));
+        Ok(())
     }
-    Layers {
-        project: text.clone(),
-        task: String::new(),
-    }
-    .check()?;
-    fs_err::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-    write_atomically(&path, &text)?;
-    context.output.say(&format!("saved in {}", path.display()));
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! `agentnet down`
 
+use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::Format;
@@ -56,13 +57,16 @@ pub(super) async fn down(context: &Context, args: Args) -> Result<u8> {
             Err(e) => return Err(e),
         }
     }
-    let mut lines = Vec::new();
-    let mut errors = Vec::new();
-    for id in tasks {
-        match one(context, &id, changes).await {
+    tasks.sort();
+    tasks.dedup();
+    // To the end, whatever fails on the way.
+    let outcomes = join_all(tasks.iter().map(|id| one(context, id, changes))).await;
+    let (mut lines, mut errors) = (Vec::new(), Vec::new());
+    for (id, outcome) in tasks.iter().zip(outcomes) {
+        match outcome {
             Ok(line) => lines.push(line),
-            Err(e) if args.all => errors.push(e.to_string()),
-            Err(e) => return Err(e),
+            Err(e) if tasks.len() == 1 => return Err(e),
+            Err(e) => errors.push(format!("task {id}: {e}")),
         }
     }
     if context.output.json {

@@ -124,6 +124,7 @@ pub(super) async fn attached<E: Engine>(
             tell(&format!("error: {error}"));
             Ok(Exit::NotExecutable.code())
         }
+        Err(EngineError::ReaderGone) => Ok(Exit::ReaderGone.code()),
         Err(error) => Err(Error::engine(format!("running a command in {container}"))(
             error,
         )),

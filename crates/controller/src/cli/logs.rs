@@ -1,7 +1,7 @@
 //! `agentnet logs`
 
 use super::context::Context;
-use crate::engine::{Engine, LogQuery};
+use crate::engine::{Engine, EngineError, LogQuery};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::labels::Role;
@@ -27,7 +27,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn logs(context: &Context, args: Args) -> Result<u8> {
-    let (id, record) = context.find(&args.task)?;
+    let (id, record) = context.find_up(&args.task)?;
     let container = match (&args.service, args.events) {
         (Some(service), _) => id.service(service),
         (None, true) => id.resource(Role::Proxy),
@@ -49,7 +49,8 @@ pub(super) async fn logs(context: &Context, args: Args) -> Result<u8> {
         tail: args.tail,
     };
     let engine = context.engine_of(&record)?;
-    let done = engine.logs(&container, query, streams).await;
-    done.map_err(Error::engine(format!("reading the log of {container}")))?;
-    Ok(Exit::Ok.code())
+    match engine.logs(&container, query, streams).await {
+        Ok(()) | Err(EngineError::ReaderGone) => Ok(Exit::Ok.code()),
+        Err(e) => Err(Error::engine(format!("reading the log of {container}"))(e)),
+    }
 }

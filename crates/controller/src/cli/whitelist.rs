@@ -27,7 +27,7 @@ struct Line {
 }
 
 pub(super) fn whitelist(context: &Context, args: &Args) -> Result<u8> {
-    let (id, _) = context.find(&args.task)?;
+    let (id, _) = context.find_up(&args.task)?;
     let loaded = Layers::read(&context.state.task(&id))?.load()?;
     let lines: Vec<_> = loaded
         .policy

@@ -44,6 +44,9 @@ pub enum EngineError {
     /// The command does not exist in the container.
     #[error("command not found: {0}")]
     CommandNotFound(String),
+    /// Whoever read what came from a container went away.
+    #[error("nobody reads the output any more")]
+    ReaderGone,
     /// Any other answer.
     #[error("the engine answered {status}: {message}")]
     Refused {
@@ -79,6 +82,7 @@ impl EngineError {
             | EngineError::AddressTaken(_)
             | EngineError::NotExecutable(_)
             | EngineError::CommandNotFound(_)
+            | EngineError::ReaderGone
             | EngineError::Refused { .. }
             | EngineError::Broken(_) => None,
         }

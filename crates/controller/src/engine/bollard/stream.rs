@@ -169,7 +169,13 @@ impl BollardEngine {
         stdout: &mut (dyn AsyncWrite + Send + Unpin),
         stderr: &mut (dyn AsyncWrite + Send + Unpin),
     ) -> EngineResult<()> {
-        let broken = |e: std::io::Error| EngineError::Broken(format!("writing its output: {e}"));
+        let broken = |e: std::io::Error| {
+            if e.kind() == std::io::ErrorKind::BrokenPipe {
+                EngineError::ReaderGone
+            } else {
+                EngineError::Broken(format!("writing its output: {e}"))
+            }
+        };
         let mut output = std::pin::pin!(output);
         while let Some(piece) = output.next().await {
             match piece.map_err(|e| self.failed(e))? {
