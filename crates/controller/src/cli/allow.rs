@@ -227,3 +227,66 @@ impl Saved {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::GitEntry;
+
+    fn record(workspace: Workspace) -> Record {
+        Record {
+            v: 1,
+            task: TaskId {
+                project: "shop".parse().unwrap(),
+                task: "t".parse().unwrap(),
+            },
+            phase: crate::record::Phase::Up,
+            since: Timestamp::UNIX_EPOCH,
+            engine: String::new(),
+            mode: Mode::Limited,
+            fence: None,
+            fence_network: None,
+            proxy: None,
+            places: Vec::new(),
+            workspace,
+            expectation: Vec::new(),
+        }
+    }
+
+    fn prepare(text: Option<&str>, host: &str) -> Result<String> {
+        let dir = tempfile::tempdir().unwrap();
+        if let Some(text) = text {
+            fs_err::create_dir(dir.path().join(".agentnet")).unwrap();
+            fs_err::write(dir.path().join(WHITELIST), text).unwrap();
+        }
+        let record = record(Workspace::Worktree {
+            checkout: dir.path().to_owned(),
+            tree: PathBuf::new(),
+            branch: String::new(),
+            base: String::new(),
+            owner: None,
+        });
+        Saved::prepare(&record, &[host.to_owned()], &Change::Allow(None)).map(|saved| saved.text)
+    }
+
+    #[test]
+    fn a_line_is_added_once_at_the_end() {
+        assert_eq!(prepare(None, "a.example").unwrap(), "a.example\n");
+        let there = "b.example # why";
+        let both = "b.example # why\na.example\n";
+        assert_eq!(prepare(Some(there), "a.example").unwrap(), both);
+        assert_eq!(prepare(Some(both), "a.example").unwrap(), both);
+    }
+
+    #[test]
+    fn what_cannot_be_saved_is_said_before_anything_is_changed() {
+        let error = prepare(Some("broken line *\n"), "a.example").unwrap_err();
+        assert_eq!(error.exit(), Exit::Config, "{error}");
+        let directory = record(Workspace::Directory {
+            path: PathBuf::new(),
+            git: GitEntry::None,
+        });
+        let error = Saved::prepare(&directory, &["a.example".to_owned()], &Change::Deny);
+        assert_eq!(error.unwrap_err().exit(), Exit::Usage);
+    }
+}

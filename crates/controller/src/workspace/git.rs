@@ -158,11 +158,16 @@ fn utf8(path: &Path) -> Result<&str> {
     })
 }
 
-/// git's last words are of what it could not do, and not of why.
+/// git's last words are of what it could not do, and not of why; "unable to write file" is what it
+/// says of a file that it could open, without the system's error.
 fn is_full(line: &str) -> bool {
-    ["No space left on device", "Disk quota exceeded"]
-        .iter()
-        .any(|words| line.contains(words))
+    [
+        "No space left on device",
+        "Disk quota exceeded",
+        "error: unable to write file",
+    ]
+    .iter()
+    .any(|words| line.contains(words))
 }
 
 /// What git inherits. Everything else (`GIT_DIR`, `GIT_CONFIG_*`, `GIT_SSH_COMMAND` …) stays here.
