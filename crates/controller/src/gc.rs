@@ -27,12 +27,13 @@ pub struct Leftover {
     pub kept: Option<PathBuf>,
 }
 
-/// Finds leftovers on one engine and of the tasks that were there, and removes them if `remove`.
+/// Finds leftovers on one engine and of the tasks that were there, and removes them if `remove`. Also
+/// one sentence for each thing that is still there.
 pub async fn collect<E: Engine>(
     engine: &E,
     state: &StateDir,
     remove: bool,
-) -> Result<(Vec<Leftover>, Report)> {
+) -> Result<(Vec<Leftover>, Vec<String>)> {
     let listed = engine
         .owned(state.id())
         .await
@@ -44,7 +45,7 @@ pub async fn collect<E: Engine>(
             .filter_map(|r| Owner::read(&r.labels))
             .map(|owner| owner.task),
     );
-    let (mut found, mut total) = (Vec::new(), Report::default());
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
     for task in tasks {
         // Somebody works on it, so it is not a leftover.
         let Some(_lock) = TaskLock::try_take(&state.lock(&task))? else {
@@ -55,7 +56,7 @@ pub async fn collect<E: Engine>(
             Ok(record) => record,
             // Whether it lives cannot be known, so it is not touched.
             Err(e) => {
-                total.errors.push(e.to_string());
+                errors.push(e.to_string());
                 continue;
             }
         };
@@ -85,7 +86,7 @@ pub async fn collect<E: Engine>(
         if objects.is_empty() && !files {
             continue;
         }
-        let mut kept_at = None;
+        let (mut kept_at, mut all_gone) = (None, true);
         if remove {
             let mut report = Report::default();
             if kept {
@@ -96,7 +97,8 @@ pub async fn collect<E: Engine>(
                 report = teardown::task(engine, state, &task, workspace, Changes::Keep).await;
             }
             objects = report.removed;
-            total.errors.extend(report.errors);
+            all_gone = report.errors.is_empty();
+            errors.extend(report.errors);
             if let Some(Fate::Kept(path)) = report.fate {
                 kept_at = Some(path);
             }
@@ -104,14 +106,14 @@ pub async fn collect<E: Engine>(
         found.push(Leftover {
             task,
             objects,
-            files: files && kept_at.is_none(),
+            files: files && kept_at.is_none() && all_gone,
             kept: kept_at,
         });
     }
     if remove {
         sweep_locks(state)?;
     }
-    Ok((found, total))
+    Ok((found, errors))
 }
 
 /// A killed process leaves its lock's file: free, and empty. Taking and dropping it removes it.

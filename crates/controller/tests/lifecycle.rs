@@ -120,9 +120,9 @@ async fn what_a_kill_at_any_call_leaves_gc_removes() {
             let killed = tokio::time::timeout(Duration::from_secs(1), bed.up(&setup)).await;
             assert!(killed.is_err(), "call {call} did not hang");
             bed.engine.heal();
-            let (found, report) = collect(&bed.engine, &bed.state, true).await.unwrap();
+            let (found, errors) = collect(&bed.engine, &bed.state, true).await.unwrap();
             assert_eq!(found.len(), 1, "call {call}");
-            assert_eq!(report.errors, [""; 0], "call {call}");
+            assert_eq!(errors, [""; 0], "call {call}");
             bed.assert_empty(&format!("killed at call {call}"));
         }
     }
@@ -177,8 +177,8 @@ async fn gc_leaves_living_tasks_and_other_installations_alone() {
     bed.engine
         .add_network(foreign("plain", "172.21.0.0/16", Default::default()));
     let before = bed.engine.everything();
-    let (found, report) = collect(&bed.engine, &bed.state, true).await.unwrap();
-    assert_eq!((found.len(), report.removed.len()), (0, 0));
+    let (found, errors) = collect(&bed.engine, &bed.state, true).await.unwrap();
+    assert_eq!((found.len(), errors.len()), (0, 0));
     assert_eq!(bed.engine.everything(), before);
 }
 
@@ -196,8 +196,8 @@ async fn a_task_of_a_run_lives_as_long_as_the_run() {
     assert_eq!(found, []);
     // Killed: the kernel frees its lock.
     drop(running);
-    let (found, report) = collect(&bed.engine, &bed.state, true).await.unwrap();
-    assert_eq!((found.len(), report.errors), (1, vec![]));
+    let (found, errors) = collect(&bed.engine, &bed.state, true).await.unwrap();
+    assert_eq!((found.len(), errors), (1, vec![]));
     bed.assert_empty("after gc");
 }
 
@@ -247,8 +247,8 @@ async fn gc_waits_for_what_was_asked_for_when_its_asker_was_killed() {
         });
     };
     let (collected, ()) = tokio::join!(collect(&bed.engine, &bed.state, true), late);
-    let (found, report) = collected.unwrap();
-    assert_eq!(report.errors, [""; 0]);
+    let (found, errors) = collected.unwrap();
+    assert_eq!(errors, [""; 0]);
     assert_eq!(
         found[0].objects,
         [(Kind::Network, id("t").resource(Role::Fence))]
@@ -285,6 +285,25 @@ async fn gc_removes_files_that_were_half_written() {
         collect(&bed.engine, &bed.state, true).await.unwrap();
         bed.assert_empty(name);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn gc_does_not_say_removed_of_what_stays() {
+    let bed = Bed::docker28();
+    bed.engine.fault_at(5, Fault::Hang);
+    let setup = bed.setup("t", NETWORK);
+    tokio::time::timeout(Duration::from_secs(1), bed.up(&setup))
+        .await
+        .unwrap_err();
+    // The first removal fails.
+    bed.engine.fault_at(bed.engine.calls(), broken());
+    let (found, errors) = collect(&bed.engine, &bed.state, true).await.unwrap();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(!found[0].files);
+    assert!(bed.state.task(&id("t")).record().exists());
+    bed.engine.heal();
+    collect(&bed.engine, &bed.state, true).await.unwrap();
+    bed.assert_empty("after the second gc");
 }
 
 #[tokio::test]
@@ -483,8 +502,8 @@ async fn gc_of_one_engine_leaves_the_files_of_a_task_on_another() {
         .await
         .unwrap_err();
     bed.engine.heal();
-    let (found, report) = collect(&other_engine(), &bed.state, true).await.unwrap();
-    assert_eq!((found, report.errors), (vec![], vec![]));
+    let (found, errors) = collect(&other_engine(), &bed.state, true).await.unwrap();
+    assert_eq!((found, errors), (vec![], vec![]));
     let (found, _) = collect(&bed.engine, &bed.state, true).await.unwrap();
     assert_eq!(found.len(), 1);
     bed.assert_empty("after gc of both");

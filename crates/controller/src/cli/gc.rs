@@ -27,9 +27,9 @@ pub(super) async fn gc(context: &Context, args: Args) -> Result<u8> {
             collect(&engine, &context.state, !args.dry_run).await
         };
         match collected.await {
-            Ok((leftovers, report)) => {
+            Ok((leftovers, remain)) => {
                 found.extend(leftovers);
-                errors.extend(report.errors);
+                errors.extend(remain);
             }
             Err(e) if unreachable.is_none() => unreachable = Some(e),
             Err(e) => errors.push(e.to_string()),
