@@ -265,8 +265,10 @@ impl Asked {
         let mut echoes = BTreeSet::new();
         let mut proxy_since: Option<Instant> = None;
         loop {
-            let neighbours = neighbours()?;
+            // Echoes first: who sent one is then in the table, by the question it asked to find us. The
+            // other way round an own container's reply between the two looks like a stranger's.
             self.read_echoes(&mut echoes);
+            let neighbours = neighbours()?;
             let now = Instant::now();
             let proxy = expectation.proxy.map(|proxy| proxy.ip());
             if neighbours
