@@ -22,13 +22,16 @@ tidy() {
         *) [ ! -e "$root/target/engines/$name/run" ] || "$engines" down "$name" ;;
         esac
     done
-    rm -f "$AGENTNET_SKIPPED"
 }
-trap tidy EXIT
+trap 'tidy; rm -f "$AGENTNET_SKIPPED"' EXIT
 trap 'exit 130' INT TERM
 
 status=0
 (cd "$root" && cargo test --locked --package agentnet-e2e -- "$@") || status=$?
+
+# The summary is the last thing that is said.
+tidy
+trap 'rm -f "$AGENTNET_SKIPPED"' EXIT
 
 if [ -s "$AGENTNET_SKIPPED" ]; then
     count=$(cut -f 1 "$AGENTNET_SKIPPED" | sort -u | wc -l)

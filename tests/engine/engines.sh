@@ -362,7 +362,7 @@ down() {
 # which stands in their command line.
 end_leftovers() {
     for process in /proc/[0-9]*; do
-        if tr '\0' '\n' <"$process/cmdline" 2>/dev/null | grep -qF "$run/exec/"; then
+        if { tr '\0' '\n' <"$process/cmdline"; } 2>/dev/null | grep -qF "$run/exec/"; then
             kill -KILL "${process#/proc/}" 2>/dev/null || :
         fi
     done
