@@ -10,6 +10,8 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=scripts/engine.sh
 . "$root/scripts/engine.sh"
 rounds=${1:-7}
+# Two runs on one engine take different names and addresses.
+number=$(($$ % 256))
 : "${AGENTNET_BIN_DIR:?is the directory with the static binaries; type: make bench}"
 
 find_engine
@@ -27,10 +29,10 @@ tidy() {
     leave_engine
 }
 agentnet() { (cd "$scratch/bench" && on_engine env AGENTNET_STATE_DIR="$scratch/state" "$AGENTNET_BIN_DIR/agentnet" "$@"); }
-compose() { on_engine docker compose --project-name agentnet-bench --file "$scratch/compose.yaml" "$@"; }
+compose() { on_engine docker compose --project-name "agentnet-bench-$$" --file "$scratch/compose.yaml" "$@"; }
 stack() {
-    on_engine env AGENTNET_NET=10.215.1 AGENTNET_NET6=fd8e:215:1 AGENTNET_METRICS_PORT=0 \
-        docker compose --project-name agentnet-bench-stack --file "$root/compose/network/compose.yaml" "$@"
+    on_engine env AGENTNET_NET="10.216.$number" AGENTNET_NET6="fd8e:216:$number" AGENTNET_METRICS_PORT=0 \
+        docker compose --project-name "agentnet-bench-stack-$$" --file "$root/compose/network/compose.yaml" "$@"
 }
 trap tidy EXIT
 trap 'exit 130' INT TERM
@@ -41,7 +43,7 @@ on_engine env AGENTNET_BIN_DIR="$AGENTNET_BIN_DIR" "$root/scripts/images.sh" ${b
 }
 git init --quiet "$scratch/bench"
 cd "$scratch/bench"
-printf 'project = "bench"\n[agent]\ncommand = ["sleep", "infinity"]\n' >agentnet.toml
+printf 'project = "bench-%s"\n[agent]\ncommand = ["sleep", "infinity"]\n' "$$" >agentnet.toml
 mkdir .agentnet
 cp "$root/compose/network/whitelist/project.txt" .agentnet/whitelist.txt
 git add .
@@ -49,12 +51,12 @@ git -c user.name=bench -c user.email=bench@example.org commit --quiet --message 
 
 # The same two containers on the same two networks, and nothing that compose would have to wait for: no health check,
 # no gate, no order.
-cat >"$scratch/compose.yaml" <<'YAML'
+cat >"$scratch/compose.yaml" <<YAML
 services:
   proxy:
     image: agentnet/proxy:latest
     networks:
-      fence: { ipv4_address: 10.215.0.1, ipv6_address: "fd8e:215::1" }
+      fence: { ipv4_address: 10.215.$number.1, ipv6_address: "fd8e:215:$number::1" }
       egress: {}
     sysctls: { net.ipv4.ip_forward: 0, net.ipv6.conf.all.forwarding: 0, net.ipv4.conf.all.arp_ignore: 1 }
     volumes: ["./bench/.agentnet:/etc/agentnet:ro"]
@@ -67,7 +69,7 @@ services:
     image: agentnet/agent:latest
     command: [sleep, infinity]
     networks:
-      fence: { ipv4_address: 10.215.0.4, ipv6_address: "fd8e:215::4" }
+      fence: { ipv4_address: 10.215.$number.4, ipv6_address: "fd8e:215:$number::4" }
     volumes: ["./bench:/workspace"]
     cap_drop: [ALL]
     security_opt: ["no-new-privileges:true"]
@@ -78,7 +80,7 @@ networks:
     driver_opts:
       com.docker.network.bridge.gateway_mode_ipv4: isolated
       com.docker.network.bridge.gateway_mode_ipv6: isolated
-    ipam: { config: [{ subnet: 10.215.0.0/28, ip_range: 10.215.0.0/30 }, { subnet: "fd8e:215::/64", ip_range: "fd8e:215::/126" }] }
+    ipam: { config: [{ subnet: 10.215.$number.0/28, ip_range: 10.215.$number.0/30 }, { subnet: "fd8e:215:$number::/64", ip_range: "fd8e:215:$number::/126" }] }
   egress: {}
 YAML
 
