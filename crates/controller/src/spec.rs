@@ -68,8 +68,8 @@ pub enum Mount {
     },
     /// A named volume.
     Volume {
-        /// The volume.
-        name: String,
+        /// The volume. An engine that does not have it makes it: then it is labelled too.
+        volume: VolumeSpec,
         /// In the container.
         target: String,
         /// The container may write there.

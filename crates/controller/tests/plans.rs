@@ -10,12 +10,13 @@
 
 mod harness;
 
+use agentnet_controller::engine::Engine;
 use agentnet_controller::engine::fake::FakeEngine;
 use agentnet_controller::facts::{Facts, LinkFacts};
 use agentnet_controller::labels::{Owner, Role};
 use agentnet_controller::plan::{Inverse, Plan, Step};
 use agentnet_controller::spec::{ContainerNetwork, ContainerSpec, Mount, SystemCalls};
-use harness::plan;
+use harness::{id, plan, stocked};
 
 const DB: &str = "[services.db]\nimage = \"postgres\"\nhealthcheck = \"pg_isready\"\n";
 
@@ -173,7 +174,15 @@ fn the_agents_container_in_the_network_fence() {
         },
         {
           "kind": "volume",
-          "name": "agentnet-shop-fix-1-gate",
+          "volume": {
+            "name": "agentnet-shop-fix-1-gate",
+            "labels": {
+              "agentnet.project": "shop",
+              "agentnet.role": "gate",
+              "agentnet.state": "0123456789abcdef",
+              "agentnet.task": "fix-1"
+            }
+          },
           "target": "/agentnet/bin",
           "writable": false,
           "fill": false
@@ -298,6 +307,24 @@ fn every_step_waits_only_for_earlier_ones() {
                 plan.describe()
             );
         }
+    }
+}
+
+/// A request that was on its way when its sender was killed can come after everything was removed.
+#[tokio::test]
+async fn a_volume_that_an_engine_makes_for_a_container_is_ours_too() {
+    let engine = stocked(FakeEngine::docker28());
+    let plan = plan(&FakeEngine::docker28(), "[network]\nmode = \"none\"\n").unwrap();
+    for planned in plan.steps {
+        if let Step::Container(mut spec) = planned.step {
+            spec.mounts.retain(|m| !matches!(m, Mount::Bind { .. }));
+            engine.create_container(&spec).await.unwrap();
+        }
+    }
+    let owned = engine.owned("0123456789abcdef").await.unwrap();
+    assert_eq!(owned.len(), engine.everything().len());
+    for made in owned {
+        assert_eq!(Owner::read(&made.labels).unwrap().task, id("fix-1"));
     }
 }
 

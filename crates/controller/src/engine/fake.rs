@@ -285,9 +285,11 @@ impl Engine for FakeEngine {
             }
             for mount in &spec.mounts {
                 match mount {
-                    // As the real one does: a volume that is not there is made, without labels.
-                    Mount::Volume { name, .. } => {
-                        world.volumes.entry(name.clone()).or_default();
+                    // As the real one does: a volume that is not there is made.
+                    Mount::Volume { volume, .. } => {
+                        let volumes = &mut world.volumes;
+                        let there = volumes.entry(volume.name.clone());
+                        there.or_insert_with(|| volume.labels.clone());
                     }
                     Mount::Bind { source, .. } if !source.exists() => {
                         return Err(EngineError::Refused {

@@ -12,7 +12,7 @@ use crate::engine::ImageInfo;
 use crate::environment::proxy_variables;
 use crate::error::{Error, Result};
 use crate::labels::{Labels, Owner, Role};
-use crate::spec::{Attachment, ContainerNetwork, ContainerSpec, Mount, SystemCalls};
+use crate::spec::{Attachment, ContainerNetwork, ContainerSpec, Mount, SystemCalls, VolumeSpec};
 
 /// The resolver of a container in the fence network while the proxy answers no names: TEST-NET-1
 /// (RFC 5737), where there is no route, so a lookup fails at once. At the proxy's own address, where
@@ -26,6 +26,14 @@ pub(super) fn labels(inputs: &Inputs<'_>, role: Role) -> Labels {
         role,
     }
     .labels()
+}
+
+/// The task's volume of a role.
+pub(super) fn volume_of(inputs: &Inputs<'_>, role: Role) -> VolumeSpec {
+    VolumeSpec {
+        name: inputs.task.resource(role),
+        labels: labels(inputs, role),
+    }
 }
 
 /// A container with nothing: everything that follows adds to it.
@@ -73,7 +81,7 @@ pub(super) fn fenced(
     spec.command.push("--".to_owned());
     spec.command.extend(real);
     spec.mounts.push(Mount::Volume {
-        name: inputs.task.resource(Role::Gate),
+        volume: volume_of(inputs, Role::Gate),
         target: GATE_DIR.to_owned(),
         writable: false,
         fill: false,

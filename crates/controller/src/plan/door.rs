@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::containers::{bare, labels};
+use super::containers::{bare, volume_of};
 use super::fence::{Layout, Networks};
 use super::{Draft, Inputs, PROXY_PORT, Place, RELAY_ADDRESS, Step, block6, missing};
 use crate::config::{Fence, Mode};
 use crate::error::Result;
 use crate::labels::Role;
 use crate::pool::PROXY_PLACE;
-use crate::spec::{Attachment, ContainerNetwork, ContainerSpec, Health, Mount, VolumeSpec};
+use crate::spec::{Attachment, ContainerNetwork, ContainerSpec, Health, Mount};
 
 /// Where the volume with the proxy's unix socket is.
 const SOCKET_DIR: &str = "/run/agentnet";
@@ -51,12 +51,7 @@ pub(super) fn door(
         .to_string();
     let mut socket = Vec::new();
     if layout.fence == Some(Fence::Socket) {
-        let name = inputs.task.resource(Role::Socket);
-        let spec = VolumeSpec {
-            name,
-            labels: labels(inputs, Role::Socket),
-        };
-        socket.push(draft.add(Step::Volume(spec), &[]));
+        socket.push(draft.add(Step::Volume(volume_of(inputs, Role::Socket)), &[]));
     }
     if layout.fence.is_some() {
         let proxy = proxy(inputs, layout, image.clone());
@@ -172,7 +167,7 @@ fn proxy(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
     } else {
         listen.push(SOCKET.to_owned());
         spec.mounts.push(Mount::Volume {
-            name: inputs.task.resource(Role::Socket),
+            volume: volume_of(inputs, Role::Socket),
             target: SOCKET_DIR.to_owned(),
             writable: true,
             fill: true,
@@ -235,7 +230,7 @@ fn relay(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
     );
     if layout.fence.is_some() {
         spec.mounts.push(Mount::Volume {
-            name: inputs.task.resource(Role::Socket),
+            volume: volume_of(inputs, Role::Socket),
             target: SOCKET_DIR.to_owned(),
             writable: false,
             fill: false,

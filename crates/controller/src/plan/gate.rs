@@ -1,10 +1,10 @@
 //! The gate on its volume.
 
-use super::containers::{bare, labels};
+use super::containers::{bare, volume_of};
 use super::{Draft, Inputs, Step, missing};
 use crate::error::Result;
 use crate::labels::Role;
-use crate::spec::{Limits, Mount, VolumeSpec};
+use crate::spec::{Limits, Mount};
 
 /// Where the gate's volume is in every container.
 pub(super) const GATE_DIR: &str = "/agentnet/bin";
@@ -26,15 +26,11 @@ pub(super) struct GateSteps {
 pub(super) fn gate(inputs: &Inputs<'_>, draft: &mut Draft) -> Result<GateSteps> {
     let image = inputs.images.gate.as_ref().ok_or_else(|| missing("gate"))?;
     let name = inputs.task.resource(Role::Gate);
-    let volume = VolumeSpec {
-        name: name.clone(),
-        labels: labels(inputs, Role::Gate),
-    };
-    let volume = draft.add(Step::Volume(volume), &[]);
+    let volume = draft.add(Step::Volume(volume_of(inputs, Role::Gate)), &[]);
     let mut filler = bare(inputs, Role::Gate, name.clone(), image.to_string());
     filler.command = vec![GATE.to_owned(), "--version".to_owned()];
     filler.mounts = vec![Mount::Volume {
-        name: name.clone(),
+        volume: volume_of(inputs, Role::Gate),
         target: GATE_DIR.to_owned(),
         writable: true,
         fill: true,

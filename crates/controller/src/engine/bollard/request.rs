@@ -47,19 +47,20 @@ fn mount(mount: &Mount) -> Option<models::Mount> {
             Some(made(models::MountType::BIND, target, source, *writable))
         }
         Mount::Volume {
-            name,
+            volume,
             target,
             writable,
             fill,
         } => Some(models::Mount {
             volume_options: Some(models::MountVolumeOptions {
                 no_copy: Some(!fill),
+                labels: Some(map(&volume.labels)),
                 ..Default::default()
             }),
             ..made(
                 models::MountType::VOLUME,
                 target,
-                Some(name.clone()),
+                Some(volume.name.clone()),
                 *writable,
             )
         }),

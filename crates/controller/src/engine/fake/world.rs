@@ -76,7 +76,8 @@ impl World {
                 self.networks.remove(id).map(drop).ok_or_else(gone)
             }
             Kind::Volume => {
-                let uses = |m: &Mount| matches!(m, Mount::Volume { name, .. } if name == id);
+                let uses =
+                    |m: &Mount| matches!(m, Mount::Volume { volume, .. } if volume.name == *id);
                 let user = self
                     .containers
                     .values()
