@@ -1,27 +1,33 @@
 //! The policy in force at one listener, and how a new one takes its place.
 
 mod files;
+mod source;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use agentnet_policy::event::RuleLine;
-use agentnet_policy::{Grant, Loaded, Mode, Policy, Problem, RuleId};
+use agentnet_policy::{Grant, Policy, Problem, RuleId};
 use arc_swap::{ArcSwap, Guard};
 use prometheus::IntCounter;
 use tokio::sync::watch;
 
 pub use self::files::compile_files;
-use self::files::{compile, fingerprint, fingerprint_of, read};
+use self::files::{fingerprint, fingerprint_of};
+use self::source::Compiled;
 use crate::budget::{Budget, Purses};
+use crate::conduct::Conduct;
 use crate::metrics::{MAX_RULES, Metrics};
-use crate::settings::WhitelistFile;
+use crate::settings::PolicySource;
 
 /// A policy and what belongs to this load of it.
 #[derive(Debug)]
 pub struct Active {
     /// The policy.
     pub policy: Policy,
+    /// The conduct that was loaded with it.
+    pub conduct: Arc<Conduct>,
     /// Grows with each policy that comes into force.
     pub generation: u64,
     /// By the rule's place; beyond the bound they share the last.
@@ -29,13 +35,19 @@ pub struct Active {
 }
 
 impl Active {
-    fn new(policy: Policy, generation: u64, metrics: &Metrics, listener: &str) -> Self {
+    fn new(
+        (policy, conduct): (Policy, Arc<Conduct>),
+        generation: u64,
+        metrics: &Metrics,
+        listener: &str,
+    ) -> Self {
         let rules = policy.rules().enumerate().take(MAX_RULES + 1);
         let hits = rules
             .map(|(place, rule)| metrics.rule_hits(listener, place, rule.text()))
             .collect();
         Self {
             policy,
+            conduct,
             generation,
             hits,
         }
@@ -67,12 +79,11 @@ pub enum Reloaded {
     },
 }
 
-/// Reads the policy of one listener and holds the one in force.
+/// Reads the policy of one listener, and its conduct, and holds those in force.
 #[derive(Debug)]
 pub struct PolicyStore {
     listener: String,
-    files: Vec<WhitelistFile>,
-    mode: Mode,
+    source: PolicySource,
     metrics: Metrics,
     active: ArcSwap<Active>,
     generation: watch::Sender<u64>,
@@ -94,19 +105,21 @@ impl PolicyStore {
     /// With everything that is wrong with the files; there is no last good policy to keep.
     pub fn open(
         listener: &str,
-        files: Vec<WhitelistFile>,
-        mode: Mode,
+        source: PolicySource,
         metrics: &Metrics,
     ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let sources = read(&files)?;
-        let good = fingerprint(&sources);
-        let Loaded { policy, warnings } = compile(&sources, mode)?;
-        let active = Active::new(policy, 1, metrics, listener);
+        let texts = source.read()?;
+        let good = fingerprint(&texts);
+        let Compiled {
+            policy,
+            conduct,
+            warnings,
+        } = source.compile(&texts)?;
+        let active = Active::new((policy, conduct), 1, metrics, listener);
         metrics.last_reload.set(unix_now());
         let store = Self {
             listener: listener.to_owned(),
-            files,
-            mode,
+            source,
             metrics: metrics.clone(),
             active: ArcSwap::from_pointee(active),
             generation: watch::Sender::new(1),
@@ -133,10 +146,10 @@ impl PolicyStore {
         self.generation.subscribe()
     }
 
-    /// Its files.
+    /// The files it is read from, to be watched.
     #[must_use]
-    pub fn files(&self) -> &[WhitelistFile] {
-        &self.files
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.source.files()
     }
 
     /// The purse of a grant, if its rule has a limit. It outlives the policy that made the grant.
@@ -164,8 +177,8 @@ impl PolicyStore {
     /// A hash of what the files say now; unreadable ones count as such.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        match read(&self.files) {
-            Ok(sources) => fingerprint(&sources),
+        match self.source.read() {
+            Ok(texts) => fingerprint(&texts),
             Err(problems) => fingerprint_of(&problems),
         }
     }
@@ -184,11 +197,11 @@ impl PolicyStore {
     /// With everything that is wrong; the last good policy stays in force.
     pub fn reload(&self, even_if_known: bool) -> Result<Reloaded, Vec<Problem>> {
         let mut seen = self.seen();
-        let result = read(&self.files).inspect_err(|problems| {
+        let result = self.source.read().inspect_err(|problems| {
             seen.bad = Some(fingerprint_of(problems));
         });
-        let result = result.and_then(|sources| {
-            let found = fingerprint(&sources);
+        let result = result.and_then(|texts| {
+            let found = fingerprint(&texts);
             if found == seen.good {
                 seen.bad = None;
                 return Ok(None);
@@ -198,24 +211,29 @@ impl PolicyStore {
             }
             // Remembered as bad until it has proved good.
             seen.bad = Some(found);
-            let loaded = compile(&sources, self.mode)?;
+            let compiled = self.source.compile(&texts)?;
             seen.good = found;
             seen.bad = None;
-            Ok(Some(loaded))
+            Ok(Some(compiled))
         });
         match result? {
             None => Ok(Reloaded::Unchanged),
-            Some(Loaded { policy, warnings }) => {
-                self.put(policy);
+            Some(Compiled {
+                policy,
+                conduct,
+                warnings,
+            }) => {
+                self.put(policy, conduct);
                 Ok(Reloaded::Changed { warnings })
             }
         }
     }
 
-    fn put(&self, policy: Policy) {
+    fn put(&self, policy: Policy, conduct: Arc<Conduct>) {
         let before = self.active.load_full();
-        let after = Active::new(policy, before.generation + 1, &self.metrics, &self.listener);
-        let generation = after.generation;
+        let generation = before.generation + 1;
+        let loaded = (policy, conduct);
+        let after = Active::new(loaded, generation, &self.metrics, &self.listener);
         let kept: std::collections::HashSet<&str> = after
             .policy
             .rules()

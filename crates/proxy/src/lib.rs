@@ -15,7 +15,8 @@
 //! | check of the raw head before hyper | `head.rs`, called by [`connection`] |
 //! | ClientHello check | `sni.rs`, between the 200 and the copying in [`connect`] |
 //! | parents: HTTP CONNECT and SOCKS5 | `upstream.rs`, `upstream/`, between `admit` and [`dial`] in [`reach`] |
-//! | `tinyproxy.conf` | `settings/tinyproxy.rs`, beside the TOML file |
+//! | `tinyproxy.conf` | `settings/tinyproxy.rs`, beside the TOML file; a [`PolicySource`](settings::PolicySource) of its own |
+//! | parents, clients, fields of a listener | [`conduct`] |
 //! | DNS answerer, transparent doors | `answer.rs`, `transparent.rs`, beside [`accept`] |
 //! | budgets that survive a restart | [`budget`] |
 
@@ -28,6 +29,7 @@ pub mod body;
 pub mod budget;
 mod carry;
 pub mod cli;
+pub mod conduct;
 pub mod connect;
 pub mod connection;
 pub mod descriptors;

@@ -145,17 +145,17 @@ impl Reloader {
     /// nothing links to it any more, and no edit will ever be seen.
     fn warn_of_unlinked(&self, listener: &Listener) {
         for file in listener.policy.files() {
-            let Ok(meta) = std::fs::metadata(&file.path) else {
+            let Ok(meta) = std::fs::metadata(&file) else {
                 continue;
             };
             let mut unlinked = self.unlinked.lock().unwrap_or_else(PoisonError::into_inner);
             if meta.nlink() > 0 {
-                unlinked.remove(&file.path);
-            } else if unlinked.insert(file.path.clone()) {
+                unlinked.remove(&file);
+            } else if unlinked.insert(file.clone()) {
                 diagnostic::warn(format_args!(
                     "{}: the file was replaced outside and this is the old one; edits will not be \
                      seen: mount its directory instead",
-                    file.path.display()
+                    file.display()
                 ));
             }
         }
@@ -219,12 +219,14 @@ impl Reloader {
                 return None;
             }
         };
-        let files = self
+        let files: Vec<PathBuf> = self
             .listeners
             .iter()
-            .flat_map(|listener| listener.policy.files());
+            .flat_map(|listener| listener.policy.files())
+            .collect();
         let directories: HashSet<&Path> = files
-            .filter_map(|file| file.path.parent())
+            .iter()
+            .filter_map(|file| file.parent())
             .map(current_if_empty)
             .collect();
         for directory in directories {

@@ -10,9 +10,12 @@ mod raw;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_policy::{Layer, Mode};
+
+use crate::conduct::Conduct;
 
 pub use self::address::{Address, AddressError, AdminAddress, AdminAddressError};
 pub use self::raw::{Raw, RawListener};
@@ -79,10 +82,22 @@ pub struct ListenerSettings {
     pub addresses: Vec<Address>,
     /// True where the addresses are the built-in ones, of which a missing family is forgiven.
     pub by_default: bool,
-    /// Its policy.
-    pub whitelist: Vec<WhitelistFile>,
-    /// Whether its policy is enforced.
-    pub mode: Mode,
+    /// Its policy and its conduct.
+    pub source: PolicySource,
+}
+
+/// Where a listener's policy and conduct are read from, at the start and at each reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicySource {
+    /// Whitelist files, and a conduct that is as fixed as the other settings.
+    Whitelist {
+        /// In layer order.
+        files: Vec<WhitelistFile>,
+        /// Whether the policy is enforced.
+        mode: Mode,
+        /// The listener's conduct.
+        conduct: Arc<Conduct>,
+    },
 }
 
 /// Time limits.

@@ -73,13 +73,13 @@ impl Prepared {
         let mut problems = Vec::new();
         for listener in &settings.listeners {
             let name = &listener.name;
-            if listener.whitelist.is_empty() {
+            if listener.source.is_empty() {
                 diagnostic::warn(format_args!(
                     "listener {name} has no whitelist and refuses everything: give --whitelist FILE"
                 ));
             }
-            let files = listener.whitelist.clone();
-            match PolicyStore::open(name, files, listener.mode, &metrics) {
+            let source = listener.source.clone();
+            match PolicyStore::open(name, source, &metrics) {
                 Ok((policy, warnings)) => {
                     for warning in warnings {
                         diagnostic::warn(warning);

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_policy::Mode;
 
 use super::{
-    Address, AdminAddress, DEFAULT_LISTENER, Forwarding, ListenerSettings, LogFormat, Problem, Raw,
-    Settings, Timeouts, whitelist_files,
+    Address, AdminAddress, DEFAULT_LISTENER, Forwarding, ListenerSettings, LogFormat, PolicySource,
+    Problem, Raw, Settings, Timeouts, whitelist_files,
 };
 
 impl Settings {
@@ -211,8 +212,11 @@ impl Check {
                 name: DEFAULT_LISTENER.to_owned(),
                 addresses: self.addresses("listen", &listen),
                 by_default,
-                whitelist: whitelist_files(&raw.whitelist, &raw.task_whitelist),
-                mode,
+                source: PolicySource::Whitelist {
+                    files: whitelist_files(&raw.whitelist, &raw.task_whitelist),
+                    mode,
+                    conduct: Arc::default(),
+                },
             });
         }
         for (position, listener) in raw.listener.iter().enumerate() {
@@ -224,8 +228,11 @@ impl Check {
                 name: listener.name.clone(),
                 addresses: self.addresses(&place, &listener.listen),
                 by_default: false,
-                whitelist: whitelist_files(&listener.whitelist, &listener.task_whitelist),
-                mode: self.mode(&place, listener.mode.as_deref(), mode),
+                source: PolicySource::Whitelist {
+                    files: whitelist_files(&listener.whitelist, &listener.task_whitelist),
+                    mode: self.mode(&place, listener.mode.as_deref(), mode),
+                    conduct: Arc::default(),
+                },
             });
         }
         self.unique(&listeners);

@@ -9,6 +9,12 @@ fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
+fn whitelist(listener: &ListenerSettings) -> (&[WhitelistFile], Mode) {
+    match &listener.source {
+        PolicySource::Whitelist { files, mode, .. } => (files, *mode),
+    }
+}
+
 fn problems(raw: Raw) -> String {
     let problems = Settings::check(raw).unwrap_err();
     problems
@@ -26,7 +32,7 @@ fn has_safe_defaults() {
     let addresses: Vec<String> = listener.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["0.0.0.0:8888", "[::]:8888"]);
     assert_eq!(
-        (listener.name.as_str(), listener.mode),
+        (listener.name.as_str(), whitelist(listener).1),
         ("default", Mode::Enforce)
     );
     assert_eq!(settings.timeouts.drain.as_secs(), 8);
@@ -68,7 +74,10 @@ fn lets_the_stronger_win_value_by_value() {
     };
     let settings = Settings::check(flags.over(file)).unwrap();
     assert_eq!(
-        (settings.listeners[0].mode, settings.max_connections),
+        (
+            whitelist(&settings.listeners[0]).1,
+            settings.max_connections
+        ),
         (Mode::Enforce, 3)
     );
 }
@@ -84,14 +93,11 @@ fn takes_listeners_with_a_policy_each_from_the_file() {
         .map(|one| one.name.as_str())
         .collect();
     assert_eq!(names, ["agent", "docker"], "and none by default");
-    let layers: Vec<Layer> = settings.listeners[0]
-        .whitelist
-        .iter()
-        .map(|file| file.layer)
-        .collect();
+    let (files, _) = whitelist(&settings.listeners[0]);
+    let layers: Vec<Layer> = files.iter().map(|file| file.layer).collect();
     assert_eq!(layers, [Layer::Project, Layer::Task]);
-    assert_eq!(settings.listeners[1].whitelist[0].layer, Layer::Task);
-    assert_eq!(settings.listeners[1].mode, Mode::Observe);
+    let (files, mode) = whitelist(&settings.listeners[1]);
+    assert_eq!((files[0].layer, mode), (Layer::Task, Mode::Observe));
 }
 
 #[test]

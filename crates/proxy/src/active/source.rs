@@ -1,0 +1,55 @@
+//! A policy source, read and compiled.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use agentnet_policy::{Loaded, Policy, Problem, Source};
+
+use super::files::{compile, read};
+use crate::conduct::Conduct;
+use crate::settings::PolicySource;
+
+/// What a source said, understood.
+pub(super) struct Compiled {
+    pub(super) policy: Policy,
+    pub(super) conduct: Arc<Conduct>,
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl PolicySource {
+    /// True where nothing was given to read: everything is refused.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Whitelist { files, .. } => files.is_empty(),
+        }
+    }
+
+    /// The files to watch.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Whitelist { files, .. } => files.iter().map(|file| file.path.clone()).collect(),
+        }
+    }
+
+    /// The texts as they are now; their hash says whether anything changed.
+    pub(super) fn read(&self) -> Result<Vec<Source>, Vec<Problem>> {
+        match self {
+            Self::Whitelist { files, .. } => read(files),
+        }
+    }
+
+    /// What the texts mean.
+    pub(super) fn compile(&self, texts: &[Source]) -> Result<Compiled, Vec<Problem>> {
+        match self {
+            Self::Whitelist { mode, conduct, .. } => {
+                let Loaded { policy, warnings } = compile(texts, *mode)?;
+                Ok(Compiled {
+                    policy,
+                    conduct: Arc::clone(conduct),
+                    warnings,
+                })
+            }
+        }
+    }
+}
