@@ -6,6 +6,9 @@
 
 mod blocked;
 mod listener;
+mod process;
+
+use std::sync::Arc;
 
 use prometheus::{
     Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -14,6 +17,7 @@ use prometheus::{
 
 pub use self::blocked::BlockedHosts;
 pub use self::listener::ListenerMetrics;
+use self::process::Process;
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -94,6 +98,7 @@ impl ReloadOutcome {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     registry: Registry,
+    process: Arc<Process>,
     requests: IntCounterVec,
     rule_hits: IntCounterVec,
     blocked_hosts: IntCounterVec,
@@ -218,6 +223,7 @@ impl Metrics {
             events_dropped_log: events_dropped.with_label_values(&["log"]),
             events_dropped_stream: events_dropped.with_label_values(&["stream"]),
             panics: counter("panics_total", "Tasks that panicked; each ended alone.")?,
+            process: Arc::new(Process::new()?),
             registry,
         };
         for cause in Rejection::ALL {
@@ -260,7 +266,9 @@ impl Metrics {
     /// Never in practice: the encoder writes to memory.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::with_capacity(16 * 1024);
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        let encoder = TextEncoder::new();
+        encoder.encode(&self.registry.gather(), &mut text)?;
+        encoder.encode(&self.process.gather(), &mut text)?;
         Ok(text)
     }
 }

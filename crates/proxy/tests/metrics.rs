@@ -9,7 +9,7 @@ fn documented() -> BTreeMap<String, (String, Vec<String>)> {
     let text = include_str!("../../../docs/metrics.md");
     let rows = text
         .lines()
-        .filter(|line| line.starts_with("| `agentnet_proxy_"));
+        .filter(|line| line.starts_with("| `agentnet_proxy_") || line.starts_with("| `process_"));
     rows.map(|line| {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let words = |cell: &str| -> Vec<String> {
@@ -136,4 +136,54 @@ async fn are_served_in_the_text_format() {
         answer.field("content-type"),
         Some("text/plain; version=0.0.4; charset=utf-8")
     );
+}
+
+/// An agent chooses the names (THREATS W117), and every reason of refusal can carry one.
+#[tokio::test]
+async fn stay_small_when_an_agent_names_ten_thousand_hosts() {
+    let proxy = Proxy::start("example.com\n").await;
+    let mut client = proxy.client().await;
+    let before = proxy.admin("/metrics").await.1;
+    for number in 0..10_000 {
+        let url = format!("http://host{number}.example/");
+        assert_eq!(client.get(&url).await.status, 403);
+    }
+    let after = proxy.admin("/metrics").await.1;
+    let hosts = after
+        .lines()
+        .filter(|line| line.starts_with("agentnet_proxy_blocked_hosts_total{"));
+    assert_eq!(hosts.count(), 201);
+    assert_eq!(
+        after.lines().count() - before.lines().count(),
+        200,
+        "nothing but the bounded label grew"
+    );
+    let other = "blocked_hosts_total{host=\"other\",listener=\"default\"}";
+    assert_eq!(proxy.metric(other).await, Some(9_800.0));
+}
+
+#[tokio::test]
+async fn name_five_hundred_rules_and_sum_the_rest() {
+    let rules = |count: usize| {
+        let lines = (0..count).map(|number| format!("host{number}.example\n"));
+        lines.collect::<String>()
+    };
+    let proxy = Proxy::start(&rules(2_000)).await;
+    let text = proxy.admin("/metrics").await.1;
+    let series = text
+        .lines()
+        .filter(|line| line.starts_with("agentnet_proxy_rule_hits_total{"));
+    assert_eq!(series.count(), 501);
+    assert!(text.len() < 64 * 1024, "{} bytes", text.len());
+}
+
+#[tokio::test]
+async fn tell_what_the_process_takes() {
+    let proxy = Proxy::start("example.com\n").await;
+    let text = proxy.admin("/metrics").await.1;
+    for name in ["process_resident_memory_bytes", "process_open_fds"] {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let value: f64 = line.unwrap().trim().parse().unwrap();
+        assert!(value > 0.0, "{name}");
+    }
 }
