@@ -21,7 +21,7 @@ use crate::plan::{ImageSet, Plan};
 use crate::pool::host_routes;
 use crate::record::{Phase, Record};
 use crate::teardown::{self, Changes};
-use crate::verify::{self, Proof};
+use crate::verify::{self, Before, Proof};
 use crate::workspace::Fate;
 
 pub use setup::Setup;
@@ -135,7 +135,7 @@ async fn finish<E: Engine>(
 ) -> Result<Proof> {
     let proof = tokio::select! {
         () = cancel.cancelled() => return Err(Error::Interrupted),
-        proof = verify::prove(engine, state, record, None) => proof?,
+        proof = verify::prove(engine, state, record, None, Before::JustStarted) => proof?,
     };
     if !proof.sealed {
         return Err(Error::Leak(proof.sentence()));

@@ -121,12 +121,22 @@ impl Proof {
     }
 }
 
+/// How long ago the gate asked the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// It may have asked at any time, so the proof waits for the kernel to ask again if it must.
+    AnyTime,
+    /// The containers have just been started by us, and their gates have asked.
+    JustStarted,
+}
+
 /// Proves a running task's fence.
 pub async fn prove<E: Engine>(
     engine: &E,
     state: &StateDir,
     record: &Record,
     allowed: Option<&str>,
+    before: Before,
 ) -> Result<Proof> {
     let agent = record
         .container(Role::Agent)
@@ -140,6 +150,9 @@ pub async fn prove<E: Engine>(
     }
     if let Some(host) = allowed {
         command.extend(["--allowed-host".to_owned(), host.to_owned()]);
+    }
+    if before == Before::JustStarted {
+        command.push("--just-proven".to_owned());
     }
     command.push("--json".to_owned());
     // Not as the agent's user: what the agent runs must not be able to trace or signal the witness.

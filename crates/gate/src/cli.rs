@@ -37,6 +37,10 @@ pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) expectation: Expectation,
 
+    /// `exec` has asked the link a moment ago: do not wait a second for the kernel to ask again
+    #[arg(long)]
+    pub(crate) just_proven: bool,
+
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,

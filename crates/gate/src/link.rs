@@ -3,6 +3,10 @@
 //! Nobody needs a privilege to ask: a datagram to an address makes the kernel look for its owner by
 //! ARP or neighbour discovery, and the kernel's neighbour table says who answered. An answer is
 //! enough: a host that has an address here serves everything that listens on all addresses.
+//!
+//! A question that is out already is not asked again at once: the kernel repeats it once a second,
+//! and after the third time gives up. So whoever began to answer since an earlier proof is heard only
+//! at the next repetition, and [`Asked::answers`] waits for it.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,12 +19,20 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::expectation::Expectation;
 use crate::reach::known_v4;
-use crate::snapshot::{Address, Interface, Neighbour, Snapshot, is_link_local, neighbours};
+use crate::snapshot::{
+    Address, Interface, Neighbour, Snapshot, is_link_local, neighbours, unanswered,
+};
 
 /// The discard port: whoever listens there wants nothing from us.
 const DISCARD: u16 = 9;
 /// Most addresses of one subnet that are asked for.
 const MOST_OF_SUBNET: u32 = 256;
+/// A little more than the kernel's pause between two questions (`retrans_time_ms`, 1,000 unless
+/// somebody changed it in this namespace, which takes NET_ADMIN).
+const REPETITION: Duration = Duration::from_millis(1_050);
+/// How often what is waited for is asked for anew: a question that the kernel has given up is then
+/// asked at once.
+const NUDGE: Duration = Duration::from_millis(50);
 /// Datagrams a socket holds while their neighbours are unresolved, well below `wmem_default`.
 const PER_SOCKET: usize = 64;
 
@@ -49,8 +61,26 @@ pub(crate) struct Asked {
     pub(crate) hosts: BTreeSet<IpAddr>,
     pub(crate) hosts_refused: Option<io::Error>,
     pub(crate) all_nodes: AllNodes,
+    /// What was out before we asked, so that our asking sent nothing.
+    earlier: Vec<Earlier>,
     echo: Vec<Socket>,
     since: Instant,
+}
+
+/// Questions on one interface that somebody had asked before us.
+#[derive(Debug)]
+struct Earlier {
+    link: Interface,
+    subnet: BTreeSet<IpAddr>,
+    hosts: BTreeSet<IpAddr>,
+}
+
+impl Earlier {
+    fn nudge(&self) {
+        // As in `ask`: what cannot be sent says that there is no such way.
+        drop(send(&self.link, &self.subnet, Through::Routes));
+        drop(send(&self.link, &self.hosts, Through::Interface));
+    }
 }
 
 /// Whether all link-local neighbours could be asked at once (`ff02::1`).
@@ -72,12 +102,17 @@ pub(crate) struct Answers {
 }
 
 /// Sends every question; collects nothing yet, so that other rows use the wait.
-pub(crate) fn ask(expectation: &Expectation, snapshot: &Snapshot) -> Asked {
+///
+/// # Errors
+/// Those of the neighbour dump.
+pub(crate) fn ask(expectation: &Expectation, snapshot: &Snapshot) -> io::Result<Asked> {
+    let out = unanswered()?;
     let mut asked = Asked {
         subnet: BTreeSet::new(),
         hosts: BTreeSet::new(),
         hosts_refused: None,
         all_nodes: AllNodes::NoIpv6,
+        earlier: Vec::new(),
         echo: Vec::new(),
         since: Instant::now(),
     };
@@ -93,6 +128,11 @@ pub(crate) fn ask(expectation: &Expectation, snapshot: &Snapshot) -> Asked {
         questions.retain(|address| !snapshot.is_own(*address));
         // A refusal here means that there is no such way, which is what the row is to show.
         drop(send(link, &questions, Through::Routes));
+        let mut earlier = Earlier {
+            link: link.clone(),
+            subnet: questions.intersection(&out).copied().collect(),
+            hosts: BTreeSet::new(),
+        };
         asked.subnet.extend(questions);
 
         if own.iter().any(|own| own.address.is_ipv4()) {
@@ -100,12 +140,16 @@ pub(crate) fn ask(expectation: &Expectation, snapshot: &Snapshot) -> Asked {
             if let Err(error) = send(link, &hosts, Through::Interface) {
                 asked.hosts_refused = Some(error);
             }
+            earlier.hosts = hosts.intersection(&out).copied().collect();
             asked.hosts.extend(hosts);
+        }
+        if !(earlier.subnet.is_empty() && earlier.hosts.is_empty()) {
+            asked.earlier.push(earlier);
         }
         ask_all_nodes(link, &own, &mut asked);
     }
     asked.since = Instant::now();
-    asked
+    Ok(asked)
 }
 
 /// Addresses of other networks that nobody on this link may own.
@@ -251,7 +295,9 @@ fn echo_all_nodes(link: &Interface, from: Ipv6Addr) -> io::Result<Socket> {
 
 impl Asked {
     /// Waits until `settle` after the proxy has answered (then everybody else has had the same
-    /// chance), at most `longest` after the questions, and reads the answers.
+    /// chance), at most `longest` after the questions, and reads the answers. Questions that were out
+    /// before ours get the kernel's next repetition as well, unless `just_proven` says that the earlier
+    /// ones were the gate's own, a moment ago.
     ///
     /// # Errors
     /// Those of the neighbour dump.
@@ -260,8 +306,18 @@ impl Asked {
         expectation: &Expectation,
         settle: Duration,
         longest: Duration,
+        just_proven: bool,
     ) -> io::Result<Answers> {
-        let end = self.since + longest;
+        let repeated = if just_proven || self.earlier.is_empty() {
+            self.since
+        } else {
+            self.since + REPETITION
+        };
+        while Instant::now() < repeated {
+            self.earlier.iter().for_each(Earlier::nudge);
+            sleep(NUDGE);
+        }
+        let end = repeated + longest;
         let mut echoes = BTreeSet::new();
         let mut proxy_since: Option<Instant> = None;
         loop {
@@ -278,7 +334,7 @@ impl Asked {
                 proxy_since.get_or_insert(now);
             }
             // Seen only now, but perhaps there for long: twice the time since asking is as good.
-            let settled = now >= self.since + settle * 2
+            let settled = now >= repeated + settle * 2
                 || proxy_since.is_some_and(|since| now >= since + settle);
             let settled = settled && proxy_since.is_some();
             if settled || now >= end || self.subnet.is_empty() {

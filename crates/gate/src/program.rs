@@ -86,7 +86,7 @@ fn run_verify(verify: &Verify) -> u8 {
             "cannot protect this process from its neighbours: {error}"
         ));
     }
-    let report = proof::full(&verify.expectation);
+    let report = proof::full(&verify.expectation, verify.just_proven);
     let mut out = io::stdout().lock();
     let printed = if verify.json {
         serde_json::to_writer(&mut out, &report)

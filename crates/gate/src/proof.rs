@@ -30,6 +30,8 @@ pub(crate) struct Patience {
     settle: Duration,
     /// On the link, when the proxy does not.
     link: Duration,
+    /// The link was asked by the gate a moment ago, so questions that are still out are its own.
+    just_proven: bool,
 }
 
 impl Patience {
@@ -39,6 +41,7 @@ impl Patience {
         connect: Duration::from_millis(5),
         settle: Duration::from_millis(3),
         link: Duration::from_millis(20),
+        just_proven: false,
     };
 
     /// For the table. Whoever has an address on a local bridge answers within the very call that
@@ -47,6 +50,7 @@ impl Patience {
         connect: Duration::from_millis(60),
         settle: Duration::from_millis(30),
         link: Duration::from_millis(150),
+        just_proven: false,
     };
 }
 
@@ -64,7 +68,11 @@ pub(crate) fn quick(expectation: &Expectation) -> Report {
 }
 
 /// Every row. Those that wait wait at the same time, so that the table takes seconds, not minutes.
-pub(crate) fn full(expectation: &Expectation) -> Report {
+pub(crate) fn full(expectation: &Expectation, just_proven: bool) -> Report {
+    let patience = Patience {
+        just_proven,
+        ..Patience::FULL
+    };
     let window = CONVERSATION;
     let snapshot = Snapshot::take();
     let rows = thread::scope(|scope| {
@@ -76,7 +84,7 @@ pub(crate) fn full(expectation: &Expectation) -> Report {
         match &snapshot {
             Ok(snapshot) => {
                 workers.push(scope.spawn(|| name_rows(expectation, snapshot, window)));
-                rows.extend(network_rows(expectation, snapshot, Patience::FULL));
+                rows.extend(network_rows(expectation, snapshot, patience));
             }
             Err(error) => rows.push(blind(error)),
         }
@@ -205,7 +213,7 @@ fn network_rows(expectation: &Expectation, snapshot: &Snapshot, patience: Patien
 fn link_rows(
     expectation: &Expectation,
     snapshot: &Snapshot,
-    asked: Option<&link::Asked>,
+    asked: Option<&io::Result<link::Asked>>,
     patience: Patience,
     since: Instant,
 ) -> Vec<Row> {
@@ -226,8 +234,19 @@ fn link_rows(
         };
         return all(Finding::skipped(why));
     };
-    let answers = match asked.answers(expectation, patience.settle, patience.link) {
-        Ok(answers) => answers,
+    let Patience {
+        settle,
+        link,
+        just_proven,
+        ..
+    } = patience;
+    let heard = asked.as_ref().map_err(ToString::to_string);
+    let heard = heard.and_then(|asked| {
+        let answers = asked.answers(expectation, settle, link, just_proven);
+        Ok((asked, answers.map_err(|error| error.to_string())?))
+    });
+    let (asked, answers) = match heard {
+        Ok(heard) => heard,
         Err(error) => {
             return all(Finding::broken(format!(
                 "the neighbour table is not readable: {error}"

@@ -1,5 +1,6 @@
 //! The network namespace as the kernel tells it: interfaces, addresses, routes, neighbours.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -113,6 +114,20 @@ pub(crate) fn neighbours() -> io::Result<Vec<Neighbour>> {
     Ok(dump(Dump::Neighbours)?
         .iter()
         .filter_map(neighbour)
+        .collect())
+}
+
+/// The addresses that were asked for and have not answered yet. The kernel asks for these again at
+/// its own pace, whoever wants to know sooner.
+///
+/// # Errors
+/// Those of the dump.
+pub(crate) fn unanswered() -> io::Result<BTreeSet<IpAddr>> {
+    const INCOMPLETE: u32 = 0x01;
+    Ok(dump(Dump::Neighbours)?
+        .iter()
+        .filter(|message| message.word(8) & 0xffff == INCOMPLETE)
+        .filter_map(|message| ip(message.attribute(1)?))
         .collect())
 }
 

@@ -123,6 +123,21 @@ fn a_proxy_that_answers_for_its_other_side_is_a_leak() {
 }
 
 #[test]
+fn what_was_opened_right_after_a_proof_is_found_by_the_next() {
+    if !can_run() {
+        return;
+    }
+    let fence = Fence::new();
+    assert!(fence.verify().0.sealed);
+    fence.host.set("ipv4/conf/br0/rp_filter", "0");
+    fence.host.set("ipv4/conf/all/rp_filter", "0");
+    assert_eq!(leaks(&fence.verify().0), [RowId::LinkHosts]);
+    fence.host.set("ipv4/conf/br0/rp_filter", "2");
+    fence.host.ip("addr add 10.213.0.14/28 dev br0");
+    assert!(leaks(&fence.verify().0).contains(&RowId::LinkIpv4));
+}
+
+#[test]
 fn a_host_that_takes_packets_for_its_other_addresses_is_a_leak() {
     if !can_run() {
         return;

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::exit::Exit;
 use crate::output::Color;
 use crate::task::Slug;
-use crate::verify::{Proof, prove};
+use crate::verify::{Before, Proof, prove};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -30,7 +30,8 @@ pub(super) struct Args {
 pub(super) async fn verify(context: &Context, args: Args) -> Result<u8> {
     let (id, record) = context.find_up(&args.task)?;
     let engine = context.engine_of(&record)?;
-    let proof = prove(&engine, &context.state, &record, args.allowed.as_deref()).await?;
+    let allowed = args.allowed.as_deref();
+    let proof = prove(&engine, &context.state, &record, allowed, Before::AnyTime).await?;
     proof.write(&context.state.task(&id))?;
     if context.output.json {
         context.output.json(&proof)?;
