@@ -11,6 +11,7 @@ mod logs;
 mod ls;
 mod run;
 mod status;
+mod targets;
 mod up;
 mod verify;
 mod whitelist;
@@ -93,6 +94,8 @@ enum Command {
     Verify(verify::Args),
     /// Check the engine and this machine, and say what to fix
     Doctor(doctor::Args),
+    /// Print where Prometheus finds the tasks' proxies (file_sd JSON)
+    Targets(targets::Args),
     /// Write agentnet.toml and .agentnet/whitelist.txt for this repository
     Init(init::Args),
     /// Print a completion script for a shell
@@ -119,6 +122,7 @@ impl Command {
             | Command::Exec(_)
             | Command::Shell(_)
             | Command::Logs(_)
+            | Command::Targets(_)
             | Command::Init(_)
             | Command::Completions { .. } => return false,
         };
@@ -140,6 +144,7 @@ impl Command {
             | Command::Gc(_)
             | Command::Verify(_)
             | Command::Doctor(_)
+            | Command::Targets(_)
             | Command::Init(_)
             | Command::Completions { .. } => false,
         }
@@ -208,6 +213,7 @@ async fn run(cli: Cli) -> Result<u8> {
         Command::Gc(args) => gc::gc(&context, args).await,
         Command::Verify(args) => verify::verify(&context, args).await,
         Command::Doctor(args) => doctor::doctor(&context, args).await,
+        Command::Targets(args) => targets::targets(&context, args).await,
         Command::Init(args) => init::init(&context, &args).await,
         Command::Completions { .. } => Ok(Exit::Ok.code()),
     }

@@ -25,6 +25,7 @@ pub mod policy;
 pub mod pool;
 pub mod record;
 pub mod spec;
+pub mod targets;
 pub mod task;
 pub mod teardown;
 pub mod terminal;

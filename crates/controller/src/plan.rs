@@ -31,6 +31,8 @@ use crate::workspace::Workspace;
 
 /// The proxy's port inside every fence.
 pub const PROXY_PORT: u16 = 8888;
+/// The port of the proxy's admin listener, on its egress network only: what its image sets.
+pub const ADMIN_PORT: u16 = 9100;
 /// Where the doors of the `socket` fence are: the task owns 127.0.0.1.
 pub const RELAY_ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(127, 128, 0, 1);
 

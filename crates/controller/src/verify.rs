@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::labels::Role;
 use crate::output::printable;
 use crate::paths::{StateDir, TaskDir, write_atomically};
-use crate::plan::PROXY_PORT;
+use crate::plan::{ADMIN_PORT, PROXY_PORT};
 use crate::record::Record;
 use crate::spec::ExecSpec;
 
@@ -30,8 +30,6 @@ const GATE: &str = "/agentnet/bin/agentnet-gate";
 const GATE_LEAK: i64 = 125;
 /// Whom the gate runs as when it is a witness.
 const WITNESS_USER: &str = "65534:65534";
-/// Where the proxy's admin listener is.
-const ADMIN_PORT: u16 = 9100;
 /// Bound on addresses handed to the gate; it takes 256.
 const MOST_FOREIGN: usize = 200;
 

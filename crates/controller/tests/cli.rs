@@ -124,6 +124,7 @@ fn help_names_every_command() {
         "gc",
         "verify",
         "doctor",
+        "targets",
         "init",
         "completions",
     ] {
@@ -138,7 +139,7 @@ fn help_names_every_command() {
 #[test]
 fn every_command_has_help() {
     for command in [
-        "up", "run", "exec", "allow", "down", "gc", "verify", "doctor",
+        "up", "run", "exec", "allow", "down", "gc", "verify", "doctor", "targets",
     ] {
         let ran = Test::new([command, "--help"]).run();
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{command}");
@@ -300,6 +301,20 @@ fn an_empty_list_is_empty_json_and_a_hint_for_people() {
     let ran = Test::new(["ls", "--json"]).run();
     let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(value["tasks"], serde_json::json!([]));
+}
+
+#[test]
+fn targets_of_no_tasks_are_an_empty_list_that_a_file_gets_as_a_whole() {
+    let ran = Test::new(["targets"]).run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "[]\n"));
+    let test = Test::new(["targets", "--write", "targets.json"]).file("targets.json", "old");
+    let ran = test.run();
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
+    let text = fs_err::read_to_string(test.path().join("targets.json")).unwrap();
+    assert_eq!(text, "[]\n");
+    assert!(!test.path().join("targets.new").exists());
+    Test::new(["targets", "--every", "5"]).fails(2, "--write");
+    Test::new(["targets", "--write", "none/targets.json"]).fails(1, "none/targets");
 }
 
 #[test]

@@ -376,6 +376,11 @@ impl Engine for FakeEngine {
             .network_id(name)
             .ok_or_else(|| EngineError::NotFound(format!("network {name}")))?;
         let spec = world.networks.get(&id);
+        // As an engine does for whoever asks for no address: the second of the block.
+        let picked = spec.and_then(|s| match s.subnets.first()?.block {
+            ipnet::IpNet::V4(block) => block.hosts().nth(1),
+            ipnet::IpNet::V6(_) => None,
+        });
         let mut endpoints = Vec::new();
         for container in world.containers.values() {
             for attachment in World::attached(&container.spec) {
@@ -383,7 +388,7 @@ impl Engine for FakeEngine {
                     endpoints.push(Endpoint {
                         container: container.id.clone(),
                         name: container.spec.name.clone(),
-                        v4: attachment.v4,
+                        v4: attachment.v4.or(picked),
                         v6: attachment.v6,
                     });
                 }
