@@ -1,0 +1,156 @@
+#!/bin/sh
+# Other people's programs that agentnet-proxy is compared with and chained to, unpacked from Debian packages.
+#
+# Nothing is installed and nothing of the machine's is changed: all of it lives under target/peers/, and no program is
+# started here. A peer is unpacked when it is first asked for; two may ask at once. Root is not needed.
+#
+#   peers.sh path NAME…   unpack NAME and print its root directory, one a line
+#   peers.sh have NAME…   the same without printing: exit status 0 where they can be had
+#   peers.sh list         the names, and the package each is made of
+#
+# Run ROOT/bin/PROGRAM, never ROOT/usr/…: it finds the libraries that the machine lacks. PROGRAM is the name below.
+#
+#   tinyproxy    bin/tinyproxy
+#   squid        bin/squid (error pages: ROOT/usr/share/squid-langpack/en; password helper: ROOT/usr/lib/squid)
+#   microsocks   bin/microsocks, a SOCKS5 server: -u USER -P PASSWORD, or neither
+#   socks5       the same as microsocks
+#   prometheus   bin/prometheus, bin/promtool
+#   wrk          bin/wrk, a load generator
+#
+# AGENTNET_PEERS_DIR moves the state elsewhere; so does CARGO_TARGET_DIR, as it does with all that is built.
+# Exit status: 2 for a wrong command line, 69 where the packages cannot be had here.
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+state=${AGENTNET_PEERS_DIR:-${CARGO_TARGET_DIR:-$(CDPATH='' cd -- "$here/../.." && pwd)/target}/peers}
+peers="tinyproxy squid microsocks prometheus wrk"
+
+# docs/tinyproxy.md is compared with the version in this suite, wherever the tests run.
+suite=bookworm
+# What the programs link to. A library is used from here only where the machine has none of that name.
+library_packages="libecap3 libnetfilter-conntrack3 libnfnetlink0 libmnl0 libltdl7 libluajit-5.1-2 libgnutls30 libnettle8
+  libhogweed6 libgmp10 libp11-kit0 libidn2-0 libunistring2 libtasn1-6 libffi8 libgssapi-krb5-2 libkrb5-3 libk5crypto3
+  libkrb5support0 libkeyutils1 libcom-err2 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 libzstd1 liblzma5
+  libstdc++6 libgcc-s1 libcrypt1 libssl3"
+
+say() { printf 'peers: %s\n' "$*" >&2; }
+fail() {
+    say "$*"
+    exit 69
+}
+
+# shellcheck source=tests/packages.sh
+. "$here/../packages.sh"
+
+packages_of() {
+    case $1 in
+    tinyproxy) echo tinyproxy-bin tinyproxy ;;
+    squid) echo squid squid-common squid-langpack ;;
+    microsocks | prometheus | wrk) echo "$1" ;;
+    esac
+}
+
+# The programs of an unpacked peer that somebody runs.
+programs_of() {
+    case $1 in
+    tinyproxy) echo usr/bin/tinyproxy ;;
+    squid) echo usr/sbin/squid ;;
+    microsocks | wrk) echo "usr/bin/$1" ;;
+    prometheus) echo usr/bin/prometheus usr/bin/promtool ;;
+    esac
+}
+
+# Helpers that a peer starts itself: they need their libraries too, but no wrapper.
+helpers_of() {
+    case $1 in
+    squid) echo usr/lib/squid/basic_ncsa_auth ;;
+    esac
+}
+
+require_machine() {
+    for tool in apt-get apt-config dpkg flock ldd; do
+        command -v "$tool" >/dev/null || fail "a peer can only be unpacked where there is $tool (a Debian family)"
+    done
+}
+
+# One that unpacks at a time; the others wait and find it done.
+take_lock() {
+    mkdir -p "$state" || fail "$state cannot be made"
+    exec 9>"$state/lock"
+    flock 9
+}
+
+# bin/PROGRAM becomes the program itself (exec), so a pid that was started is the peer's.
+wrap() {
+    root=$1
+    mkdir -p "$root/bin.new"
+    for program in $2; do
+        cat >"$root/bin.new/${program##*/}" <<WRAPPER
+#!/bin/sh
+LD_LIBRARY_PATH='$state/lib'\${LD_LIBRARY_PATH:+":\$LD_LIBRARY_PATH"} exec '$root/$program' "\$@"
+WRAPPER
+        chmod 755 "$root/bin.new/${program##*/}"
+    done
+    mv "$root/bin.new" "$root/bin"
+}
+
+# A peer with its wrappers is complete; they hold this directory's path, so a moved checkout gets new ones.
+is_complete() {
+    [ "$(cat "$state/$1/.packages" 2>/dev/null)" = "$suite $(packages_of "$1")" ] &&
+        [ "$(cat "$state/$1/.for" 2>/dev/null)" = "$state" ]
+}
+
+# shellcheck disable=SC2046,SC2086 # package lists are split on purpose
+peer() {
+    root=$state/$1
+    is_complete "$1" && return
+    require_machine
+    take_lock
+    # Another may have made it while we waited, and runs it by now.
+    is_complete "$1" && return
+    prepare_apt $suite "$(machine_keys)"
+    unpack "$root" $suite $(packages_of "$1")
+    rm -rf "$root/bin" "$root/bin.new"
+    mkdir -p "$state/lib"
+    for program in $(programs_of "$1") $(helpers_of "$1"); do
+        ldd "$root/$program" 2>/dev/null | grep -q 'not found' || continue
+        unpack "$state/libraries" $suite $library_packages
+        borrow_libraries "$root/$program"
+    done
+    wrap "$root" "$(programs_of "$1")"
+    printf '%s' "$state" >"$root/.for"
+}
+
+usage() {
+    sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
+# The peers that the arguments name.
+names() {
+    [ $# -gt 0 ] || usage
+    for name in "$@"; do
+        case " $peers socks5 " in
+        *" $name "*) ;;
+        *)
+            say "there is no peer '$name'; there are: $peers"
+            exit 2
+            ;;
+        esac
+        if [ "$name" = socks5 ]; then echo microsocks; else echo "$name"; fi
+    done
+}
+
+command=${1:-}
+[ $# -eq 0 ] || shift
+case $command in
+path | have)
+    chosen=$(names "$@")
+    for name in $chosen; do
+        peer "$name"
+        [ "$command" = have ] || echo "$state/$name"
+    done
+    ;;
+list) for name in $peers; do echo "$name ($(packages_of "$name"))"; done ;;
+*) usage ;;
+esac
