@@ -117,6 +117,7 @@ impl PolicyStore {
         } = source.compile(&texts)?;
         let active = Active::new((policy, conduct), 1, metrics, listener);
         metrics.last_reload.set(unix_now());
+        metrics.last_reload_successful(listener).set(1);
         let store = Self {
             listener: listener.to_owned(),
             source,
@@ -216,6 +217,8 @@ impl PolicyStore {
             seen.bad = None;
             Ok(Some(compiled))
         });
+        let successful = self.metrics.last_reload_successful(&self.listener);
+        successful.set(i64::from(seen.bad.is_none()));
         match result? {
             None => Ok(Reloaded::Unchanged),
             Some(Compiled {

@@ -106,6 +106,7 @@ pub struct Metrics {
     tunnels_closed: IntCounterVec,
     rejected: IntCounterVec,
     reloads: IntCounterVec,
+    last_reload_successful: IntGaugeVec,
     /// Seconds from the first attempt to a connected socket.
     pub dial_seconds: Histogram,
     /// Seconds a request waited for its name's addresses.
@@ -168,6 +169,14 @@ impl Metrics {
             "Unix time at which the policy in force was loaded.",
         )?;
         registry.register(Box::new(last_reload.clone()))?;
+        let last_reload_successful = IntGaugeVec::new(
+            Opts::new(
+                "policy_last_reload_successful",
+                "1 if the policy in force is what the files say; 0 if they cannot be used.",
+            ),
+            &["listener"],
+        )?;
+        registry.register(Box::new(last_reload_successful.clone()))?;
         let build = IntGaugeVec::new(
             Opts::new("build_info", "Always 1; the version is in the label."),
             &["version"],
@@ -215,6 +224,7 @@ impl Metrics {
                 "Reloads of the policy.",
                 &["outcome"],
             )?,
+            last_reload_successful,
             dial_seconds: dial.with_label_values(&["direct"]),
             resolve_seconds,
             tunnels: gauge("tunnels", "Open tunnels.")?,
@@ -245,6 +255,12 @@ impl Metrics {
     #[must_use]
     pub fn reloads(&self, outcome: ReloadOutcome) -> IntCounter {
         self.reloads.with_label_values(&[outcome.as_str()])
+    }
+
+    /// 1 while a listener's policy is what its files say.
+    #[must_use]
+    pub fn last_reload_successful(&self, listener: &str) -> IntGauge {
+        self.last_reload_successful.with_label_values(&[listener])
     }
 
     /// The counter of a rule; `position` is its place in the policy.

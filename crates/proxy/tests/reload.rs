@@ -80,6 +80,25 @@ async fn keeps_the_last_good_policy_and_says_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn tells_for_as_long_as_the_files_cannot_be_used() {
+    let proxy = Proxy::start("a.example\n").await;
+    let good = "policy_last_reload_successful{listener=\"default\"}";
+    assert_eq!(proxy.metric(good).await, Some(1.0));
+    for broken in ["*\n", "b.example raw raw raw nonsense\n"] {
+        proxy.write("project.txt", broken);
+        proxy.reload().await;
+        assert_eq!(proxy.metric(good).await, Some(0.0));
+        // Nothing changed, so nothing is better.
+        proxy.reload().await;
+        assert_eq!(proxy.metric(good).await, Some(0.0));
+    }
+    // What was in force all the time stands in the file again.
+    proxy.write("project.txt", "a.example\n");
+    proxy.reload().await;
+    assert_eq!(proxy.metric(good).await, Some(1.0));
+}
+
+#[tokio::test]
 async fn keeps_the_last_good_policy_when_a_file_is_gone() {
     let proxy = Proxy::start("a.example\n").await;
     proxy.remove("project.txt");
