@@ -14,15 +14,19 @@
 #![warn(missing_docs)]
 
 mod address;
+mod clients;
 pub mod event;
 mod host;
 mod policy;
 mod reason;
 mod rule;
+mod secret;
 mod target;
+pub mod tinyproxy;
 mod whitelist;
 
 pub use self::address::{AddressClass, classify};
+pub use self::clients::{Access, Client, ClientError, ClientList, ClientRule};
 pub use self::event::Event;
 pub use self::host::{Host, HostError, Name};
 pub use self::policy::{
@@ -31,6 +35,7 @@ pub use self::policy::{
 };
 pub use self::reason::{Reason, UnknownReason};
 pub use self::rule::{Layer, Rule, RuleId};
+pub use self::secret::Secret;
 pub use self::target::{Target, TargetError};
 pub use self::whitelist::{
     BuiltinPresets, LoadOptions, Loaded, Presets, Problem, Problems, Severity, Source, load,

@@ -8,7 +8,7 @@ mod presets;
 mod problem;
 mod said;
 mod shadow;
-mod wrong;
+pub(crate) mod wrong;
 
 use self::loader::Loader;
 pub use self::presets::{BuiltinPresets, Presets};
@@ -44,7 +44,7 @@ pub struct Loaded {
 }
 
 /// The most problems that one load tells of.
-const MAX_PROBLEMS: usize = 100;
+pub(crate) const MAX_PROBLEMS: usize = 100;
 
 /// Reads whitelists, in the order of their layers whatever the order given. No sources, or empty
 /// ones, give a policy that allows nothing.

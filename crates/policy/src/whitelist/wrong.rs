@@ -4,15 +4,15 @@ use crate::rule::Methods;
 
 /// A problem without its place.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Wrong {
-    pub(super) word: Option<String>,
-    pub(super) what: String,
-    pub(super) fix: Option<String>,
+pub(crate) struct Wrong {
+    pub(crate) word: Option<String>,
+    pub(crate) what: String,
+    pub(crate) fix: Option<String>,
 }
 
 impl Wrong {
     /// The words of `what` continue "`WORD` …".
-    pub(super) fn word(word: &str, what: impl Into<String>) -> Self {
+    pub(crate) fn word(word: &str, what: impl Into<String>) -> Self {
         Self {
             word: Some(word.to_owned()),
             what: what.into(),
@@ -21,7 +21,7 @@ impl Wrong {
     }
 
     /// `what` is a sentence of its own.
-    pub(super) fn line(what: impl Into<String>) -> Self {
+    pub(crate) fn line(what: impl Into<String>) -> Self {
         Self {
             word: None,
             what: what.into(),
@@ -29,24 +29,24 @@ impl Wrong {
         }
     }
 
-    pub(super) fn write(self, fix: impl Into<String>) -> Self {
+    pub(crate) fn write(self, fix: impl Into<String>) -> Self {
         Self {
             fix: Some(fix.into()),
             ..self
         }
     }
 
-    pub(super) fn write_if(self, fix: Option<String>) -> Self {
+    pub(crate) fn write_if(self, fix: Option<String>) -> Self {
         Self { fix, ..self }
     }
 }
 
 /// The words of a line, and how it would read with one of them changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Words<'a>(Vec<&'a str>);
+pub(crate) struct Words<'a>(Vec<&'a str>);
 
 impl<'a> Words<'a> {
-    pub(super) fn of(text: &'a str) -> Self {
+    pub(crate) fn of(text: &'a str) -> Self {
         Self(
             text.split([' ', '\t'])
                 .filter(|word| !word.is_empty())
@@ -54,33 +54,33 @@ impl<'a> Words<'a> {
         )
     }
 
-    pub(super) fn first(&self) -> Option<&'a str> {
+    pub(crate) fn first(&self) -> Option<&'a str> {
         self.0.first().copied()
     }
 
     /// The words after the first, with their places.
-    pub(super) fn rest(&self) -> impl Iterator<Item = (usize, &'a str)> + '_ {
+    pub(crate) fn rest(&self) -> impl Iterator<Item = (usize, &'a str)> + '_ {
         self.0.iter().copied().enumerate().skip(1)
     }
 
-    pub(super) fn with(&self, place: usize, word: &str) -> String {
+    pub(crate) fn with(&self, place: usize, word: &str) -> String {
         self.joined(|at, old| Some(if at == place { word } else { old }))
     }
 
-    pub(super) fn without(&self, place: usize) -> String {
+    pub(crate) fn without(&self, place: usize) -> String {
         self.joined(|at, old| (at != place).then_some(old))
     }
 
-    pub(super) fn without_word(&self, word: &str) -> String {
+    pub(crate) fn without_word(&self, word: &str) -> String {
         self.joined(|_, old| (old != word).then_some(old))
     }
 
-    pub(super) fn plus(&self, word: &str) -> String {
+    pub(crate) fn plus(&self, word: &str) -> String {
         format!("{} {word}", self.joined(|_, old| Some(old)))
     }
 
     /// The first two words changed over.
-    pub(super) fn second_first(&self) -> String {
+    pub(crate) fn second_first(&self) -> String {
         let mut words = self.0.clone();
         if words.len() > 1 {
             words.swap(0, 1);
@@ -89,7 +89,7 @@ impl<'a> Words<'a> {
     }
 
     /// The methods at `place` put behind those that stand before it.
-    pub(super) fn joined_to_method(&self, place: usize) -> String {
+    pub(crate) fn joined_to_method(&self, place: usize) -> String {
         let second = self.0.get(place).copied().unwrap_or_default();
         let first = self.rest().find(|(_, word)| Methods::is_meant(word));
         let (at, first) = first.unwrap_or_default();
@@ -112,7 +112,7 @@ impl<'a> Words<'a> {
 }
 
 /// The known word that was probably meant.
-pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     if word.len() > 32 {
         return None;
     }

@@ -1,0 +1,16 @@
+//! Tinyproxy's configuration and filter files, read as Tinyproxy reads them.
+//!
+//! Compared with the source of 1.11.3 and the program of Debian 12 (1.11.1). What is the same, what
+//! is refused and what is different on purpose stands in `docs/tinyproxy.md`, directive by
+//! directive.
+
+mod argument;
+mod conf;
+mod directive;
+mod parse;
+mod upstream;
+mod wording;
+
+pub use self::conf::{AddedHeader, Conf, Credentials, ErrorFile, FilterType, LogLevel, Said};
+pub use self::directive::Directive;
+pub use self::upstream::{Parent, Scheme, Site, Upstream};
