@@ -17,6 +17,7 @@ mod address;
 mod clients;
 pub mod event;
 mod host;
+mod outlet;
 mod policy;
 mod reason;
 mod rule;
@@ -29,6 +30,7 @@ pub use self::address::{AddressClass, classify};
 pub use self::clients::{Access, Client, ClientError, ClientList, ClientRule};
 pub use self::event::Event;
 pub use self::host::{Host, HostError, Name};
+pub use self::outlet::Outlet;
 pub use self::policy::{
     Admitted, Ask, Considered, Denial, Explanation, Grant, Mode, Outcome, Policy, Request,
     Surroundings, UnknownMode, Verdict,
@@ -38,5 +40,6 @@ pub use self::rule::{Layer, Rule, RuleId};
 pub use self::secret::Secret;
 pub use self::target::{Target, TargetError};
 pub use self::whitelist::{
-    BuiltinPresets, LoadOptions, Loaded, Presets, Problem, Problems, Severity, Source, load,
+    BuiltinPresets, LoadOptions, Loaded, PresetFiles, Presets, Problem, Problems, Severity, Source,
+    describe as describe_preset, load,
 };

@@ -19,7 +19,7 @@ pub(crate) use self::methods::{Methods, MethodsError};
 pub(crate) use self::path::{PathMatch, PathPattern};
 pub(crate) use self::pattern::{Kind, NamePattern};
 pub(crate) use self::ports::Ports;
-pub(crate) use self::suffix::reserved;
+pub(crate) use self::suffix::{Suffix, is_registered, of as suffix_of, reserved};
 use crate::policy::{Ask, Outcome};
 
 /// Where in the load order a file stands. A later layer adds to an earlier one; a `deny` of any
@@ -27,7 +27,7 @@ use crate::policy::{Ask, Outcome};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layer {
-    /// Built in, included by `@name`.
+    /// Included by `@name`: built in, or a file that stands in its place.
     Preset,
     /// The project's file.
     Project,
@@ -116,7 +116,7 @@ pub(crate) enum Effect {
 }
 
 impl Rule {
-    /// The file's name as it was given to the loader; `@name` for a preset.
+    /// The file's name as it was given to the loader; `@name` for a built-in preset.
     pub fn file(&self) -> &str {
         &self.origin.file.name
     }

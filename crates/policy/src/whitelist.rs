@@ -1,5 +1,6 @@
 //! From text to policy: files in layer order, presets included, every line checked.
 
+mod advice;
 mod check;
 mod line;
 mod loader;
@@ -11,7 +12,7 @@ mod shadow;
 pub(crate) mod wrong;
 
 use self::loader::Loader;
-pub use self::presets::{BuiltinPresets, Presets};
+pub use self::presets::{BuiltinPresets, PresetFiles, Presets, describe};
 pub use self::problem::{Problem, Problems, Severity};
 use crate::policy::{Mode, Policy};
 use crate::rule::Layer;

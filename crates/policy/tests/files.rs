@@ -312,3 +312,92 @@ fn two_sources_of_one_name_are_both_in_force() {
         assert_eq!(reason(&loaded, "b.example.com:443"), Reason::RuleDenied);
     }
 }
+
+fn advice(text: &str, presets: &Given) -> Vec<String> {
+    let loaded = load_with(&project(text), presets).unwrap_or_else(|e| panic!("{e}"));
+    loaded.advice().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_wildcard_whose_own_name_no_line_is_for_is_worth_a_word() {
+    for (text, expected) in [
+        (
+            "*.example.com raw # why",
+            "project.txt:1: warning: \"*.example.com\" is not for example.com itself, and no other line is; write: **.example.com raw",
+        ),
+        (
+            "a.example.com\n*.example.co.uk:443",
+            "project.txt:2: warning: \"*.example.co.uk\" is not for example.co.uk itself, and no other line is; write: **.example.co.uk:443",
+        ),
+    ] {
+        assert_eq!(advice(text, &NONE), [expected], "{text}");
+    }
+    for text in [
+        "**.example.com",
+        "*.example.com\nexample.com",
+        "example.com:8443\n*.example.com",
+        "*.example.com\nexample.com deny",
+        // The name above is not the registered one, so it may well serve nothing.
+        "*.eu.example.com",
+        "*.example.com deny",
+        "x*.example.com",
+        // Warned of already, for another reason.
+        "*.githubusercontent.com",
+        "@p",
+    ] {
+        let presets = Given(&[("p", "*.example.com:443")]);
+        assert_eq!(advice(text, &presets), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn files_stand_in_the_place_of_presets_or_beside_them() {
+    use agentnet_policy::{BuiltinPresets, PresetFiles};
+    let given = |name: &str, text: &str| {
+        (
+            name.to_owned(),
+            file(&format!("/p/{name}.txt"), Layer::Preset, text),
+        )
+    };
+    let presets = PresetFiles::new([
+        given("node", "mirror.example:443"),
+        given("ours", "@node\n*"),
+    ]);
+    let names = presets.names();
+    assert_eq!(names.len(), BuiltinPresets.names().len() + 1);
+    assert!(names.is_sorted() && names.contains(&"ours"));
+    let loaded = load(&project("@nodejs-dev"), &presets, LoadOptions::default()).unwrap();
+    assert_eq!(
+        reason(&loaded.policy, "mirror.example:443"),
+        Reason::Allowed
+    );
+    assert_eq!(
+        reason(&loaded.policy, "registry.npmjs.org:443"),
+        Reason::NotListed
+    );
+    let files: Vec<&str> = loaded
+        .policy
+        .rules()
+        .map(agentnet_policy::Rule::file)
+        .collect();
+    assert!(
+        files.contains(&"@github") && files.contains(&"/p/node.txt"),
+        "{files:?}"
+    );
+    let problems = load(&project("@ours"), &presets, LoadOptions::default()).unwrap_err();
+    assert!(
+        problems.to_string().starts_with("/p/ours.txt:2: "),
+        "{problems}"
+    );
+    for (file, name) in [
+        ("python.txt", Some("python")),
+        ("my-own2.txt", Some("my-own2")),
+        ("Python.txt", None),
+        ("a b.txt", None),
+        (".txt", None),
+        ("python", None),
+        ("python.txt~", None),
+    ] {
+        assert_eq!(PresetFiles::name_of(file), name, "{file}");
+    }
+}

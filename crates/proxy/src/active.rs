@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 use prometheus::IntCounter;
 use tokio::sync::watch;
 
-pub use self::files::compile_files;
+pub use self::files::{compile_files, presets_of};
 use self::files::{fingerprint, fingerprint_of};
 use self::source::Compiled;
 use crate::budget::{Budget, Purses};
@@ -147,10 +147,16 @@ impl PolicyStore {
         self.generation.subscribe()
     }
 
-    /// The files it is read from, to be watched.
+    /// The files it is read from.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         self.source.files()
+    }
+
+    /// The directories to watch for changes of what it is read from.
+    #[must_use]
+    pub fn directories(&self) -> Vec<PathBuf> {
+        self.source.directories()
     }
 
     /// The purse of a grant, if its rule has a limit. It outlives the policy that made the grant.

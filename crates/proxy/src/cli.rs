@@ -2,10 +2,11 @@
 
 mod check;
 mod explain;
+mod presets;
 mod serve;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -45,6 +46,8 @@ enum Command {
     Check(check::Check),
     /// Say what would happen to a URL, and which line decides; 1 if it is refused
     Explain(explain::Explain),
+    /// List the presets that `@NAME` includes, or print the text of one
+    Presets(presets::List),
     /// Carry connections to a proxy's unix socket: the `socket` fence's door
     Relay(relay::Relay),
     /// The process that `relay` starts again when it dies
@@ -75,8 +78,21 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
         }
     };
     let code = match cli.command {
-        Some(Command::Check(check)) => check.run(),
-        Some(Command::Explain(explain)) => explain.run(),
+        Some(Command::Check(check)) => {
+            with_presets(cli.config, cli.settings, environment, |presets| {
+                check.run(presets)
+            })
+        }
+        Some(Command::Explain(explain)) => {
+            with_presets(cli.config, cli.settings, environment, |presets| {
+                explain.run(presets)
+            })
+        }
+        Some(Command::Presets(list)) => {
+            with_presets(cli.config, cli.settings, environment, |presets| {
+                list.run(presets)
+            })
+        }
         Some(Command::Relay(relay)) => relay.run(),
         Some(Command::RelayWorker(worker)) => worker.run(),
         Some(Command::Healthcheck { door: None }) => {
@@ -125,6 +141,19 @@ fn settings(
     environment: &dyn Environment,
 ) -> Result<Settings, Vec<Problem>> {
     Settings::check(raw(config, flags, environment)?)
+}
+
+/// Runs a command with the directory of presets that the running proxy would take.
+fn with_presets(
+    config: Option<PathBuf>,
+    flags: Raw,
+    environment: &dyn Environment,
+    command: impl FnOnce(Option<&Path>) -> u8,
+) -> u8 {
+    match raw(config, flags, environment) {
+        Ok(raw) => command(raw.presets.as_deref()),
+        Err(problems) => complain(&problems),
+    }
 }
 
 fn complain(problems: &[Problem]) -> u8 {

@@ -219,15 +219,14 @@ impl Reloader {
                 return None;
             }
         };
-        let files: Vec<PathBuf> = self
+        let directories: Vec<PathBuf> = self
             .listeners
             .iter()
-            .flat_map(|listener| listener.policy.files())
+            .flat_map(|listener| listener.policy.directories())
             .collect();
-        let directories: HashSet<&Path> = files
+        let directories: HashSet<&Path> = directories
             .iter()
-            .filter_map(|file| file.parent())
-            .map(current_if_empty)
+            .map(|directory| current_if_empty(directory))
             .collect();
         for directory in directories {
             // The directory, not the file: an editor's rename replaces the file. One that cannot be

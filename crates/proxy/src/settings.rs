@@ -93,6 +93,8 @@ pub enum PolicySource {
     Whitelist {
         /// In layer order.
         files: Vec<WhitelistFile>,
+        /// A directory whose files replace built-in presets or add to them.
+        presets: Option<PathBuf>,
         /// Whether the policy is enforced.
         mode: Mode,
         /// The listener's conduct.

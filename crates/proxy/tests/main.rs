@@ -23,6 +23,7 @@ mod hostile;
 mod limits;
 mod metrics;
 mod policy;
+mod presets;
 mod relay;
 mod reload;
 mod shutdown;

@@ -43,7 +43,7 @@ impl Policy {
     }
 
     /// Calls `visit` for every line that has a say about the target's host.
-    pub(super) fn consider<'r>(
+    pub(crate) fn consider<'r>(
         &'r self,
         target: &Target,
         ask: Ask<'_>,

@@ -47,6 +47,11 @@ pub(crate) fn of(name: &str) -> Suffix {
     }
 }
 
+/// Whether this is exactly the name that an owner registered: one label below a public suffix.
+pub(crate) fn is_registered(name: &str) -> bool {
+    psl::domain(name.as_bytes()).is_some_and(|domain| domain.as_bytes().len() == name.len())
+}
+
 /// Whether many owners have names below this one.
 pub(crate) fn is_shared(name: &str) -> bool {
     SHARED.contains(&name)

@@ -234,8 +234,9 @@ impl<'p> Loader<'p> {
             return Some(Arc::clone(file));
         }
         let text = self.presets.get(name)?.into_owned();
+        let place = self.presets.place(name);
         let file = Arc::new(File {
-            name: format!("@{name}"),
+            name: place.map_or_else(|| format!("@{name}"), str::to_owned),
             layer: Layer::Preset,
             text,
         });

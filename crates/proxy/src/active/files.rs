@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use agentnet_policy::{
-    BuiltinPresets, Layer, LoadOptions, Loaded, Mode, Problem, Severity, Source, load,
+    Layer, LoadOptions, Loaded, Mode, PresetFiles, Problem, Severity, Source, load,
 };
 
 use crate::settings::WhitelistFile;
@@ -12,11 +12,21 @@ use crate::settings::WhitelistFile;
 /// Largest whitelist file. 100,000 rules are about 3 MiB.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
+/// The most files of a directory of presets.
+const MAX_PRESETS: usize = 1000;
+
 /// Reads every file, or says which cannot be read. A missing file of the task layer is empty: it
-/// comes into being with the first grant.
-pub(super) fn read(files: &[WhitelistFile]) -> Result<Vec<Source>, Vec<Problem>> {
+/// comes into being with the first grant. The files of the directory of presets are the sources of
+/// the preset layer.
+pub(super) fn read(
+    files: &[WhitelistFile],
+    presets: Option<&Path>,
+) -> Result<Vec<Source>, Vec<Problem>> {
     let mut sources = Vec::new();
     let mut problems = Vec::new();
+    if let Some(directory) = presets {
+        read_presets(directory, &mut sources, &mut problems);
+    }
     for WhitelistFile { path, layer } in files {
         let name = path.display().to_string();
         match read_bounded(path) {
@@ -32,14 +42,9 @@ pub(super) fn read(files: &[WhitelistFile]) -> Result<Vec<Source>, Vec<Problem>>
                     text: String::new(),
                 });
             }
-            Err(error) => problems.push(Problem {
-                file: name,
-                line: 0,
-                word: None,
-                what: format!("the file cannot be read: {error}"),
-                fix: None,
-                severity: Severity::Error,
-            }),
+            Err(error) => {
+                problems.push(problem(name, format!("the file cannot be read: {error}")));
+            }
         }
     }
     if problems.is_empty() {
@@ -47,6 +52,85 @@ pub(super) fn read(files: &[WhitelistFile]) -> Result<Vec<Source>, Vec<Problem>>
     } else {
         Err(problems)
     }
+}
+
+fn problem(file: String, what: String) -> Problem {
+    Problem {
+        file,
+        line: 0,
+        word: None,
+        what,
+        fix: None,
+        severity: Severity::Error,
+    }
+}
+
+/// Every `NAME.txt` of the directory. Hidden files and other endings are editors' business; a
+/// `.txt` that no `@name` can mean is an error, because somebody believes that it counts.
+fn read_presets(directory: &Path, sources: &mut Vec<Source>, problems: &mut Vec<Problem>) {
+    let listed = std::fs::read_dir(directory).and_then(|entries| {
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+        names.take(MAX_PRESETS * 2).collect::<Result<Vec<_>, _>>()
+    });
+    let mut names = match listed {
+        Ok(names) => names,
+        Err(error) => {
+            let what = format!("the directory of presets cannot be read: {error}");
+            return problems.push(problem(directory.display().to_string(), what));
+        }
+    };
+    names.retain(|name| {
+        let bytes = name.as_encoded_bytes();
+        bytes.ends_with(b".txt") && !bytes.starts_with(b".")
+    });
+    // The order of the directory is nobody's.
+    names.sort();
+    if names.len() > MAX_PRESETS {
+        let what = format!("the directory has more than {MAX_PRESETS} presets");
+        return problems.push(problem(directory.display().to_string(), what));
+    }
+    for name in names {
+        let path = directory.join(&name);
+        let place = path.display().to_string();
+        if name.to_str().and_then(PresetFiles::name_of).is_none() {
+            let what = "is not the file of a preset: name it with small letters, digits and hyphens before .txt";
+            problems.push(problem(place, what.to_owned()));
+            continue;
+        }
+        match read_bounded(&path) {
+            Ok(text) => sources.push(Source {
+                name: place,
+                layer: Layer::Preset,
+                text,
+            }),
+            Err(error) => {
+                problems.push(problem(place, format!("the file cannot be read: {error}")));
+            }
+        }
+    }
+}
+
+/// The presets of a directory over the built-in ones.
+///
+/// # Errors
+/// When the directory or a file in it cannot be read.
+pub fn presets_of(directory: Option<&Path>) -> Result<PresetFiles, Vec<Problem>> {
+    Ok(split(&read(&[], directory)?).1)
+}
+
+/// The sources that are in force by themselves, and those that are included by name.
+fn split(sources: &[Source]) -> (Vec<Source>, PresetFiles) {
+    let (presets, files): (Vec<&Source>, Vec<&Source>) = sources
+        .iter()
+        .partition(|source| source.layer == Layer::Preset);
+    let named = presets.into_iter().filter_map(|source| {
+        let file = Path::new(&source.name).file_name()?.to_str()?;
+        Some((PresetFiles::name_of(file)?.to_owned(), source.clone()))
+    });
+    (
+        files.into_iter().cloned().collect(),
+        PresetFiles::new(named),
+    )
 }
 
 fn read_bounded(path: &Path) -> std::io::Result<String> {
@@ -65,12 +149,17 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
 ///
 /// # Errors
 /// With everything that is wrong.
-pub fn compile_files(files: &[WhitelistFile], mode: Mode) -> Result<Loaded, Vec<Problem>> {
-    compile(&read(files)?, mode)
+pub fn compile_files(
+    files: &[WhitelistFile],
+    presets: Option<&Path>,
+    mode: Mode,
+) -> Result<Loaded, Vec<Problem>> {
+    compile(&read(files, presets)?, mode)
 }
 
 pub(super) fn compile(sources: &[Source], mode: Mode) -> Result<Loaded, Vec<Problem>> {
-    load(sources, &BuiltinPresets, LoadOptions { mode })
+    let (files, presets) = split(sources);
+    load(&files, &presets, LoadOptions { mode })
         .map_err(|problems| problems.iter().cloned().collect())
 }
 

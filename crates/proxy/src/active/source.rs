@@ -1,6 +1,6 @@
 //! A policy source, read and compiled.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agentnet_policy::{Loaded, Policy, Problem, Source};
@@ -32,10 +32,22 @@ impl PolicySource {
         }
     }
 
+    /// The directories to watch: of each file, because an editor's rename replaces the file, and
+    /// that of the presets.
+    pub(super) fn directories(&self) -> Vec<PathBuf> {
+        let files = self.files();
+        let parents = files.iter().filter_map(|file| file.parent());
+        let mut directories: Vec<PathBuf> = parents.map(Path::to_owned).collect();
+        match self {
+            Self::Whitelist { presets, .. } => directories.extend(presets.clone()),
+        }
+        directories
+    }
+
     /// The texts as they are now; their hash says whether anything changed.
     pub(super) fn read(&self) -> Result<Vec<Source>, Vec<Problem>> {
         match self {
-            Self::Whitelist { files, .. } => read(files),
+            Self::Whitelist { files, presets, .. } => read(files, presets.as_deref()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! `explain URL`: what would happen, and which line decides.
 
 use std::num::NonZeroU16;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use agentnet_policy::{Ask, Mode, Request, Target, Verdict};
 use clap::Args;
@@ -27,8 +27,9 @@ pub(super) struct Explain {
 }
 
 impl Explain {
-    pub(super) fn run(&self) -> u8 {
-        let loaded = match compile_files(&whitelist_files(&self.files, &[]), Mode::Enforce) {
+    pub(super) fn run(&self, presets: Option<&Path>) -> u8 {
+        let files = whitelist_files(&self.files, &[]);
+        let loaded = match compile_files(&files, presets, Mode::Enforce) {
             Ok(loaded) => loaded,
             Err(problems) => {
                 for problem in &problems {

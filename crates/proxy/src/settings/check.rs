@@ -214,6 +214,7 @@ impl Check {
                 by_default,
                 source: PolicySource::Whitelist {
                     files: whitelist_files(&raw.whitelist, &raw.task_whitelist),
+                    presets: raw.presets.clone(),
                     mode,
                     conduct: Arc::default(),
                 },
@@ -230,6 +231,7 @@ impl Check {
                 by_default: false,
                 source: PolicySource::Whitelist {
                     files: whitelist_files(&listener.whitelist, &listener.task_whitelist),
+                    presets: raw.presets.clone(),
                     mode: self.mode(&place, listener.mode.as_deref(), mode),
                     conduct: Arc::default(),
                 },

@@ -22,6 +22,9 @@ pub struct Raw {
     /// A whitelist file of the task layer, whatever its name; may appear later
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     pub task_whitelist: Vec<PathBuf>,
+    /// A directory of presets: NAME.txt there replaces @NAME or adds it
+    #[arg(long, value_name = "DIR", global = true)]
+    pub presets: Option<PathBuf>,
     /// Where /metrics, /live, /ready, /policy, /events and /reload are [default: 127.0.0.1:9100]
     #[arg(long, value_name = "IP:PORT|egress:PORT|unix:PATH|off", global = true)]
     pub admin: Option<String>,
@@ -161,6 +164,7 @@ impl Raw {
             listen: list(self.listen, weaker.listen),
             whitelist: list(self.whitelist, weaker.whitelist),
             task_whitelist: list(self.task_whitelist, weaker.task_whitelist),
+            presets: self.presets.or(weaker.presets),
             admin: self.admin.or(weaker.admin),
             mode: self.mode.or(weaker.mode),
             log: self.log.or(weaker.log),

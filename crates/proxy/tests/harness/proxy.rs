@@ -18,6 +18,7 @@ use super::{Client, World, eventually, within};
 /// How a proxy is to be.
 pub struct Builder {
     whitelist: String,
+    presets: Vec<(&'static str, &'static str)>,
     raw: Raw,
     world: World,
 }
@@ -70,11 +71,22 @@ impl Builder {
         self
     }
 
+    /// A file of a directory of presets, below the proxy's own: `presets/NAME`.
+    pub fn preset(mut self, name: &'static str, text: &'static str) -> Self {
+        self.presets.push((name, text));
+        self
+    }
+
     pub async fn start(self) -> Proxy {
         let directory = tempfile::tempdir().unwrap();
         let whitelist = directory.path().join("project.txt");
         std::fs::write(&whitelist, &self.whitelist).unwrap();
         let socket = directory.path().join("proxy.sock");
+        let presets = directory.path().join("presets");
+        for (name, text) in &self.presets {
+            std::fs::create_dir_all(&presets).unwrap();
+            std::fs::write(presets.join(name), text).unwrap();
+        }
         let ours = Raw {
             listen: vec![
                 "127.0.0.1:0".to_owned(),
@@ -82,6 +94,7 @@ impl Builder {
             ],
             whitelist: vec![whitelist, directory.path().join("task.txt")],
             admin: Some("127.0.0.1:0".to_owned()),
+            presets: (!self.presets.is_empty()).then_some(presets),
             ..Raw::default()
         };
         let settings = Settings::check(self.raw.over(ours)).unwrap();
@@ -120,6 +133,7 @@ impl Proxy {
     pub fn with(whitelist: &str) -> Builder {
         Builder {
             whitelist: whitelist.to_owned(),
+            presets: Vec::new(),
             raw: Raw::default(),
             world: World::default(),
         }
