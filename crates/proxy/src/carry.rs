@@ -12,6 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use crate::endpoint::Endpoint;
+use crate::intake::Intake;
 use crate::listener::{Listener, Raised};
 use crate::live::Member;
 use crate::record::Record;
@@ -51,8 +52,14 @@ pub(crate) async fn carry(
     }
 }
 
-/// The stream that hyper upgraded, and what it had read of it beyond the HTTP message.
+/// The client's stream that hyper upgraded, and what was read of it beyond the request.
 pub(crate) async fn taken(upgrade: OnUpgrade) -> Option<(Stream, Bytes)> {
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<Intake>>().ok()?;
+    parts.io.into_inner().into_tunnel(parts.read_buf).ok()
+}
+
+/// The upstream's stream that hyper upgraded, and what was read of it beyond the response.
+pub(crate) async fn taken_upstream(upgrade: OnUpgrade) -> Option<(Stream, Bytes)> {
     let parts = upgrade.await.ok()?.downcast::<TokioIo<Endpoint>>().ok()?;
     Some((parts.io.into_inner().into_stream().ok()?, parts.read_buf))
 }

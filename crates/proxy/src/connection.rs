@@ -1,7 +1,5 @@
-//! One client connection: hyper's HTTP/1.1 server with limits, and what became of it.
-//!
-//! The strict check of the raw head comes in front of this, over the same stream, before hyper sees
-//! a byte of it.
+//! One client connection: hyper's HTTP/1.1 server with limits, behind the strict check of every head
+//! ([`Intake`]), and what became of it.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -18,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::carry::taken;
 use crate::endpoint::Endpoint;
 use crate::handler::handle;
+use crate::intake::Intake;
 use crate::listener::Session;
 use crate::metrics::Rejection;
 use crate::stream::Stream;
@@ -33,7 +32,9 @@ const LINGER_BYTES: u64 = 256 * 1024;
 /// under way is answered.
 pub async fn serve(stream: Stream, session: Arc<Session>) {
     let shared = Arc::clone(&session.listener.shared);
-    let endpoint = TokioIo::new(Endpoint::new(stream, session.link.clone()));
+    let endpoint = Endpoint::new(stream, session.link.clone());
+    let intake = Intake::new(endpoint, session.link.clone(), shared.max_head_bytes);
+    let intake = TokioIo::new(intake);
     let requests = Arc::clone(&session);
     let service = service_fn(move |request| handle(Arc::clone(&requests), request));
     let mut connection = http1::Builder::new()
@@ -43,7 +44,7 @@ pub async fn serve(stream: Stream, session: Arc<Session>) {
         .header_read_timeout(shared.timeouts.head)
         .max_header_size(shared.max_head_bytes)
         .max_buf_size(MAX_BUFFER.max(shared.max_head_bytes))
-        .serve_connection(endpoint, service)
+        .serve_connection(intake, service)
         .with_upgrades();
     let ended = drive(Pin::new(&mut connection), &session).await;
     match ended {
@@ -51,7 +52,7 @@ pub async fn serve(stream: Stream, session: Arc<Session>) {
         None => session.link.abort(),
         Some(Ok(())) if session.was_refused() => {
             if let Some(parts) = connection.into_parts() {
-                linger(parts.io.into_inner()).await;
+                linger(parts.io.into_inner().into_endpoint()).await;
             }
         }
         Some(Ok(())) => {}

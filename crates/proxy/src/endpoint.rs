@@ -2,12 +2,13 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::head::Fault;
 use crate::stream::Stream;
 
 /// What the outside knows of a connection inside hyper. Clones speak of the same connection.
@@ -18,6 +19,7 @@ pub struct Link(Arc<State>);
 struct State {
     abort: AtomicBool,
     moves: AtomicU32,
+    fault: OnceLock<Fault>,
 }
 
 impl Link {
@@ -30,6 +32,18 @@ impl Link {
     #[must_use]
     pub fn moves(&self) -> u32 {
         self.0.moves.load(Ordering::Relaxed)
+    }
+
+    /// A head was not let through; nothing comes after it.
+    pub(crate) fn set_fault(&self, fault: Fault) {
+        // There is one at most: the connection is over with it.
+        self.0.fault.set(fault).ok();
+    }
+
+    /// Why the last head was not let through.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        self.0.fault.get().copied()
     }
 
     fn is_aborted(&self) -> bool {

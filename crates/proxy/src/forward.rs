@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 pub use self::pool::{Bounds, Connection, Key, Lease, Pool};
 use crate::body::{Body, Download, Upload};
-use crate::carry::{Watched, carry, taken};
+use crate::carry::{Watched, carry, taken_upstream};
 use crate::endpoint::{Endpoint, Link};
 use crate::exchange::Exchange;
 use crate::handler::Granted;
@@ -107,7 +107,7 @@ pub async fn serve(
             let watched = Watched::new(&session.listener, member);
             watched.judge_again(generation);
             session.shared().tasks.spawn("upgrade", async move {
-                match taken(upstream).await {
+                match taken_upstream(upstream).await {
                     Some((stream, early)) => carry(record, watched, client, stream, early).await,
                     None => watched.end(record, Reason::UpstreamFailed, 0, 0),
                 }

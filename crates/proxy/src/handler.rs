@@ -14,6 +14,7 @@ use crate::body::Body;
 use crate::connection::linger_after_connect;
 use crate::listener::Session;
 use crate::record::Record;
+use crate::request::BadRequest;
 use crate::{connect, forward, headers, refusal, request};
 
 /// Answers one request of a client. Never fails: every error is an answer.
@@ -45,6 +46,12 @@ async fn answer(
         return refusal::present();
     }
     let mut record = Record::begin(session, request::protocol(&parts), &parts);
+    if let Some(fault) = session.link.fault()
+        && request::stands_for_a_fault(&parts)
+    {
+        session.shared().metrics.rejected(fault.into()).inc();
+        return record.malformed(&BadRequest::from(fault));
+    }
     let asked = match request::read(&parts) {
         Ok(asked) => asked,
         Err(bad) => return record.malformed(&bad),

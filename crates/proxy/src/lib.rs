@@ -1,6 +1,7 @@
 //! agentnet's egress proxy: the only thing that answers in a task's network.
 //!
-//! A request's way through the modules: [`accept`] → [`connection`] (hyper, with limits) →
+//! A request's way through the modules: [`accept`] → [`connection`] (hyper, with limits, behind
+//! [`intake`], which checks every [`head`]) →
 //! [`handler`] → [`request`] (strict canonical target) → the policy's `judge` → [`reach`]:
 //! [`resolve`] once, `admit` every answer, [`dial`] what was admitted → [`connect`] and [`tunnel`],
 //! or [`forward`]. A refusal is a [`record`], which tells the counters ([`metrics`]), the
@@ -12,7 +13,6 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | check of the raw head before hyper | `head.rs`, called by [`connection`] |
 //! | ClientHello check | `sni.rs`, between the 200 and the copying in [`connect`] |
 //! | parents: HTTP CONNECT and SOCKS5 | `upstream.rs`, `upstream/`, between `admit` and [`dial`] in [`reach`] |
 //! | `tinyproxy.conf` | `settings/tinyproxy.rs`, beside the TOML file; a [`PolicySource`](settings::PolicySource) of its own |
@@ -40,7 +40,9 @@ pub mod environment;
 pub mod exchange;
 pub mod forward;
 pub mod handler;
+pub mod head;
 pub mod headers;
+pub mod intake;
 pub mod journal;
 pub mod listener;
 pub mod live;

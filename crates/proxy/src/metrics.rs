@@ -19,6 +19,8 @@ pub use self::blocked::BlockedHosts;
 pub use self::listener::ListenerMetrics;
 use self::process::Process;
 
+use crate::head::Fault;
+
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -70,6 +72,16 @@ impl Rejection {
             Self::HeadTooLarge => "head_too_large",
             Self::HeadTimedOut => "head_timed_out",
             Self::WrongAddress => "wrong_address",
+        }
+    }
+}
+
+impl From<Fault> for Rejection {
+    fn from(fault: Fault) -> Self {
+        if fault == Fault::TooLarge {
+            Self::HeadTooLarge
+        } else {
+            Self::BadHead
         }
     }
 }

@@ -1,9 +1,8 @@
 //! From hyper's parts to what the policy judges, or a refusal. Pure.
 //!
 //! Refuse, do not repair (THREATS §0 rule 2): whatever two parsers could read differently is a 400.
-//! hyper has already swallowed some of what should be seen here (a second Content-Length, one beside
-//! a Transfer-Encoding, bare line feeds, a fragment); the check of the raw bytes that catches those
-//! goes in front of hyper, between `connection.rs` and this module.
+//! What hyper swallows (a second Content-Length, one beside a Transfer-Encoding, bare line feeds, a
+//! fragment) has been refused by [`head`](crate::head) before hyper read it.
 
 use std::num::NonZeroU16;
 
@@ -13,7 +12,9 @@ use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderMap, Method, StatusCode, Version, header};
 
+use crate::head::Fault;
 use crate::headers;
+use crate::intake::SUBSTITUTE_PATH;
 
 /// The longest method that is looked at; the longest registered one has 17 letters.
 const MAX_METHOD: usize = 24;
@@ -71,11 +72,23 @@ impl BadRequest {
     }
 }
 
+impl From<Fault> for BadRequest {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.to_string()).with_status(fault.status())
+    }
+}
+
 /// True for `OPTIONS *`, which asks whoever it reaches (RFC 9110 §9.3.7). Health checks send it: it is
 /// answered here, and counted nowhere, so that they do not look like the task's refusals.
 #[must_use]
 pub fn is_for_us(parts: &Parts) -> bool {
     parts.method == Method::OPTIONS && parts.uri.authority().is_none() && parts.uri.path() == "*"
+}
+
+/// True for what stands in the place of a head that was not let through.
+#[must_use]
+pub fn stands_for_a_fault(parts: &Parts) -> bool {
+    parts.uri.authority().is_none() && parts.uri.path() == SUBSTITUTE_PATH
 }
 
 /// Which of the two kinds of request this is, for the record of one that cannot be read further.
