@@ -1,7 +1,12 @@
 //! What a listener does beside deciding.
 
+use crate::manners::Manners;
+
 /// Everything about a listener that is not its policy and that a reload may change. A request holds
 /// the [`Active`](crate::active::Active) that it began with, so it sees one policy and the conduct
 /// that belongs to it, never a mix of two loads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Conduct {}
+pub struct Conduct {
+    /// How its clients are treated; `None` where nothing of that was asked for.
+    pub manners: Option<Box<Manners>>,
+}

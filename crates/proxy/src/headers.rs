@@ -34,7 +34,7 @@ pub fn is_plainly_framed(headers: &HeaderMap) -> bool {
 }
 
 /// True if the field belongs to this hop whatever `Connection` says.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
+pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name) || HOP_BY_HOP_UNREGISTERED.contains(&name.as_str())
 }
 

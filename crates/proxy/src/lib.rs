@@ -46,6 +46,7 @@ pub mod intake;
 pub mod journal;
 pub mod listener;
 pub mod live;
+pub mod manners;
 pub mod metrics;
 pub mod reach;
 pub mod record;
