@@ -72,7 +72,11 @@ impl Process {
             ));
             self.virtual_bytes.set(signed(stat.virtual_bytes));
             self.threads.set(signed(stat.threads));
-            if let Some(boot) = read("/proc/stat").as_deref().and_then(boot_time) {
+            // Once: the kernel moves its idea of the boot when the clock is set, and it would look
+            // like a restart.
+            if self.start_time.get() == 0.0
+                && let Some(boot) = read("/proc/stat").as_deref().and_then(boot_time)
+            {
                 self.start_time
                     .set(boot + seconds(stat.started_ticks, ticks));
             }
