@@ -72,12 +72,18 @@ pub async fn run(door: Door, listener: Arc<Listener>, permits: Arc<Semaphore>) {
                 Ok(Ok(permit)) => permit,
                 Ok(Err(_)) | Err(_) => {
                     shared.metrics.rejected(Rejection::TooManyConnections).inc();
+                    listener.tally.refused();
                     turn_away(arrival).await;
                     continue;
                 }
             },
         };
-        let session = Arc::new(Session::new(Arc::clone(&listener), arrival.peer, permit));
+        let session = Arc::new(Session::new(
+            Arc::clone(&listener),
+            arrival.peer,
+            arrival.address,
+            permit,
+        ));
         shared
             .tasks
             .spawn("connection", connection::serve(arrival.stream, session));

@@ -1,7 +1,7 @@
 //! Listening sockets.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,8 @@ pub struct Arrival {
     pub stream: Stream,
     /// The peer, as events name it.
     pub peer: Text,
+    /// Its address; a client of a unix socket has none. IPv4 inside IPv6 is IPv4.
+    pub address: Option<IpAddr>,
     /// The own address it came to.
     pub local: Option<SocketAddr>,
 }
@@ -87,6 +89,7 @@ impl Door {
                 Ok(Arrival {
                     stream,
                     peer: Text::from(peer),
+                    address: Some(peer.ip().to_canonical()),
                     local,
                 })
             }
@@ -100,6 +103,7 @@ impl Door {
                 Ok(Arrival {
                     stream: stream.into(),
                     peer: Text::new(&peer),
+                    address: None,
                     local: None,
                 })
             }

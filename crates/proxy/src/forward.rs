@@ -5,6 +5,7 @@
 
 mod pool;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
 pub use self::pool::{Bounds, Connection, Key, Lease, Pool};
+use crate::active::Active;
 use crate::body::{Body, Download, Upload};
 use crate::carry::{Watched, carry, taken_upstream};
 use crate::endpoint::{Endpoint, Link};
@@ -97,8 +99,9 @@ pub async fn serve(
     let upstream_upgrade = (response.status() == StatusCode::SWITCHING_PROTOCOLS)
         .then(|| hyper::upgrade::on(&mut response));
     let (mut head, incoming) = response.into_parts();
-    let via = &session.shared().via;
-    head.headers = headers::client_response(&head.headers, via, upstream_upgrade.is_some());
+    let via = via(&session, &active);
+    let upgraded = upstream_upgrade.is_some();
+    head.headers = headers::client_response(&head.headers, via.as_deref(), upgraded);
     head.version = http::Version::HTTP_11;
     match (client_upgrade, upstream_upgrade) {
         (Some(client), Some(upstream)) => {
@@ -125,6 +128,15 @@ pub async fn serve(
             Reason::UpstreamFailed,
             Some("it switched protocols"),
         ),
+    }
+}
+
+/// The `Via` of this listener, if it has one.
+fn via<'a>(session: &'a Session, active: &Active) -> Option<Cow<'a, HeaderValue>> {
+    let shared = session.shared();
+    match &active.conduct.manners {
+        None => Some(Cow::Borrowed(&shared.via)),
+        Some(manners) => manners.fields.via(&shared.pseudonym).map(Cow::Owned),
     }
 }
 
@@ -246,13 +258,19 @@ impl Send<'_> {
 
     fn request(&self, upload: Upload) -> Request<Upload> {
         let target: &Target = self.granted.grant.target();
-        let via = &self.session.shared().via;
+        let via = via(self.session, &self.granted.active);
         let mut request = Request::new(upload);
         *request.method_mut() = self.parts.method.clone();
         *request.uri_mut() = origin_form(&self.parts.uri);
         let host = headers::host_of(target);
-        *request.headers_mut() =
-            headers::upstream_request(&self.parts.headers, host, via, self.upgrade.as_ref());
+        let manners = self.granted.active.conduct.manners.as_deref();
+        *request.headers_mut() = headers::upstream_request(
+            &self.parts.headers,
+            host,
+            via.as_deref(),
+            self.upgrade.as_ref(),
+            manners.map(|manners| (&manners.fields, self.session.address)),
+        );
         request
     }
 }

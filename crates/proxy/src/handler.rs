@@ -15,7 +15,7 @@ use crate::connection::linger_after_connect;
 use crate::listener::Session;
 use crate::record::Record;
 use crate::request::BadRequest;
-use crate::{connect, forward, headers, refusal, request};
+use crate::{connect, forward, headers, refusal, request, statistics};
 
 /// Answers one request of a client. Never fails: every error is an answer.
 ///
@@ -42,23 +42,37 @@ async fn answer(
     upgrade: &mut Option<OnUpgrade>,
 ) -> Response<Body> {
     let (parts, incoming) = request.into_parts();
+    session.note_request();
     if request::is_for_us(&parts) {
         return refusal::present();
     }
+    let listener = &session.listener;
+    let active = listener.policy.now_full();
+    let manners = active.conduct.manners.as_deref();
+    if let Some(manners) = manners
+        && manners.is_for_statistics(&parts)
+    {
+        return statistics::answer(session, manners, &parts);
+    }
     let mut record = Record::begin(session, request::protocol(&parts), &parts);
+    if manners.is_some_and(|manners| manners.pages.has_errors()) {
+        record.keep_line(&parts);
+    }
     if let Some(fault) = session.link.fault()
         && request::stands_for_a_fault(&parts)
     {
         session.shared().metrics.rejected(fault.into()).inc();
-        return record.malformed(&BadRequest::from(fault));
+        return record.malformed(&active, &BadRequest::from(fault));
     }
     let asked = match request::read(&parts) {
         Ok(asked) => asked,
-        Err(bad) => return record.malformed(&bad),
+        Err(bad) => return record.malformed(&active, &bad),
     };
     record.set_target(&asked.target);
-    let listener = &session.listener;
-    let active = listener.policy.now_full();
+    if manners.is_some_and(|manners| !manners.knows(&parts.headers)) {
+        let denial = Denial::new(asked.target, Reason::AuthRequired);
+        return record.refused(&active, &denial, None);
+    }
     if headers::has_passed(&parts.headers, &session.shared().pseudonym) {
         let denial = Denial::new(asked.target, Reason::Loop);
         return record.refused(&active, &denial, None);

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use agentnet_policy::{Host, Target};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::manners::fields::Fields;
+
 /// Fields of one hop (RFC 9110 §7.6.1), those meant for us, and those of an upgrade.
 /// `Expect` is met here: the body is passed on as soon as it is there.
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -70,18 +72,25 @@ fn copy_end_to_end(from: &HeaderMap, to: &mut HeaderMap) {
 }
 
 /// The header of the request that goes upstream: `Host` from the target that was judged, the
-/// client's end-to-end fields, `Via`. With `upgrade`, that one and its `Connection` as well.
+/// client's end-to-end fields as the listener's manners would have them, `Via`. With `upgrade`, that
+/// one and its `Connection` as well.
 #[must_use]
 pub fn upstream_request(
     from: &HeaderMap,
     host: HeaderValue,
-    via: &HeaderValue,
+    via: Option<&HeaderValue>,
     upgrade: Option<&HeaderValue>,
+    manners: Option<(&Fields, Option<IpAddr>)>,
 ) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(from.len() + 2);
     headers.insert(header::HOST, host);
     copy_end_to_end(from, &mut headers);
-    headers.append(header::VIA, via.clone());
+    if let Some((fields, client)) = manners {
+        fields.apply(&mut headers, client);
+    }
+    if let Some(via) = via {
+        headers.append(header::VIA, via.clone());
+    }
     if let Some(protocol) = upgrade {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol.clone());
@@ -91,7 +100,7 @@ pub fn upstream_request(
 
 /// The header of the response that goes to the client.
 #[must_use]
-pub fn client_response(from: &HeaderMap, via: &HeaderValue, upgraded: bool) -> HeaderMap {
+pub fn client_response(from: &HeaderMap, via: Option<&HeaderValue>, upgraded: bool) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(from.len() + 1);
     copy_end_to_end(from, &mut headers);
     // Ours to say: a server must not pass for the proxy.
@@ -100,7 +109,9 @@ pub fn client_response(from: &HeaderMap, via: &HeaderValue, upgraded: bool) -> H
         // The chunks said where it ends, whatever stands here (RFC 9112 §6.3).
         headers.remove(header::CONTENT_LENGTH);
     }
-    headers.append(header::VIA, via.clone());
+    if let Some(via) = via {
+        headers.append(header::VIA, via.clone());
+    }
     if upgraded && let Some(protocol) = from.get(header::UPGRADE) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol.clone());

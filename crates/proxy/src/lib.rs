@@ -57,6 +57,7 @@ pub mod request;
 pub mod resolve;
 pub mod settings;
 pub mod standing;
+pub mod statistics;
 pub mod stream;
 pub mod surroundings;
 pub mod tasks;

@@ -1,5 +1,6 @@
 //! A listener: the identity of everything that comes in through it, and what the requests share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -19,6 +20,7 @@ use crate::live::Live;
 use crate::metrics::{ListenerMetrics, Metrics};
 use crate::resolve::Resolver;
 use crate::settings::Timeouts;
+use crate::statistics::Tally;
 use crate::tasks::Tasks;
 
 /// What all listeners share.
@@ -104,6 +106,8 @@ pub struct Listener {
     pub live: Live,
     /// Its idle upstream connections. Never another listener's: identity is the listener.
     pub pool: Pool,
+    /// What is counted for its statistics page alone.
+    pub tally: Tally,
     /// What it shares with the others.
     pub shared: Arc<Shared>,
 }
@@ -115,9 +119,12 @@ pub struct Session {
     pub listener: Arc<Listener>,
     /// The peer, as events name it.
     pub client: Text,
+    /// Its address; a client of a unix socket has none.
+    pub address: Option<IpAddr>,
     /// The client's connection.
     pub link: Link,
     refused: AtomicBool,
+    asked: AtomicBool,
     _permit: OwnedSemaphorePermit,
     _open: Raised,
 }
@@ -125,16 +132,29 @@ pub struct Session {
 impl Session {
     /// A connection that holds `permit` for as long as it lives.
     #[must_use]
-    pub fn new(listener: Arc<Listener>, client: Text, permit: OwnedSemaphorePermit) -> Self {
+    pub fn new(
+        listener: Arc<Listener>,
+        client: Text,
+        address: Option<IpAddr>,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
         let open = Raised::new(&listener.shared.metrics.connections);
+        listener.tally.opened();
         Self {
             listener,
             client,
+            address,
             link: Link::default(),
             refused: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
             _permit: permit,
             _open: open,
         }
+    }
+
+    /// A request was read.
+    pub fn note_request(&self) {
+        self.asked.store(true, Ordering::Relaxed);
     }
 
     /// A request was refused.
@@ -152,6 +172,14 @@ impl Session {
     #[must_use]
     pub fn shared(&self) -> &Shared {
         &self.listener.shared
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.listener
+            .tally
+            .closed(self.asked.load(Ordering::Relaxed));
     }
 }
 

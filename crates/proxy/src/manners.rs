@@ -13,13 +13,15 @@ use std::io;
 use std::path::Path;
 
 use agentnet_policy::tinyproxy::Conf;
-use agentnet_policy::{Host, Problem, Severity, Target};
+use agentnet_policy::{Host, Problem, Reason, Severity, Target};
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
+use self::cause::Cause;
 use self::credentials::Credentials;
 use self::fields::Fields;
+pub use self::pages::Occasion;
 use self::pages::Pages;
 use self::template::Template;
 
@@ -137,6 +139,40 @@ impl Manners {
         plain && target.is_some_and(|target| target.host() == host)
     }
 
+    /// What is added to a refusal. 401 is what a reader of the statistics gets.
+    #[must_use]
+    pub fn dress(
+        &self,
+        reason: Reason,
+        status: StatusCode,
+        sentence: &str,
+        occasion: Occasion<'_>,
+    ) -> Dress {
+        let reader = status == StatusCode::UNAUTHORIZED;
+        let cause = match reader {
+            true => Cause::UNAUTHORIZED,
+            false => Cause::of(reason),
+        };
+        let challenge = self
+            .credentials
+            .as_ref()
+            .filter(|_| reason == Reason::AuthRequired);
+        let challenge = challenge.map(|credentials| {
+            let name = match reader {
+                true => header::WWW_AUTHENTICATE,
+                false => header::PROXY_AUTHENTICATE,
+            };
+            (name, credentials.challenge().clone())
+        });
+        Dress {
+            challenge,
+            cause: self.tinyproxy.then_some(cause),
+            page: self
+                .pages
+                .error(status.as_u16(), reason, cause, sentence, occasion),
+        }
+    }
+
     /// True if the request may go on: nobody is asked, or it holds credentials that are right.
     #[must_use]
     pub fn knows(&self, headers: &HeaderMap) -> bool {
@@ -153,6 +189,17 @@ impl Manners {
                 credentials.accept(headers.get_all(header::AUTHORIZATION))
             })
     }
+}
+
+/// What the manners of a listener add to a refusal.
+#[derive(Clone, Debug, Default)]
+pub struct Dress {
+    /// The field that asks for credentials.
+    pub challenge: Option<(HeaderName, HeaderValue)>,
+    /// What Tinyproxy would have said.
+    pub cause: Option<Cause>,
+    /// The page in the place of our words.
+    pub page: Option<String>,
 }
 
 /// The `Host` of a request that has exactly one.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use agentnet_policy::event::{Event, Moment, Protocol, Text, Version, Word};
-use agentnet_policy::{Denial, Reason, Target};
+use agentnet_policy::{Denial, Host, Reason, Target};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::active::Active;
 use crate::body::Body;
 use crate::listener::Session;
+use crate::manners::{Dress, Manners, Occasion};
 use crate::refusal::Refusal;
 use crate::request::BadRequest;
 
@@ -23,6 +24,15 @@ pub struct Record {
     started: Instant,
     told: bool,
     event: Event,
+    /// Kept where a page may show it.
+    line: Option<Box<Line>>,
+}
+
+/// The request line, and what was asked for.
+#[derive(Debug)]
+struct Line {
+    request: String,
+    url: String,
 }
 
 impl Record {
@@ -63,7 +73,15 @@ impl Record {
             started: Instant::now(),
             told: false,
             event,
+            line: None,
         }
+    }
+
+    /// A page may show the request line.
+    pub fn keep_line(&mut self, parts: &Parts) {
+        let url = parts.uri.to_string();
+        let request = format!("{} {url} {:?}", parts.method, parts.version);
+        self.line = Some(Box::new(Line { request, url }));
     }
 
     /// The request is for `target`.
@@ -100,6 +118,7 @@ impl Record {
 
     /// It was let through and answered with `status`: counts and records that.
     pub fn passed(&mut self, status: StatusCode) {
+        self.line = None;
         self.event.status = Some(status.as_u16());
         self.tell();
     }
@@ -139,12 +158,20 @@ impl Record {
         };
         let status =
             StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        self.answer(reason, status, Some(denial.target()), &clause, &sentence)
+        let manners = active.conduct.manners.as_deref();
+        self.answer(
+            manners,
+            reason,
+            status,
+            Some(denial.target()),
+            &clause,
+            &sentence,
+        )
     }
 
     /// It is not even a request: counts, records and answers.
     #[must_use]
-    pub fn malformed(&mut self, bad: &BadRequest) -> Response<Body> {
+    pub fn malformed(&mut self, active: &Active, bad: &BadRequest) -> Response<Body> {
         if let Some(target) = &bad.target {
             self.set_target(target);
         }
@@ -152,6 +179,7 @@ impl Record {
         self.event.reason = bad.reason;
         let sentence = format!("The request was refused ({}): {}.", bad.reason, bad.what);
         self.answer(
+            active.conduct.manners.as_deref(),
             bad.reason,
             bad.status,
             bad.target.as_ref(),
@@ -160,8 +188,35 @@ impl Record {
         )
     }
 
+    /// It asks for the proxy's statistics at `host`, without the right to: counts, records and
+    /// answers.
+    #[must_use]
+    pub fn unauthorized(&mut self, manners: &Manners, host: &Host) -> Response<Body> {
+        self.event.host = Text::new(&host.to_string());
+        self.event.port = 80;
+        self.event.verdict = Word::Deny;
+        self.event.reason = Reason::AuthRequired;
+        let clause = "the statistics are for those who have credentials";
+        let sentence = format!(
+            "The request for the proxy's statistics was refused ({}): send the credentials of the \
+             proxy.",
+            Reason::AuthRequired
+        );
+        let status = StatusCode::UNAUTHORIZED;
+        let manners = Some(manners);
+        self.answer(
+            manners,
+            Reason::AuthRequired,
+            status,
+            None,
+            clause,
+            &sentence,
+        )
+    }
+
     fn answer(
         &mut self,
+        manners: Option<&Manners>,
         reason: Reason,
         status: StatusCode,
         target: Option<&Target>,
@@ -173,6 +228,19 @@ impl Record {
         self.event.status = Some(status.as_u16());
         self.event.sentence = Some(sentence.clone());
         self.tell();
+        let dress = match manners {
+            None => Dress::default(),
+            Some(manners) => {
+                let line = self.line.as_ref();
+                let client = self.session.address.map(|address| address.to_string());
+                let occasion = Occasion {
+                    request: line.map(|line| line.request.as_str()),
+                    url: line.map(|line| line.url.as_str()),
+                    client: client.as_deref().unwrap_or_default(),
+                };
+                manners.dress(reason, status, sentence.as_str(), occasion)
+            }
+        };
         let refusal = Refusal {
             reason,
             status,
@@ -183,6 +251,7 @@ impl Record {
             // What follows a refused CONNECT may be meant for the tunnel, and what follows a
             // request that two parsers read differently may be anything: neither is a request.
             close: self.event.protocol == Protocol::Connect || reason == Reason::BadRequest,
+            dress,
         };
         refusal.response()
     }

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use crate::body::Body;
 use crate::headers::X_AGENTNET_REASON;
+use crate::manners::Dress;
 
 /// RFC 9209.
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -41,6 +42,8 @@ pub struct Refusal<'a> {
     pub rule: Option<&'a RuleLine>,
     /// Whether the connection can be used for another request.
     pub close: bool,
+    /// What the listener's manners add.
+    pub dress: Dress,
 }
 
 /// The first line of the body.
@@ -69,10 +72,10 @@ impl Refusal<'_> {
             port: self.target.map(Target::port),
             rule: self.rule,
         };
-        let mut text = serde_json::to_string(&machine).unwrap_or_default();
-        text.push('\n');
-        text.push_str(self.sentence);
-        text.push('\n');
+        let (text, kind) = match &self.dress.page {
+            Some(page) => (page.clone(), "text/html; charset=utf-8"),
+            None => (self.words(&machine), "text/plain; charset=utf-8"),
+        };
         let length = HeaderValue::from(text.len());
         let mut response = Response::new(Body::Full(Bytes::from(text)));
         *response.status_mut() = self.status;
@@ -85,16 +88,31 @@ impl Refusal<'_> {
             HeaderValue::from_static(self.reason.as_str()),
         );
         headers.insert(PROXY_STATUS, proxy_status(self.reason));
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        if let Some((name, value)) = &self.dress.challenge {
+            headers.insert(name.clone(), value.clone());
+        }
         headers.insert(header::CONTENT_LENGTH, length);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// A line for tools, a sentence, and Tinyproxy's words where somebody may look for them.
+    fn words(&self, machine: &Machine<'_>) -> String {
+        let mut text = serde_json::to_string(machine).unwrap_or_default();
+        text.push('\n');
+        text.push_str(self.sentence);
+        text.push('\n');
+        if let Some(cause) = self.dress.cause {
+            text.push_str(&format!(
+                "{} {}: {}\n",
+                cause.status, cause.title, cause.detail
+            ));
+        }
+        text
     }
 
     /// `not_listed: example.com:443: no line of the whitelist allows this host`, printable ASCII.
@@ -180,6 +198,7 @@ mod tests {
             sentence: "s",
             rule: None,
             close: true,
+            dress: Dress::default(),
         };
         let phrase = refusal.phrase();
         assert!(phrase.starts_with("bad_request: a??X: y??zzz"), "{phrase}");

@@ -21,6 +21,7 @@ mod connect;
 mod forward;
 mod hostile;
 mod limits;
+mod manners;
 mod metrics;
 mod policy;
 mod presets;

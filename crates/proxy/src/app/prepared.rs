@@ -20,6 +20,7 @@ use crate::live::Live;
 use crate::metrics::{ListenerMetrics, Metrics};
 use crate::resolve::{Limits, Resolver};
 use crate::settings::{Address, Forwarding, Settings};
+use crate::statistics::Tally;
 use crate::surroundings::{Machine, sysctl};
 use crate::tasks::Tasks;
 use crate::{admin, diagnostic};
@@ -98,6 +99,7 @@ impl Prepared {
                         ),
                         live: Live::default(),
                         pool: Pool::new(bounds),
+                        tally: Tally::default(),
                         shared: Arc::clone(&shared),
                     }));
                 }

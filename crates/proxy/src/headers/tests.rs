@@ -34,7 +34,13 @@ fn takes_out_nominated_fields_but_never_framing_or_routing() {
         ("host", "evil"),
     ]);
     let via = HeaderValue::from_static("1.1 me");
-    let out = upstream_request(&from, HeaderValue::from_static("good"), &via, None);
+    let out = upstream_request(
+        &from,
+        HeaderValue::from_static("good"),
+        Some(&via),
+        None,
+        None,
+    );
     let expected = headers(&[
         ("host", "good"),
         ("x-three", "3"),

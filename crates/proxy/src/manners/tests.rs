@@ -105,3 +105,38 @@ fn says_on_which_line_a_field_cannot_be_added() {
     let lines: Vec<u32> = wrong.iter().map(|problem| problem.line).collect();
     assert_eq!(lines, [2, 3], "{wrong:?}");
 }
+
+#[test]
+fn the_documentation_has_every_reason_with_tinyproxys_words() {
+    let document = include_str!("../../../../docs/proxy.md");
+    let table = document
+        .split("| reason | Tinyproxy's status and words |")
+        .nth(1)
+        .unwrap();
+    let rows: Vec<&str> = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let inside_a_tunnel = [
+        Reason::SniMismatch,
+        Reason::SniMissing,
+        Reason::EchRefused,
+        Reason::NotTls,
+        Reason::PolicyChanged,
+    ];
+    for reason in Reason::ALL {
+        let unseen = [Reason::Allowed, Reason::TooManyConnections].contains(reason);
+        if unseen || inside_a_tunnel.contains(reason) {
+            continue;
+        }
+        let cause = Cause::of(*reason);
+        let words = format!("{} {}", cause.status, cause.title);
+        let word = format!("`{reason}`");
+        let row = rows.iter().find(|row| row.contains(&word));
+        assert!(
+            row.is_some_and(|row| row.contains(&words)),
+            "{reason}: {words}"
+        );
+    }
+}

@@ -81,6 +81,18 @@ impl ListenerMetrics {
         }
     }
 
+    /// How many requests got a verdict and a reason that `is_meant`.
+    pub fn total(&self, is_meant: impl Fn(Word, Reason) -> bool) -> u64 {
+        let words = WORDS.iter().map(|(word, _)| *word);
+        let kinds = words.flat_map(|word| Reason::ALL.iter().map(move |reason| (word, *reason)));
+        let counted = self.requests.iter().zip(kinds.cycle());
+        let meant = counted.filter(|(_, (word, reason))| is_meant(*word, *reason));
+        meant
+            .filter_map(|(counter, _)| counter.as_ref())
+            .map(IntCounter::get)
+            .sum()
+    }
+
     /// Counts one ended tunnel.
     pub fn closed(&self, reason: Reason) {
         match self.closed.get(reason as usize) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-pub use self::client::Client;
+pub use self::client::{Answer, Client};
 pub use self::origin::Origin;
 pub use self::process::{Exited, Program};
 pub use self::proxy::Proxy;

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use agentnet_policy::Event;
 use agentnet_policy::event::Moment;
+use agentnet_policy::tinyproxy::Conf;
 use agentnet_proxy::app::{Prepared, Running, Seams};
-use agentnet_proxy::settings::{Address, Raw, Settings};
+use agentnet_proxy::conduct::Conduct;
+use agentnet_proxy::manners::Manners;
+use agentnet_proxy::settings::{Address, PolicySource, Raw, Settings};
 use agentnet_proxy::surroundings::{DefaultRoute, InterfaceAddress, Machine};
 use tempfile::TempDir;
 
@@ -21,6 +24,7 @@ pub struct Builder {
     presets: Vec<(&'static str, &'static str)>,
     raw: Raw,
     world: World,
+    conduct: Conduct,
 }
 
 /// A running proxy.
@@ -77,6 +81,15 @@ impl Builder {
         self
     }
 
+    /// Treats its clients as this `tinyproxy.conf` says.
+    pub fn tinyproxy(mut self, conf: &str) -> Self {
+        let (conf, _) = Conf::parse("tinyproxy.conf", conf).unwrap();
+        let read = |path: &Path| std::fs::read_to_string(path);
+        let (manners, _) = Manners::from_tinyproxy(&conf, read).unwrap();
+        self.conduct.manners = Some(Box::new(manners));
+        self
+    }
+
     pub async fn start(self) -> Proxy {
         let directory = tempfile::tempdir().unwrap();
         let whitelist = directory.path().join("project.txt");
@@ -97,7 +110,11 @@ impl Builder {
             presets: (!self.presets.is_empty()).then_some(presets),
             ..Raw::default()
         };
-        let settings = Settings::check(self.raw.over(ours)).unwrap();
+        let mut settings = Settings::check(self.raw.over(ours)).unwrap();
+        if self.conduct != Conduct::default() {
+            let PolicySource::Whitelist { conduct, .. } = &mut settings.listeners[0].source;
+            *conduct = Arc::new(self.conduct);
+        }
         let written = Written::default();
         let seams = Seams {
             resolve: Arc::new(self.world.clone()),
@@ -136,6 +153,7 @@ impl Proxy {
             presets: Vec::new(),
             raw: Raw::default(),
             world: World::default(),
+            conduct: Conduct::default(),
         }
     }
 
