@@ -159,10 +159,10 @@ fn build_images(engine: &Engine) {
 }
 
 /// A test that cannot run here says so, where the last lines of `make test` collect it.
-fn skip(reason: &str) {
+pub fn skip(reason: &str) {
     assert!(
         env::var("AGENTNET_REQUIRE_ENGINE").as_deref() != Ok("1"),
-        "AGENTNET_REQUIRE_ENGINE=1, and there is no engine for this test: {reason}"
+        "AGENTNET_REQUIRE_ENGINE=1, and this test cannot run here: {reason}"
     );
     eprintln!("skipped: {reason}");
     if let Ok(path) = env::var("AGENTNET_SKIPPED") {
@@ -173,25 +173,34 @@ fn skip(reason: &str) {
     }
 }
 
-/// The `agentnet` program of this checkout: what `AGENTNET_BIN_DIR` holds, else built once.
+/// The `agentnet` program of this checkout.
 pub fn program() -> &'static PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        if let Ok(directory) = env::var("AGENTNET_BIN_DIR") {
-            return PathBuf::from(directory).join("agentnet");
-        }
-        let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-        let mut build = Command::new(cargo);
-        build
-            .current_dir(root())
-            .args(["build", "--quiet", "--package", "agentnet-controller"]);
-        let outcome = run_with(&mut build, "", Duration::from_secs(1800));
-        assert!(outcome.ok(), "{outcome}");
-        // target/debug/deps/e2e-… stands two directories below the program.
-        let here = env::current_exe().expect("a running test has a program");
-        let debug = here.ancestors().nth(2).expect("target/debug").to_owned();
-        debug.join("agentnet")
-    })
+    PROGRAM.get_or_init(|| built("agentnet", "agentnet-controller"))
+}
+
+/// The `agentnet-proxy` program of this checkout.
+pub fn proxy() -> &'static PathBuf {
+    static PROXY: OnceLock<PathBuf> = OnceLock::new();
+    PROXY.get_or_init(|| built("agentnet-proxy", "agentnet-proxy"))
+}
+
+/// What `AGENTNET_BIN_DIR` holds, else built now.
+fn built(program: &str, package: &str) -> PathBuf {
+    if let Ok(directory) = env::var("AGENTNET_BIN_DIR") {
+        return PathBuf::from(directory).join(program);
+    }
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut build = Command::new(cargo);
+    build
+        .current_dir(root())
+        .args(["build", "--quiet", "--package", package]);
+    let outcome = run_with(&mut build, "", Duration::from_secs(1800));
+    assert!(outcome.ok(), "{outcome}");
+    // target/debug/deps/e2e-… stands two directories below the program.
+    let here = env::current_exe().expect("a running test has a program");
+    let debug = here.ancestors().nth(2).expect("target/debug").to_owned();
+    debug.join(program)
 }
 
 /// Is there a compose plugin for this engine's client?

@@ -3,6 +3,8 @@
 //! A test names the engines it needs with [`on_engines!`]; [`bed`] finds them (the user's own, used as it is, or ours,
 //! unpacked under `target/`) and builds the images there once. Everything a test makes is held by a guard that removes
 //! it, on failure too, and carries a name that no other run has.
+//!
+//! [`peers`] has other people's programs, [`daemon`] starts one, [`recorder`] and [`wire`] are the two ends around a proxy.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,10 +18,14 @@ pub mod agentnet;
 pub mod bed;
 pub mod canary;
 pub mod command;
+pub mod daemon;
 pub mod engine;
 pub mod name;
 pub mod origin;
+pub mod peers;
 pub mod probe;
+pub mod recorder;
 pub mod repository;
 pub mod stack;
 pub mod wait;
+pub mod wire;
