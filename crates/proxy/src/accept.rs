@@ -17,6 +17,7 @@ use crate::connection;
 use crate::diagnostic;
 use crate::listener::{Listener, Session};
 use crate::metrics::Rejection;
+use crate::words;
 
 /// How long an accepted connection waits for a permit.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -73,17 +74,17 @@ pub async fn run(door: Door, listener: Arc<Listener>, permits: Arc<Semaphore>) {
                 Ok(Err(_)) | Err(_) => {
                     shared.metrics.rejected(Rejection::TooManyConnections).inc();
                     listener.tally.refused();
+                    let (level, text) = words::too_many();
+                    shared.journal.say(level, || text);
                     turn_away(arrival).await;
                     continue;
                 }
             },
         };
-        let session = Arc::new(Session::new(
-            Arc::clone(&listener),
-            arrival.peer,
-            arrival.address,
-            permit,
-        ));
+        let client = (arrival.peer, arrival.stream.descriptor());
+        let session = Session::new(Arc::clone(&listener), client, arrival.address, permit);
+        let session = Arc::new(session);
+        session.say(|| words::arrived(session.client.as_str(), session.socket));
         shared
             .tasks
             .spawn("connection", connection::serve(arrival.stream, session));

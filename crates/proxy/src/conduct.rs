@@ -1,6 +1,9 @@
 //! What a listener does beside deciding.
 
+use agentnet_policy::tinyproxy::LogLevel;
+
 use crate::manners::Manners;
+use crate::words::Filtered;
 
 /// Everything about a listener that is not its policy and that a reload may change. A request holds
 /// the [`Active`](crate::active::Active) that it began with, so it sees one policy and the conduct
@@ -9,4 +12,8 @@ use crate::manners::Manners;
 pub struct Conduct {
     /// How its clients are treated; `None` where nothing of that was asked for.
     pub manners: Option<Box<Manners>>,
+    /// What its filter looks at, as Tinyproxy's log names it.
+    pub filtered: Filtered,
+    /// The least important lines of a log in Tinyproxy's words; `None` leaves it as it is.
+    pub log_level: Option<LogLevel>,
 }

@@ -36,6 +36,7 @@ pub async fn serve(
         }
     };
     record.set_address(dialed.address.ip());
+    record.set_socket(dialed.stream.descriptor());
     record.passed(StatusCode::OK);
     let standing = Standing::new(&grant, Kind::Tunnel, purse);
     let address = dialed.address.ip();

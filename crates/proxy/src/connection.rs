@@ -20,6 +20,7 @@ use crate::intake::Intake;
 use crate::listener::Session;
 use crate::metrics::Rejection;
 use crate::stream::Stream;
+use crate::words;
 
 /// Bytes that hyper buffers of one direction at most.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -47,6 +48,9 @@ pub async fn serve(stream: Stream, session: Arc<Session>) {
         .serve_connection(intake, service)
         .with_upgrades();
     let ended = drive(Pin::new(&mut connection), &session).await;
+    if !session.has_asked() && !ended.as_ref().is_some_and(is_malformed) {
+        session.say(|| words::left(session.socket));
+    }
     match ended {
         // Gone silent in the middle of a response: nobody reads it.
         None => session.link.abort(),
@@ -60,8 +64,15 @@ pub async fn serve(stream: Stream, session: Arc<Session>) {
             if let Some(rejection) = rejection(&error) {
                 shared.metrics.rejected(rejection).inc();
             }
+            if is_malformed(&Err(error)) {
+                session.say(|| words::bad_request(session.socket));
+            }
         }
     }
+}
+
+fn is_malformed(ended: &hyper::Result<()>) -> bool {
+    matches!(ended, Err(error) if error.is_parse())
 }
 
 /// Polls the connection to its end; `None` if no byte moved for the time of silence allowed.

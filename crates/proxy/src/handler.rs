@@ -15,6 +15,7 @@ use crate::connection::linger_after_connect;
 use crate::listener::Session;
 use crate::record::Record;
 use crate::request::BadRequest;
+use crate::words::{self, Asked};
 use crate::{connect, forward, headers, refusal, request, statistics};
 
 /// Answers one request of a client. Never fails: every error is an answer.
@@ -52,6 +53,8 @@ async fn answer(
     if let Some(manners) = manners
         && manners.is_for_statistics(&parts)
     {
+        session.say(|| Asked::new(&parts, session.socket).1);
+        session.say(words::statistics);
         return statistics::answer(session, manners, &parts);
     }
     let mut record = Record::begin(session, request::protocol(&parts), &parts);

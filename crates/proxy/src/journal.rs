@@ -7,21 +7,27 @@
 
 mod outlet;
 mod text;
+mod tinyproxy;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::Write;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agentnet_policy::Event;
+use agentnet_policy::tinyproxy::LogLevel;
 use bytes::Bytes;
+use jiff::Timestamp;
 use prometheus::IntCounter;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::sleep;
 
 use self::outlet::Outlet;
+use self::tinyproxy::Pen;
+pub use self::tinyproxy::Style;
 use crate::diagnostic;
 use crate::metrics::Metrics;
 use crate::settings::LogFormat;
@@ -42,6 +48,7 @@ const BATCH: usize = 64 * 1024;
 
 enum Message {
     Event(Box<Event>),
+    Said(Box<(Timestamp, LogLevel, String)>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -57,6 +64,7 @@ pub struct Journal {
     watchers: broadcast::Sender<Bytes>,
     recent: Arc<Mutex<VecDeque<Bytes>>>,
     dropped: IntCounter,
+    words: Option<Arc<AtomicU8>>,
 }
 
 impl fmt::Debug for Journal {
@@ -83,11 +91,16 @@ impl Journal {
         }
         let recent = Arc::new(Mutex::new(VecDeque::new()));
         let dropped = metrics.events_dropped_log.clone();
+        let words = match format {
+            LogFormat::Tinyproxy { level, .. } => Some(Arc::new(AtomicU8::new(level as u8))),
+            LogFormat::Json | LogFormat::Text => None,
+        };
         let journal = Self {
             queue,
             watchers,
             recent,
             dropped,
+            words,
         };
         let feed = feed(journal.clone_for_feed(), incoming, lines, format);
         (journal, feed)
@@ -109,6 +122,32 @@ impl Journal {
             .is_err()
         {
             self.dropped.inc();
+        }
+    }
+
+    /// Writes a line in Tinyproxy's words, if that is how the log is kept and the level is wanted;
+    /// else `text` is never made. Never waits.
+    pub fn say(&self, level: LogLevel, text: impl FnOnce() -> String) {
+        let wanted = |least: &Arc<AtomicU8>| level as u8 <= least.load(Ordering::Relaxed);
+        if !self.words.as_ref().is_some_and(wanted) {
+            return;
+        }
+        let said = Box::new((Timestamp::now(), level, text()));
+        if self.queue.try_send(Message::Said(said)).is_err() {
+            self.dropped.inc();
+        }
+    }
+
+    /// True if the log is kept in Tinyproxy's words.
+    #[must_use]
+    pub fn speaks_tinyproxy(&self) -> bool {
+        self.words.is_some()
+    }
+
+    /// From now on lines of this level and above are written.
+    pub fn set_level(&self, level: LogLevel) {
+        if let Some(least) = &self.words {
+            least.store(level as u8, Ordering::Relaxed);
         }
     }
 
@@ -156,6 +195,10 @@ async fn feed(
     lines: SyncSender<Line>,
     format: LogFormat,
 ) {
+    let pen = match format {
+        LogFormat::Tinyproxy { style, .. } => Some(Pen::new(style)),
+        LogFormat::Json | LogFormat::Text => None,
+    };
     while let Some(message) = incoming.recv().await {
         let line = match message {
             Message::Event(event) => {
@@ -166,7 +209,14 @@ async fn feed(
                 match format {
                     LogFormat::Json => Line::Text(json),
                     LogFormat::Text => Line::Text(text::line(&event).into()),
+                    // Its record says it, in several lines.
+                    LogFormat::Tinyproxy { .. } => continue,
                 }
+            }
+            Message::Said(said) => {
+                let (time, level, text) = *said;
+                let Some(pen) = &pen else { continue };
+                Line::Text(pen.line(time, level, &text).into())
             }
             Message::Flush(done) => Line::Flush(done),
         };

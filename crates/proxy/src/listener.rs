@@ -22,6 +22,7 @@ use crate::resolve::Resolver;
 use crate::settings::Timeouts;
 use crate::statistics::Tally;
 use crate::tasks::Tasks;
+use crate::words;
 
 /// What all listeners share.
 #[derive(Debug)]
@@ -123,6 +124,8 @@ pub struct Session {
     pub address: Option<IpAddr>,
     /// The client's connection.
     pub link: Link,
+    /// The number of its descriptor, for the log.
+    pub socket: i32,
     refused: AtomicBool,
     asked: AtomicBool,
     _permit: OwnedSemaphorePermit,
@@ -134,7 +137,7 @@ impl Session {
     #[must_use]
     pub fn new(
         listener: Arc<Listener>,
-        client: Text,
+        (client, socket): (Text, i32),
         address: Option<IpAddr>,
         permit: OwnedSemaphorePermit,
     ) -> Self {
@@ -145,6 +148,7 @@ impl Session {
             client,
             address,
             link: Link::default(),
+            socket,
             refused: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             _permit: permit,
@@ -155,6 +159,21 @@ impl Session {
     /// A request was read.
     pub fn note_request(&self) {
         self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// True if a request was read.
+    #[must_use]
+    pub fn has_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Writes to the log in Tinyproxy's words, where it is kept in them.
+    pub(crate) fn say(&self, line: impl FnOnce() -> words::Line) {
+        let journal = &self.shared().journal;
+        if journal.speaks_tinyproxy() {
+            let (level, text) = line();
+            journal.say(level, || text);
+        }
     }
 
     /// A request was refused.

@@ -16,6 +16,7 @@ use crate::listener::Session;
 use crate::manners::{Dress, Manners, Occasion};
 use crate::refusal::Refusal;
 use crate::request::BadRequest;
+use crate::words::{self, Asked};
 
 /// What is known of one request so far.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub struct Record {
     event: Event,
     /// Kept where a page may show it.
     line: Option<Box<Line>>,
+    /// What the log says beside the event, where it is kept in Tinyproxy's words.
+    words: Option<Box<Asked>>,
 }
 
 /// The request line, and what was asked for.
@@ -68,12 +71,18 @@ impl Record {
             sentence: None,
             quiet: false,
         };
+        let words = session.shared().journal.speaks_tinyproxy().then(|| {
+            let (asked, line) = Asked::new(parts, session.socket);
+            session.say(|| line);
+            Box::new(asked)
+        });
         Self {
             session: Arc::clone(session),
             started: Instant::now(),
             told: false,
             event,
             line: None,
+            words,
         }
     }
 
@@ -102,6 +111,22 @@ impl Record {
         self.event.route = Some(Text::new("direct"));
     }
 
+    /// It is carried by the connection with this descriptor.
+    pub fn set_socket(&mut self, descriptor: i32) {
+        if let Some(words) = &mut self.words {
+            words.remote = Some(descriptor);
+        }
+    }
+
+    /// Writes to the log in Tinyproxy's words, where it is kept in them.
+    fn say(&self, lines: impl FnOnce(&Asked, &Event) -> Vec<words::Line>) {
+        if let Some(words) = &self.words {
+            for line in lines(words, &self.event) {
+                self.session.say(|| line);
+            }
+        }
+    }
+
     /// Whose request it is.
     #[must_use]
     pub fn session(&self) -> &Arc<Session> {
@@ -120,6 +145,7 @@ impl Record {
     pub fn passed(&mut self, status: StatusCode) {
         self.line = None;
         self.event.status = Some(status.as_u16());
+        self.say(Asked::reached);
         self.tell();
     }
 
@@ -146,6 +172,10 @@ impl Record {
         }
         self.event.reason = reason;
         self.event.quiet = denial.quiet();
+        if let Some(words) = &mut self.words {
+            words.filter = active.conduct.filtered;
+            words.detail = detail.map(Into::into);
+        }
         let mut sentence = denial.sentence(&active.policy);
         if let Some(detail) = detail {
             sentence.push_str(" (");
@@ -227,6 +257,7 @@ impl Record {
         self.session.note_refusal();
         self.event.status = Some(status.as_u16());
         self.event.sentence = Some(sentence.clone());
+        self.say(Asked::refused);
         self.tell();
         let dress = match manners {
             None => Dress::default(),
@@ -280,6 +311,7 @@ impl Record {
         self.event.up = up;
         self.event.down = down;
         self.event.ms = millis(self.started);
+        self.say(|asked, _| asked.closed(reason));
         self.session.shared().journal.record(self.event.clone());
     }
 }

@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentnet_policy::tinyproxy::LogLevel;
 use agentnet_policy::{Layer, Mode};
 
 use crate::conduct::Conduct;
+use crate::journal::Style;
 
 pub use self::address::{Address, AddressError, AdminAddress, AdminAddressError};
 pub use self::raw::{Raw, RawListener};
@@ -46,13 +48,20 @@ impl fmt::Display for Problem {
     }
 }
 
-/// How events are written to stdout.
+/// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
     /// One sentence a line.
     Text,
+    /// Tinyproxy's own lines.
+    Tinyproxy {
+        /// How lines begin.
+        style: Style,
+        /// The least important lines that are written, until a reload says otherwise.
+        level: LogLevel,
+    },
 }
 
 /// What to do when the kernel would route packets past the proxy.

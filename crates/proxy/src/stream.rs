@@ -1,6 +1,7 @@
 //! One byte stream, TCP or unix, so that everything above has one type and no vtable.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,6 +26,15 @@ impl Stream {
     pub fn reset_on_close(&self) {
         if let Self::Tcp(tcp) = self {
             SockRef::from(tcp).set_linger(Some(Duration::ZERO)).ok();
+        }
+    }
+
+    /// The number of its descriptor, which tells one open connection from another in the log.
+    #[must_use]
+    pub fn descriptor(&self) -> i32 {
+        match self {
+            Self::Tcp(tcp) => tcp.as_raw_fd(),
+            Self::Unix(unix) => unix.as_raw_fd(),
         }
     }
 
