@@ -14,6 +14,7 @@
 #![warn(missing_docs)]
 
 mod address;
+mod bytes;
 mod clients;
 pub mod event;
 mod host;
@@ -27,6 +28,7 @@ pub mod tinyproxy;
 mod whitelist;
 
 pub use self::address::{AddressClass, classify};
+pub use self::bytes::parse_bytes;
 pub use self::clients::{Access, Client, ClientError, ClientList, ClientRule};
 pub use self::event::Event;
 pub use self::host::{Host, HostError, Name};

@@ -146,6 +146,24 @@ impl Rule {
         matches!(self.permission.effect, Effect::Deny { .. })
     }
 
+    /// The bytes that may be sent under it: its `up=`, or the listener's default.
+    pub fn budget(&self) -> Option<u64> {
+        match self.permission.effect {
+            Effect::Allow { up, .. } => up.map(NonZeroU64::get),
+            Effect::Deny { .. } => None,
+        }
+    }
+
+    /// Limits what has no limit.
+    pub(crate) fn limit(&mut self, default: NonZeroU64) {
+        match &mut self.permission.effect {
+            Effect::Allow { up, .. } => {
+                up.get_or_insert(default);
+            }
+            Effect::Deny { .. } => {}
+        }
+    }
+
     /// When the line ends by itself.
     pub fn until(&self) -> Option<Timestamp> {
         self.permission.until

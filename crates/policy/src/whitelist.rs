@@ -11,6 +11,8 @@ mod said;
 mod shadow;
 pub(crate) mod wrong;
 
+use std::num::NonZeroU64;
+
 use self::loader::Loader;
 pub use self::presets::{BuiltinPresets, PresetFiles, Presets, describe};
 pub use self::problem::{Problem, Problems, Severity};
@@ -33,6 +35,8 @@ pub struct Source {
 pub struct LoadOptions {
     /// The mode of the policy.
     pub mode: Mode,
+    /// The `up=` of allowing lines that say none.
+    pub default_up: Option<NonZeroU64>,
 }
 
 /// A policy, and what is odd about the text it came from.
@@ -65,12 +69,15 @@ pub fn load(
     for source in ordered {
         loader.read(source);
     }
-    let (rules, mut problems) = loader.finish();
+    let (mut rules, mut problems) = loader.finish();
     if problems
         .iter()
         .any(|problem| problem.severity == Severity::Error)
     {
         return Err(Problems::new(problems));
+    }
+    if let Some(default) = options.default_up {
+        rules.iter_mut().for_each(|rule| rule.limit(default));
     }
     let policy = Policy::new(rules, options.mode);
     let room = MAX_PROBLEMS.saturating_sub(problems.len());

@@ -87,8 +87,15 @@ fn load_text(text: &str, mode: Mode) -> Result<Loaded, Vec<Problem>> {
         layer: Layer::Project,
         text: text.into(),
     };
-    load(&[source], &BuiltinPresets, LoadOptions { mode })
-        .map_err(|problems| problems.iter().cloned().collect())
+    load(
+        &[source],
+        &BuiltinPresets,
+        LoadOptions {
+            mode,
+            ..LoadOptions::default()
+        },
+    )
+    .map_err(|problems| problems.iter().cloned().collect())
 }
 
 /// The target and what is asked of it, read as the proxy does.

@@ -6,10 +6,11 @@
 )]
 
 use std::borrow::Cow;
+use std::num::NonZeroU64;
 
 use agentnet_policy::{
-    Ask, Layer, LoadOptions, Loaded, Mode, Policy, Presets, Problems, Reason, Request, Severity,
-    Source, Target, load,
+    Ask, Layer, LoadOptions, Loaded, Mode, Policy, Presets, Problems, Reason, Request, Rule,
+    Severity, Source, Target, Verdict, load,
 };
 use jiff::Timestamp;
 
@@ -161,6 +162,7 @@ fn the_fingerprint_is_of_what_is_in_force_and_not_of_how_it_is_written() {
         &NONE,
         LoadOptions {
             mode: Mode::Observe,
+            ..LoadOptions::default()
         },
     )
     .unwrap();
@@ -253,10 +255,7 @@ fn presets_include_presets_but_not_themselves() {
     ]);
     let loaded = policy(&project("@outer"), &presets);
     assert_eq!(
-        loaded
-            .rules()
-            .map(agentnet_policy::Rule::file)
-            .collect::<Vec<_>>(),
+        loaded.rules().map(Rule::file).collect::<Vec<_>>(),
         ["@inner", "@outer"]
     );
     let got = messages(&project("@snake"), &presets);
@@ -375,11 +374,7 @@ fn files_stand_in_the_place_of_presets_or_beside_them() {
         reason(&loaded.policy, "registry.npmjs.org:443"),
         Reason::NotListed
     );
-    let files: Vec<&str> = loaded
-        .policy
-        .rules()
-        .map(agentnet_policy::Rule::file)
-        .collect();
+    let files: Vec<&str> = loaded.policy.rules().map(Rule::file).collect();
     assert!(
         files.contains(&"@github") && files.contains(&"/p/node.txt"),
         "{files:?}"
@@ -400,4 +395,37 @@ fn files_stand_in_the_place_of_presets_or_beside_them() {
     ] {
         assert_eq!(PresetFiles::name_of(file), name, "{file}");
     }
+}
+
+#[test]
+fn a_default_limits_the_allowing_lines_that_say_nothing() {
+    let text = "a.example\nb.example up=9B\n**.b.example\nc.example deny\n";
+    let options = LoadOptions {
+        default_up: NonZeroU64::new(5),
+        ..LoadOptions::default()
+    };
+    let loaded = load(&project(text), &NONE, options).unwrap();
+    let limits: Vec<Option<u64>> = loaded.policy.rules().map(Rule::budget).collect();
+    assert_eq!(limits, [Some(5), Some(9), Some(5), None]);
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let judge = |host: &str| {
+        let target = Target::parse(&format!("{host}:443"), None).unwrap();
+        let ask = Ask::Tunnel;
+        let verdict = loaded
+            .policy
+            .judge(Request { target, ask }, Timestamp::UNIX_EPOCH);
+        let Verdict::Allow(grant) = verdict else {
+            panic!("{verdict:?}")
+        };
+        grant.budget()
+    };
+    // The largest `up=` of those that match, the default among them.
+    assert_eq!(judge("b.example"), Some(9));
+    assert_eq!(judge("a.b.example"), Some(5));
+    let without = policy(&project(text), &NONE);
+    assert!(
+        without
+            .rules()
+            .any(|rule| rule.budget().is_none() && !rule.is_deny())
+    );
 }

@@ -30,6 +30,7 @@ fn load_text(text: String) -> Result<Loaded, Problems> {
         &BuiltinPresets,
         LoadOptions {
             mode: Mode::Enforce,
+            ..LoadOptions::default()
         },
     )
 }

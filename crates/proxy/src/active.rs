@@ -1,14 +1,17 @@
 //! The policy in force at one listener, and how a new one takes its place.
 
+mod budgets;
 mod files;
 mod source;
 
+use std::collections::HashSet;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use agentnet_policy::event::RuleLine;
-use agentnet_policy::{Grant, Policy, Problem, RuleId};
+use agentnet_policy::{Policy, Problem, Rule, RuleId};
 use arc_swap::{ArcSwap, Guard};
 use prometheus::IntCounter;
 use tokio::sync::watch;
@@ -16,7 +19,7 @@ use tokio::sync::watch;
 pub use self::files::{compile_files, presets_of};
 use self::files::{fingerprint, fingerprint_of};
 use self::source::Compiled;
-use crate::budget::{Budget, Purses};
+use crate::budget::{PurseSettings, Purses};
 use crate::conduct::Conduct;
 use crate::metrics::{MAX_RULES, Metrics};
 use crate::settings::PolicySource;
@@ -88,6 +91,7 @@ pub struct PolicyStore {
     active: ArcSwap<Active>,
     generation: watch::Sender<u64>,
     purses: Mutex<Purses>,
+    default_up: Option<NonZeroU64>,
     /// The hash of the text in force, and of the last text that was refused.
     seen: Mutex<Seen>,
 }
@@ -106,6 +110,7 @@ impl PolicyStore {
     pub fn open(
         listener: &str,
         source: PolicySource,
+        purses: &PurseSettings,
         metrics: &Metrics,
     ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let texts = source.read()?;
@@ -124,9 +129,11 @@ impl PolicyStore {
             metrics: metrics.clone(),
             active: ArcSwap::from_pointee(active),
             generation: watch::Sender::new(1),
-            purses: Mutex::default(),
+            purses: Mutex::new(Purses::new(listener, purses.ledger.clone())),
+            default_up: purses.default_up,
             seen: Mutex::new(Seen { good, bad: None }),
         };
+        store.open_purses(&store.now());
         Ok((store, warnings))
     }
 
@@ -157,20 +164,6 @@ impl PolicyStore {
     #[must_use]
     pub fn directories(&self) -> Vec<PathBuf> {
         self.source.directories()
-    }
-
-    /// The purse of a grant, if its rule has a limit. It outlives the policy that made the grant.
-    #[must_use]
-    pub fn purse(&self, active: &Active, grant: &Grant) -> Option<Arc<Budget>> {
-        let limit = grant.budget()?;
-        let rule = active.policy.rule(grant.rule()?)?;
-        Some(self.purses().purse(rule.text(), limit))
-    }
-
-    /// Bytes sent and allowed by a rule, once its purse has been opened.
-    #[must_use]
-    pub fn budget(&self, rule: &str) -> Option<(u64, u64)> {
-        self.purses().state(rule)
     }
 
     fn purses(&self) -> MutexGuard<'_, Purses> {
@@ -243,11 +236,11 @@ impl PolicyStore {
         let generation = before.generation + 1;
         let loaded = (policy, conduct);
         let after = Active::new(loaded, generation, &self.metrics, &self.listener);
-        let kept: std::collections::HashSet<&str> = after
+        let kept: HashSet<&str> = after
             .policy
             .rules()
             .take(MAX_RULES)
-            .map(agentnet_policy::Rule::text)
+            .map(Rule::text)
             .collect();
         for rule in before.policy.rules().take(MAX_RULES) {
             if !kept.contains(rule.text()) {
@@ -255,6 +248,7 @@ impl PolicyStore {
             }
         }
         drop(kept);
+        self.open_purses(&after);
         self.active.store(Arc::new(after));
         self.generation.send_replace(generation);
         self.metrics.last_reload.set(unix_now());

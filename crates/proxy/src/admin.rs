@@ -168,10 +168,15 @@ async fn answer(
     let get = [Method::GET, Method::HEAD].contains(request.method());
     let post = request.method() == Method::POST;
     Ok(match request.uri().path() {
-        "/metrics" if get => match admin.shared.metrics.render() {
-            Ok(text) => respond(StatusCode::OK, metrics::CONTENT_TYPE, text),
-            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
-        },
+        "/metrics" if get => {
+            for listener in admin.listeners.iter() {
+                listener.policy.show_budgets();
+            }
+            match admin.shared.metrics.render() {
+                Ok(text) => respond(StatusCode::OK, metrics::CONTENT_TYPE, text),
+                Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+            }
+        }
         "/live" if get => plain(StatusCode::OK, "live\n"),
         "/ready" if get => admin.ready(),
         "/policy" if get => json_response(StatusCode::OK, &policy::describe(&admin.listeners)),

@@ -49,6 +49,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Nobody can keep the budgets.
+    #[error("there is no thread to keep the budgets: {0}")]
+    State(io::Error),
     /// Two metrics have one name.
     #[error("the metrics cannot be registered: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -223,9 +226,18 @@ impl Running {
                 .await
                 .ok();
         }
-        timeout(Duration::from_secs(1), self.shared.journal.flush())
-            .await
-            .ok();
+        // What a purse holds and has not spent would be lost, and events too: both may hang.
+        let second = Duration::from_secs(1);
+        let purses = async {
+            for listener in self.listeners.iter() {
+                listener.policy.close_purses().await;
+            }
+        };
+        let (given, flushed) = tokio::join!(
+            timeout(second, purses),
+            timeout(second, self.shared.journal.flush())
+        );
+        drop((given, flushed));
         tasks.stop().cancel();
         clean
     }

@@ -8,8 +8,10 @@ use agentnet_policy::Reason;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::budget::Charge;
 use crate::exchange::Exchange;
 use crate::forward::Lease;
 use crate::tunnel::Direction;
@@ -71,7 +73,11 @@ impl Upload {
     /// Passes `incoming` on as part of `exchange`.
     #[must_use]
     pub fn new(incoming: Incoming, exchange: Arc<Exchange>) -> Self {
-        Self(Through::new(Some(incoming), exchange, Direction::Up))
+        // hyper sends a body of unknown length in chunks.
+        let chunked = incoming.size_hint().exact().is_none();
+        let mut through = Through::new(Some(incoming), exchange, Direction::Up);
+        through.chunked = chunked;
+        Self(through)
     }
 
     /// No body, for a request that is sent a second time.
@@ -135,6 +141,10 @@ struct Through {
     direction: Direction,
     /// Runs only while the body is waited for.
     timer: Option<Pin<Box<Sleep>>>,
+    /// It leaves in chunks, whose sizes are sent as well.
+    chunked: bool,
+    /// What came and is not paid for, and what has to happen before it can be.
+    unpaid: Option<(Bytes, Pin<Box<OwnedNotified>>)>,
     ended: bool,
 }
 
@@ -145,6 +155,8 @@ impl Through {
             exchange,
             direction,
             timer: None,
+            chunked: false,
+            unpaid: None,
             ended: false,
         }
     }
@@ -153,26 +165,32 @@ impl Through {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let Some(incoming) = &mut self.incoming else {
+        if self.incoming.is_none() {
             return Poll::Ready(None);
-        };
+        }
         if let Err(reason) = self.exchange.check() {
             return Poll::Ready(Some(Err(self.break_off(reason))));
         }
+        if let Some((_, changed)) = &mut self.unpaid
+            && changed.as_mut().poll(cx).is_pending()
+        {
+            return self.poll_silence(cx);
+        }
+        if let Some((data, _)) = self.unpaid.take() {
+            return self.pass(cx, data);
+        }
         loop {
+            let Some(incoming) = &mut self.incoming else {
+                return Poll::Ready(None);
+            };
             match Pin::new(&mut *incoming).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.timer = None;
                     // Trailers are not passed on: a server may merge them into what was judged.
-                    let Some(data) = frame.data_ref() else {
+                    let Ok(data) = frame.into_data() else {
                         continue;
                     };
-                    return Poll::Ready(Some(
-                        match self.exchange.pass(self.direction, data.len()) {
-                            Ok(()) => Ok(frame),
-                            Err(reason) => Err(self.break_off(reason)),
-                        },
-                    ));
+                    return self.pass(cx, data);
                 }
                 Poll::Ready(Some(Err(_))) => {
                     let reason = match self.direction {
@@ -186,28 +204,75 @@ impl Through {
                     self.ended = true;
                     return Poll::Ready(None);
                 }
-                Poll::Pending => {
-                    let idle = self.exchange.session().shared().timeouts.idle;
-                    let timer = self
-                        .timer
-                        .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
-                    if timer.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(Some(Err(self.break_off(Reason::TimedOut))));
+                Poll::Pending => return self.poll_silence(cx),
+            }
+        }
+    }
+
+    /// Lets bytes through that are paid for, or holds them until they can be.
+    fn pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: Bytes,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        loop {
+            let framing = if self.chunked {
+                chunk_size(data.len())
+            } else {
+                0
+            };
+            match self.exchange.pass(self.direction, data.len() + framing) {
+                Charge::Taken(_) => {
+                    self.timer = None;
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Charge::Spent => {
+                    return Poll::Ready(Some(Err(self.break_off(Reason::BudgetSpent))));
+                }
+                Charge::Wait(changed) => {
+                    let mut changed = Box::pin(changed);
+                    if changed.as_mut().poll(cx).is_pending() {
+                        self.unpaid = Some((data, changed));
+                        return self.poll_silence(cx);
                     }
-                    return Poll::Pending;
                 }
             }
         }
     }
 
+    /// Nothing can pass at the moment: that may last for a bounded time.
+    fn poll_silence(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let idle = self.exchange.session().shared().timeouts.idle;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
+        if timer.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(Err(self.break_off(Reason::TimedOut))));
+        }
+        Poll::Pending
+    }
+
     fn is_end_stream(&self) -> bool {
-        self.ended || self.incoming.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.unpaid.is_none()
+            && (self.ended || self.incoming.as_ref().is_none_or(HttpBody::is_end_stream))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming
-            .as_ref()
-            .map_or(SizeHint::with_exact(0), HttpBody::size_hint)
+        let incoming = self.incoming.as_ref();
+        let mut hint = incoming.map_or(SizeHint::with_exact(0), HttpBody::size_hint);
+        // What is held back has left `incoming` and not us.
+        if let Some((data, _)) = &self.unpaid {
+            let held = data.len() as u64;
+            let upper = hint.upper();
+            hint.set_lower(hint.lower() + held);
+            if let Some(upper) = upper {
+                hint.set_upper(upper + held);
+            }
+        }
+        hint
     }
 
     fn break_off(&self, reason: Reason) -> BrokenOff {
@@ -216,5 +281,27 @@ impl Through {
             self.exchange.session().link.abort();
         }
         BrokenOff(reason)
+    }
+}
+
+/// The last chunk.
+pub const LAST_CHUNK: usize = "0\r\n\r\n".len();
+
+/// What is sent around so many bytes of a chunk: their number, and two ends of line.
+fn chunk_size(bytes: usize) -> usize {
+    let digits = (usize::BITS - bytes.leading_zeros()).div_ceil(4);
+    digits as usize + 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_what_a_chunk_weighs() {
+        for bytes in [1, 9, 15, 16, 255, 256, 65_535, 65_536] {
+            let framing = format!("{bytes:x}\r\n\r\n");
+            assert_eq!(chunk_size(bytes), framing.len(), "{bytes}");
+        }
     }
 }

@@ -1,120 +1,290 @@
-//! What a rule's `up=` has let through so far.
+//! What may be sent under a line of the whitelist, and what has been.
 //!
 //! The purse belongs to what the rule says beside its limit, not to its line or to one load of the
-//! file: neither a reload nor another limit may refill it. It lives in memory; what was spent does not yet survive a restart of the process.
+//! file: neither a reload nor another limit may refill it. With a state directory it survives the
+//! process as well: bytes are reserved in the [`Ledger`] before they may flow, a chunk at a time and
+//! ahead of need, so that a crash loses what is left of a chunk and never gives anything back.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod book;
+mod key;
+mod ledger;
+mod purses;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+use tokio::time::timeout;
+
+pub use self::key::Key;
+pub use self::ledger::Ledger;
+pub use self::purses::{PurseSettings, Purses, State};
+
+/// A purse reserves this part of its limit at a time: what a crash can lose.
+const PARTS: u64 = 64;
+
+/// And never less than this, where the limit has it: a reservation is a write to the disk.
+const LEAST: u64 = 4096;
+
+/// How often a ledger that failed, or that had nothing left, is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a request waits for the ledger's first answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What became of bytes that are to be paid for.
+#[derive(Debug)]
+pub enum Charge {
+    /// So many may go; at least one where any were asked for.
+    Taken(usize),
+    /// They may not.
+    Spent,
+    /// The ledger is being asked: ask again after this.
+    Wait(OwnedNotified),
+}
 
 /// The bytes of one rule.
 #[derive(Debug)]
 pub struct Budget {
-    limit: AtomicU64,
-    spent: AtomicU64,
+    key: Key,
+    ledger: Option<Arc<Ledger>>,
+    account: Mutex<Account>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Account {
+    limit: u64,
+    /// By this process.
+    spent: u64,
+    /// Reserved by others: processes before this one and beside it, with what crashes lost.
+    elsewhere: u64,
+    /// Reserved by this process and not spent; `None` where nothing is reserved.
+    held: Option<u64>,
+    /// The most that one charge waits for.
+    needed: u64,
+    /// Bytes have been asked for.
+    used: bool,
+    /// The ledger has been asked and has not answered.
+    asked: bool,
+    answered: Option<Instant>,
+    /// The last answer was that nothing can be recorded.
+    failed: bool,
+}
+
+impl Account {
+    /// What is left of the limit, as far as is known here.
+    fn left(&self) -> u64 {
+        let gone = self.elsewhere.saturating_add(self.spent);
+        self.limit.saturating_sub(gone)
+    }
+
+    /// What may go without asking anybody.
+    fn ready(&self) -> u64 {
+        self.held.map_or(self.left(), |held| held.min(self.left()))
+    }
+
+    fn chunk(&self) -> u64 {
+        (self.limit / PARTS).max(LEAST)
+    }
+
+    /// What was spent before is known.
+    fn is_known(&self) -> bool {
+        self.held.is_none() || self.answered.is_some()
+    }
+
+    fn is_stale(&self) -> bool {
+        self.answered.is_none_or(|then| then.elapsed() >= AGAIN)
+    }
 }
 
 impl Budget {
-    fn new(limit: u64) -> Self {
-        Self {
-            limit: AtomicU64::new(limit),
-            spent: AtomicU64::new(0),
+    fn new(key: Key, limit: u64, ledger: Option<Arc<Ledger>>) -> Arc<Self> {
+        let budget = Arc::new(Self {
+            key,
+            account: Mutex::new(Account {
+                limit,
+                spent: 0,
+                elsewhere: 0,
+                held: ledger.is_some().then_some(0),
+                needed: 0,
+                used: false,
+                asked: false,
+                answered: None,
+                failed: false,
+            }),
+            ledger,
+            changed: Arc::default(),
+        });
+        // What was spent before is to be seen before anything is sent.
+        budget.ask(&mut budget.account());
+        budget
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(self: &Arc<Self>, account: &mut Account) {
+        if let Some(ledger) = self.ledger.as_ref().filter(|_| !account.asked) {
+            account.asked = ledger.ask(Arc::clone(self));
         }
     }
 
-    /// Takes up to `wanted` bytes; returns how many were left to take.
-    pub fn charge(&self, wanted: usize) -> usize {
-        let limit = self.limit.load(Ordering::Relaxed);
-        let wanted_64 = wanted as u64;
-        let before = self.spent.fetch_add(wanted_64, Ordering::Relaxed);
-        let left = limit.saturating_sub(before);
-        if left >= wanted_64 {
-            return wanted;
+    /// Takes up to `wanted` bytes, and at least one.
+    pub fn charge(self: &Arc<Self>, wanted: usize) -> Charge {
+        self.take(wanted, 1)
+    }
+
+    /// Takes `wanted` bytes or none.
+    pub fn charge_all(self: &Arc<Self>, wanted: usize) -> Charge {
+        self.take(wanted, wanted)
+    }
+
+    fn take(self: &Arc<Self>, wanted: usize, least: usize) -> Charge {
+        // Made before the look, so that an answer in between is not missed.
+        let changed = || Arc::clone(&self.changed).notified_owned();
+        let mut account = self.account();
+        account.used = true;
+        let ready = usize::try_from(account.ready()).unwrap_or(usize::MAX);
+        if ready >= least.min(wanted) {
+            let taken = ready.min(wanted);
+            account.spent += taken as u64;
+            if let Some(held) = &mut account.held {
+                *held -= taken as u64;
+            }
+            let low = account.chunk() / 2;
+            let runs_low = account
+                .held
+                .is_some_and(|held| held < low && held < account.left());
+            if runs_low && !account.failed {
+                self.ask(&mut account);
+            }
+            return Charge::Taken(taken);
         }
-        self.spent.fetch_sub(wanted_64 - left, Ordering::Relaxed);
-        usize::try_from(left).unwrap_or(wanted).min(wanted)
+        if account.left() < least as u64 || account.failed {
+            self.look_again(&mut account);
+            return Charge::Spent;
+        }
+        account.needed = account.needed.max(least as u64);
+        let wait = changed();
+        self.ask(&mut account);
+        if account.asked {
+            Charge::Wait(wait)
+        } else {
+            // The ledger is closed: the process is ending.
+            Charge::Spent
+        }
     }
 
     /// Gives back bytes that were taken and never sent.
     pub fn refund(&self, bytes: usize) {
-        self.spent.fetch_sub(bytes as u64, Ordering::Relaxed);
+        let mut account = self.account();
+        account.spent = account.spent.saturating_sub(bytes as u64);
+        if let Some(held) = &mut account.held {
+            *held += bytes as u64;
+        }
     }
 
-    /// True when nothing may be sent any more.
-    pub fn is_spent(&self) -> bool {
-        self.spent.load(Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed)
+    /// Waits until it is known what was spent before this process, for some seconds at most.
+    pub async fn known(&self) {
+        let known = async {
+            loop {
+                let changed = Arc::clone(&self.changed).notified_owned();
+                if self.is_known() {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        // A disk that does not answer: `is_spent` says that nothing may go.
+        timeout(PATIENCE, known).await.ok();
     }
 
-    /// Bytes sent and bytes allowed.
-    pub fn state(&self) -> (u64, u64) {
-        (
-            self.spent.load(Ordering::Relaxed),
-            self.limit.load(Ordering::Relaxed),
-        )
-    }
-}
-
-/// The purses of one listener, by the words of their rules without `up=`.
-#[derive(Debug, Default)]
-pub struct Purses {
-    by_rule: HashMap<String, Arc<Budget>>,
-}
-
-impl Purses {
-    /// The purse of a rule; a new limit in the file applies to what was spent before.
-    pub fn purse(&mut self, rule: &str, limit: u64) -> Arc<Budget> {
-        let purse = self.by_rule.entry(key(rule));
-        let purse = purse.or_insert_with(|| Arc::new(Budget::new(limit)));
-        purse.limit.store(limit, Ordering::Relaxed);
-        Arc::clone(purse)
+    fn is_known(&self) -> bool {
+        self.account().is_known()
     }
 
-    /// Bytes sent and allowed by a rule, once its purse has been opened.
+    /// True when nothing may be sent any more, or nobody knows whether anything may.
+    pub fn is_spent(self: &Arc<Self>) -> bool {
+        let mut account = self.account();
+        let dry = account.failed && account.ready() == 0;
+        if account.left() == 0 || dry {
+            self.look_again(&mut account);
+        }
+        account.left() == 0 || dry || !account.is_known()
+    }
+
+    /// Space may have been made, or another process may have given bytes back.
+    fn look_again(self: &Arc<Self>, account: &mut Account) {
+        if account.is_stale() {
+            self.ask(account);
+        }
+    }
+
+    /// What is wrong with the ledger, for whoever was refused because of it.
     #[must_use]
-    pub fn state(&self, rule: &str) -> Option<(u64, u64)> {
-        self.by_rule.get(&key(rule)).map(|budget| budget.state())
+    pub fn trouble(&self) -> Option<&'static str> {
+        let account = self.account();
+        (account.failed || !account.is_known())
+            .then_some("what is sent cannot be recorded at the moment")
     }
-}
 
-fn key(rule: &str) -> String {
-    let words = rule.split([' ', '\t']).filter(|word| !word.is_empty());
-    let kept: Vec<&str> = words.filter(|word| !word.starts_with("up=")).collect();
-    kept.join(" ")
+    /// Bytes sent, with those that are lost, and bytes allowed.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let account = self.account();
+        State {
+            spent: account.elsewhere.saturating_add(account.spent),
+            limit: account.limit,
+        }
+    }
+
+    fn set_limit(&self, limit: u64) {
+        self.account().limit = limit;
+    }
+
+    /// For the ledger: the limit, and how much more to reserve.
+    fn wish(&self) -> (u64, u64) {
+        let account = self.account();
+        let held = account.held.unwrap_or_default();
+        let chunk = if account.used { account.chunk() } else { 0 };
+        let wanted = chunk.max(account.needed).saturating_sub(held);
+        (account.limit, wanted)
+    }
+
+    /// The ledger's answer: `granted` is reserved for this process, `total` by all together.
+    fn answer(&self, granted: u64, total: u64) {
+        let mut account = self.account();
+        let held = account.held.unwrap_or_default().saturating_add(granted);
+        account.held = Some(held);
+        let own = account.spent.saturating_add(held);
+        account.elsewhere = total.saturating_sub(own);
+        account.needed = 0;
+        self.settle(account, false);
+    }
+
+    /// The ledger's answer: nothing can be recorded.
+    fn fail(&self) {
+        self.settle(self.account(), true);
+    }
+
+    fn settle(&self, mut account: MutexGuard<'_, Account>, failed: bool) {
+        account.asked = false;
+        account.answered = Some(Instant::now());
+        account.failed = failed;
+        drop(account);
+        self.changed.notify_waiters();
+    }
+
+    /// Takes out what is reserved and unspent, to give it back. From now on nothing goes.
+    fn surrender(&self) -> u64 {
+        let mut account = self.account();
+        account.failed = true;
+        account.held.replace(0).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lets_exactly_the_limit_through() {
-        let mut purses = Purses::default();
-        let purse = purses.purse("cdn.example.net up=10B", 10);
-        assert_eq!(purse.charge(4), 4);
-        assert_eq!(purse.charge(9), 6);
-        assert!(purse.is_spent());
-        assert_eq!(purse.charge(1), 0);
-        purse.refund(3);
-        assert_eq!(purse.charge(5), 3);
-        assert_eq!(purse.state(), (10, 10));
-    }
-
-    #[test]
-    fn keeps_what_was_spent_when_the_same_rule_comes_again() {
-        let mut purses = Purses::default();
-        assert_eq!(purses.purse("a", 10).charge(8), 8);
-        assert_eq!(purses.purse("a", 10).charge(8), 2);
-        assert_eq!(purses.purse("b", 10).charge(8), 8);
-    }
-
-    #[test]
-    fn applies_a_new_limit_to_what_was_spent_before() {
-        let mut purses = Purses::default();
-        assert_eq!(purses.purse("a.example up=10B raw", 10).charge(8), 8);
-        let raised = purses.purse("a.example  raw up=12B", 12);
-        assert_eq!(raised.charge(8), 4);
-        assert!(purses.purse("a.example up=5B raw", 5).is_spent());
-        assert_eq!(purses.state("a.example raw"), Some((12, 5)));
-        assert_eq!(purses.state("b.example"), None);
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
+use crate::budget::Charge;
 use crate::endpoint::Endpoint;
 use crate::intake::Intake;
 use crate::listener::{Listener, Raised};
@@ -139,9 +140,11 @@ impl Overseer for Watched {
         }
     }
 
-    fn charge(&self, bytes: usize) -> usize {
-        let purse = self.member.entry().standing.purse();
-        purse.map_or(bytes, |purse| purse.charge(bytes))
+    fn charge(&self, bytes: usize) -> Charge {
+        match self.member.entry().standing.purse() {
+            Some(purse) => purse.charge(bytes),
+            None => Charge::Taken(bytes),
+        }
     }
 
     fn refund(&self, bytes: usize) {

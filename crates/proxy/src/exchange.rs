@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use agentnet_policy::Reason;
 
+use crate::budget::Charge;
 use crate::endpoint::Link;
 use crate::listener::Session;
 use crate::record::Record;
@@ -83,26 +84,35 @@ impl Exchange {
         )
     }
 
-    /// Counts bytes; for those that go up, takes them from the purse first.
+    /// Counts bytes; takes those that go up from the purse first, all of them or none.
+    #[must_use]
+    pub fn pass(&self, direction: Direction, bytes: usize) -> Charge {
+        let (counter, purse) = match direction {
+            Direction::Down => (&self.down, None),
+            Direction::Up => (&self.up, self.standing.purse()),
+        };
+        let charge = match purse {
+            Some(purse) => purse.charge_all(bytes),
+            None => Charge::Taken(bytes),
+        };
+        if let Charge::Taken(bytes) = charge {
+            counter.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        charge
+    }
+
+    /// The same, and waits for the purse to know.
     ///
     /// # Errors
     /// When the purse does not hold them: none of them may go.
-    pub fn pass(&self, direction: Direction, bytes: usize) -> Result<(), Reason> {
-        let counter = match direction {
-            Direction::Down => &self.down,
-            Direction::Up => {
-                if let Some(purse) = self.standing.purse() {
-                    let charged = purse.charge(bytes);
-                    if charged < bytes {
-                        purse.refund(charged);
-                        return Err(Reason::BudgetSpent);
-                    }
-                }
-                &self.up
+    pub async fn passes(&self, direction: Direction, bytes: usize) -> Result<(), Reason> {
+        loop {
+            match self.pass(direction, bytes) {
+                Charge::Taken(_) => return Ok(()),
+                Charge::Spent => return Err(Reason::BudgetSpent),
+                Charge::Wait(changed) => changed.await,
             }
-        };
-        counter.fetch_add(bytes as u64, Ordering::Relaxed);
-        Ok(())
+        }
     }
 
     /// Asks the policy again if it has changed, or the rule may have ended. A body looks here before

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 pub use self::pool::{Bounds, Connection, Key, Lease, Pool};
 use crate::active::Active;
-use crate::body::{Body, Download, Upload};
+use crate::body::{Body, Download, LAST_CHUNK, Upload};
 use crate::carry::{Watched, carry, taken_upstream};
 use crate::endpoint::{Endpoint, Link};
 use crate::exchange::Exchange;
@@ -66,9 +66,6 @@ pub async fn serve(
     let stands = |kind| Standing::new(&granted.grant, kind, granted.purse.clone());
     let standing = stands(Kind::Plain(asked()));
     let exchange = Arc::new(Exchange::begin(&session, standing, generation));
-    if let Err(reason) = exchange.pass(Direction::Up, head_size(&parts)) {
-        return deny(&mut record, reason, None);
-    }
     let key = Key {
         target: target.clone(),
         rule: granted.grant.rule(),
@@ -169,7 +166,9 @@ impl Send<'_> {
             connection,
         };
         let empty = incoming.is_end_stream();
-        let mut request = self.request(Upload::new(incoming, Arc::clone(exchange)));
+        let mut request = self
+            .request(Upload::new(incoming, Arc::clone(exchange)), exchange)
+            .await?;
         while let Some(mut connection) = pool.take(&self.key) {
             // Its last response was read to the end; that hyper is done with it as well takes a moment
             // only. A server that answered before it had the whole request is another matter.
@@ -184,7 +183,8 @@ impl Send<'_> {
                 // saw the request is unknown, so only what is safe twice is sent twice (RFC 9110
                 // §9.2.2), and only what is still there: a body is not.
                 Err(Tried::Failed(_)) if empty && self.parts.method.is_safe() => {
-                    request = self.request(Upload::empty(Arc::clone(exchange)));
+                    let upload = Upload::empty(Arc::clone(exchange));
+                    request = self.request(upload, exchange).await?;
                     break;
                 }
                 Err(Tried::Failed(failure)) => return Err(failure),
@@ -256,7 +256,12 @@ impl Send<'_> {
         })
     }
 
-    fn request(&self, upload: Upload) -> Request<Upload> {
+    /// The request as it will be sent, paid for but for its body.
+    async fn request(
+        &self,
+        upload: Upload,
+        exchange: &Exchange,
+    ) -> Result<Request<Upload>, Failure> {
         let target: &Target = self.granted.grant.target();
         let via = via(self.session, &self.granted.active);
         let mut request = Request::new(upload);
@@ -271,7 +276,9 @@ impl Send<'_> {
             self.upgrade.as_ref(),
             manners.map(|manners| (&manners.fields, self.session.address)),
         );
-        request
+        let paid = exchange.passes(Direction::Up, head_size(&request)).await;
+        paid.map_err(|reason| Failure::Broken(reason, None))?;
+        Ok(request)
     }
 }
 
@@ -291,16 +298,21 @@ fn origin_form(uri: &Uri) -> Uri {
     Uri::from(uri.path_and_query().cloned().unwrap_or_else(root))
 }
 
-/// What the head of a request weighs: a URL and a header carry data out as well as a body does.
-fn head_size(parts: &Parts) -> usize {
-    let line = parts.method.as_str().len()
-        + parts
-            .uri
+/// What the head of a request weighs on the wire: a URL and a header carry data out as well as a
+/// body does. With what hyper adds where the body's length is not known.
+fn head_size(request: &Request<Upload>) -> usize {
+    let line = request.method().as_str().len()
+        + " ".len()
+        + request
+            .uri()
             .path_and_query()
-            .map_or(1, |path| path.as_str().len());
-    let fields = parts
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4);
-    line + fields.sum::<usize>()
+            .map_or(1, |path| path.as_str().len())
+        + " HTTP/1.1\r\n".len();
+    let fields = request.headers().iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    let framing = match request.body().size_hint().exact() {
+        Some(_) => 0,
+        None => "transfer-encoding: chunked\r\n".len() + LAST_CHUNK,
+    };
+    line + fields.sum::<usize>() + "\r\n".len() + framing
 }

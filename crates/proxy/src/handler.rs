@@ -92,9 +92,12 @@ async fn answer(
     record.set_permission(word, reason);
     record.set_rule(&active, grant.rule());
     let purse = listener.policy.purse(&active, &grant);
-    if purse.as_ref().is_some_and(|purse| purse.is_spent()) {
-        let denial = Denial::new(asked.target, Reason::BudgetSpent);
-        return record.refused(&active, &denial, None);
+    if let Some(purse) = &purse {
+        purse.known().await;
+        if purse.is_spent() {
+            let denial = Denial::new(asked.target, Reason::BudgetSpent);
+            return record.refused(&active, &denial, purse.trouble());
+        }
     }
     let granted = Granted {
         active,

@@ -18,7 +18,6 @@
 //! | `tinyproxy.conf` | `settings/tinyproxy.rs`, beside the TOML file; a [`PolicySource`](settings::PolicySource) of its own |
 //! | parents, clients, fields of a listener | [`conduct`] |
 //! | DNS answerer, transparent doors | `answer.rs`, `transparent.rs`, beside [`accept`] |
-//! | budgets that survive a restart | [`budget`] |
 
 pub mod accept;
 pub mod active;

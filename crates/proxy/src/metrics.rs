@@ -19,6 +19,7 @@ pub use self::blocked::BlockedHosts;
 pub use self::listener::ListenerMetrics;
 use self::process::Process;
 
+use crate::budget::State;
 use crate::head::Fault;
 
 /// The content type of [`Metrics::render`].
@@ -119,6 +120,8 @@ pub struct Metrics {
     rejected: IntCounterVec,
     reloads: IntCounterVec,
     last_reload_successful: IntGaugeVec,
+    budgets: IntGaugeVec,
+    budgets_spent: IntGaugeVec,
     /// Seconds from the first attempt to a connected socket.
     pub dial_seconds: Histogram,
     /// Seconds a request waited for its name's addresses.
@@ -158,6 +161,11 @@ impl Metrics {
             let gauge = IntGauge::new(name, help)?;
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
+        };
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(gauges.clone()))?;
+            Ok::<_, prometheus::Error>(gauges)
         };
         let buckets = vec![
             0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -237,6 +245,16 @@ impl Metrics {
                 &["outcome"],
             )?,
             last_reload_successful,
+            budgets: gauges(
+                "budget_bytes",
+                "Bytes that may be sent under a line of the whitelist.",
+                &["listener", "rule"],
+            )?,
+            budgets_spent: gauges(
+                "budget_spent_bytes",
+                "Bytes of a line's budget that are gone.",
+                &["listener", "rule"],
+            )?,
             dial_seconds: dial.with_label_values(&["direct"]),
             resolve_seconds,
             tunnels: gauge("tunnels", "Open tunnels.")?,
@@ -284,8 +302,21 @@ impl Metrics {
 
     /// Drops the series of rules that are gone, so that reloads do not pile them up.
     pub fn forget_rule(&self, listener: &str, rule: &str) {
+        let labels = [listener, rule];
         // Absent is fine: two rules can have had one text.
-        self.rule_hits.remove_label_values(&[listener, rule]).ok();
+        self.rule_hits.remove_label_values(&labels).ok();
+        self.budgets.remove_label_values(&labels).ok();
+        self.budgets_spent.remove_label_values(&labels).ok();
+    }
+
+    /// Sets what may be sent under a rule, and what has been.
+    pub fn budget(&self, listener: &str, rule: &str, state: State) {
+        let labels = [listener, rule];
+        let shown = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        let limits = self.budgets.with_label_values(&labels);
+        limits.set(shown(state.limit));
+        let spent = self.budgets_spent.with_label_values(&labels);
+        spent.set(shown(state.spent));
     }
 
     /// The exposition text, format 0.0.4.

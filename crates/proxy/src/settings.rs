@@ -9,6 +9,7 @@ mod raw;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +94,8 @@ pub struct ListenerSettings {
     pub by_default: bool,
     /// Its policy and its conduct.
     pub source: PolicySource,
+    /// The bytes that may be sent under a line that says no `up=`.
+    pub default_up: Option<NonZeroU64>,
 }
 
 /// Where a listener's policy and conduct are read from, at the start and at each reload.
@@ -106,6 +109,8 @@ pub enum PolicySource {
         presets: Option<PathBuf>,
         /// Whether the policy is enforced.
         mode: Mode,
+        /// The limit of lines that say none.
+        default_up: Option<NonZeroU64>,
         /// The listener's conduct.
         conduct: Arc<Conduct>,
     },
@@ -128,6 +133,8 @@ pub struct Timeouts {
 pub struct Settings {
     /// At least one; names and addresses are unique.
     pub listeners: Vec<ListenerSettings>,
+    /// The directory in which what was spent of budgets survives the process.
+    pub state: Option<PathBuf>,
     /// Where the admin listener is.
     pub admin: AdminAddress,
     /// How events are written.

@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 
 use self::flow::{End, Fault, Flow};
+use crate::budget::Charge;
 
 /// How long a tunnel may be silent.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +45,8 @@ pub enum Direction {
 pub trait Overseer {
     /// `bytes` were written in `direction`.
     fn moved(&self, direction: Direction, bytes: u64);
-    /// `bytes` are about to go up; returns how many may. Fewer ends the tunnel after those.
-    fn charge(&self, bytes: usize) -> usize;
+    /// `bytes` are about to go up: may they? Those that are not taken are asked for again.
+    fn charge(&self, bytes: usize) -> Charge;
     /// `bytes` that were charged never left.
     fn refund(&self, bytes: usize);
     /// Ready when the tunnel must end now. Called on every poll, with the waker to use later.
@@ -104,7 +105,7 @@ where
             let half_closed = up.is_closed() || down.is_closed();
             let before = (up.moved(), down.moved());
             let sent = up.poll(cx, client, upstream, &|bytes| overseer.charge(bytes));
-            let received = down.poll(cx, upstream, client, &|bytes| bytes);
+            let received = down.poll(cx, upstream, client, &Charge::Taken);
             let (sent_now, received_now) = (up.moved() - before.0, down.moved() - before.1);
             if sent_now > 0 {
                 overseer.moved(Direction::Up, sent_now);

@@ -56,7 +56,7 @@ fn labels(line: &str) -> Vec<String> {
 #[tokio::test]
 async fn agree_with_their_documentation() {
     let origin = Origin::echo().await;
-    let proxy = Proxy::start("example.com\n").await;
+    let proxy = Proxy::start("example.com\nlimited.example up=1MB\n").await;
     proxy.world.site("example.com", 443, origin.address);
     drop(proxy.tunnel("example.com:443").await);
     proxy.client().await.connect("evil.example:443").await;

@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use jiff::Timestamp;
 
 use super::wrong::{Words, Wrong, nearest};
+use crate::bytes::{factor, parse_bytes, split};
 use crate::rule::{Methods, MethodsError, PathPattern};
 
 /// Words that stand alone.
@@ -83,22 +84,8 @@ fn methods(at: usize, word: &str, words: &Words<'_>) -> Result<Methods, Wrong> {
 }
 
 fn up(at: usize, bytes: &str, words: &Words<'_>) -> Result<NonZeroU64, Wrong> {
-    let digits = bytes.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = bytes.split_at_checked(digits).unwrap_or((bytes, ""));
-    let factor = |unit: &str| match unit {
-        "B" => Some(1_u64),
-        "KB" => Some(1_000),
-        "MB" => Some(1_000_000),
-        "GB" => Some(1_000_000_000),
-        "KiB" => Some(1 << 10),
-        "MiB" => Some(1 << 20),
-        "GiB" => Some(1 << 30),
-        _ => None,
-    };
-    let read = factor(unit)
-        .zip(number.parse::<u64>().ok())
-        .and_then(|(factor, number)| NonZeroU64::new(number.checked_mul(factor)?));
-    read.ok_or_else(|| {
+    parse_bytes(bytes).ok_or_else(|| {
+        let (number, unit) = split(bytes);
         let what = "is not a number of bytes from 1 with a unit: B, KB, MB, GB, KiB, MiB, GiB";
         let capitals = unit.to_ascii_uppercase();
         let guess = match capitals.as_str() {

@@ -154,13 +154,16 @@ pub fn compile_files(
     presets: Option<&Path>,
     mode: Mode,
 ) -> Result<Loaded, Vec<Problem>> {
-    compile(&read(files, presets)?, mode)
+    let options = LoadOptions {
+        mode,
+        ..LoadOptions::default()
+    };
+    compile(&read(files, presets)?, options)
 }
 
-pub(super) fn compile(sources: &[Source], mode: Mode) -> Result<Loaded, Vec<Problem>> {
+pub(super) fn compile(sources: &[Source], options: LoadOptions) -> Result<Loaded, Vec<Problem>> {
     let (files, presets) = split(sources);
-    load(&files, &presets, LoadOptions { mode })
-        .map_err(|problems| problems.iter().cloned().collect())
+    load(&files, &presets, options).map_err(|problems| problems.iter().cloned().collect())
 }
 
 pub(super) fn fingerprint(sources: &[Source]) -> u64 {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use agentnet_policy::{Loaded, Policy, Problem, Source};
+use agentnet_policy::{LoadOptions, Loaded, Policy, Problem, Source};
 
 use super::files::{compile, read};
 use crate::conduct::Conduct;
@@ -54,8 +54,17 @@ impl PolicySource {
     /// What the texts mean.
     pub(super) fn compile(&self, texts: &[Source]) -> Result<Compiled, Vec<Problem>> {
         match self {
-            Self::Whitelist { mode, conduct, .. } => {
-                let Loaded { policy, warnings } = compile(texts, *mode)?;
+            Self::Whitelist {
+                mode,
+                default_up,
+                conduct,
+                ..
+            } => {
+                let options = LoadOptions {
+                    mode: *mode,
+                    default_up: *default_up,
+                };
+                let Loaded { policy, warnings } = compile(texts, options)?;
                 Ok(Compiled {
                     policy,
                     conduct: Arc::clone(conduct),

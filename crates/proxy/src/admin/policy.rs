@@ -5,6 +5,7 @@ use std::sync::Arc;
 use agentnet_policy::event::RuleLine;
 use serde_json::{Value, json};
 
+use crate::budget::State;
 use crate::listener::Listener;
 
 /// All listeners.
@@ -22,7 +23,7 @@ fn one(listener: &Listener) -> Value {
             let mut line = json!(RuleLine::from(rule));
             if let Some(line) = line.as_object_mut() {
                 line.insert("layer".to_owned(), json!(rule.layer()));
-                if let Some((spent, limit)) = listener.policy.budget(rule.text()) {
+                if let Some(State { spent, limit }) = listener.policy.budget(rule.text()) {
                     line.insert("up".to_owned(), json!({ "spent": spent, "limit": limit }));
                 }
             }

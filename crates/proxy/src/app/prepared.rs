@@ -12,6 +12,7 @@ use super::around::Around;
 use super::{App, Feed, Seams, StartError};
 use crate::active::PolicyStore;
 use crate::bind::{Access, Door};
+use crate::budget::{Ledger, PurseSettings};
 use crate::dial::Dialer;
 use crate::forward::{Bounds, Pool};
 use crate::journal::Journal;
@@ -70,6 +71,10 @@ impl Prepared {
             settings.max_head_bytes,
             tasks,
         ));
+        let ledger = match &settings.state {
+            Some(directory) => Some(Ledger::open(directory).map_err(StartError::State)?),
+            None => None,
+        };
         let mut listeners = Vec::new();
         let mut problems = Vec::new();
         for listener in &settings.listeners {
@@ -80,7 +85,11 @@ impl Prepared {
                 ));
             }
             let source = listener.source.clone();
-            match PolicyStore::open(name, source, &metrics) {
+            let purses = PurseSettings {
+                ledger: ledger.clone(),
+                default_up: listener.default_up,
+            };
+            match PolicyStore::open(name, source, &purses, &metrics) {
                 Ok((policy, warnings)) => {
                     for warning in warnings {
                         diagnostic::warn(warning);
@@ -108,6 +117,13 @@ impl Prepared {
         }
         if !problems.is_empty() {
             return Err(StartError::Policy(problems));
+        }
+        let limited = |listener: &Arc<Listener>| listener.policy.has_budgets();
+        if ledger.is_none() && listeners.iter().any(limited) {
+            diagnostic::warn(
+                "there are budgets (`up=`, `default_up`) and no state directory: a restart of the proxy \
+                 begins them anew. Give --state DIR",
+            );
         }
         Ok(Self {
             settings,

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::doors::{self, Given};
+use crate::budget::Charge;
 use crate::descriptors::{self, Room};
 use crate::stream::Stream;
 use crate::tasks::Tasks;
@@ -147,8 +148,8 @@ struct Nobody;
 impl Overseer for Nobody {
     fn moved(&self, _: Direction, _: u64) {}
 
-    fn charge(&self, bytes: usize) -> usize {
-        bytes
+    fn charge(&self, bytes: usize) -> Charge {
+        Charge::Taken(bytes)
     }
 
     fn refund(&self, _: usize) {}

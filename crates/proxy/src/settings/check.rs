@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentnet_policy::Mode;
+use agentnet_policy::{Mode, parse_bytes};
 
 use super::{
     Address, AdminAddress, DEFAULT_LISTENER, Forwarding, ListenerSettings, LogFormat, PolicySource,
@@ -20,7 +21,8 @@ impl Settings {
     pub fn check(raw: Raw) -> Result<Self, Vec<Problem>> {
         let mut check = Check::default();
         let mode = check.mode("mode", raw.mode.as_deref(), Mode::Enforce);
-        let listeners = check.listeners(&raw, mode);
+        let default_up = check.bytes("default_up", raw.default_up.as_deref());
+        let listeners = check.listeners(&raw, mode, default_up);
         let seconds = |check: &mut Check, name, value: Option<u32>, default| {
             Duration::from_secs(check.bounded(name, value, default, 1, 86_400).into())
         };
@@ -99,6 +101,7 @@ impl Settings {
         }
         Ok(Self {
             listeners,
+            state: raw.state,
             admin,
             log,
             forwarding,
@@ -140,6 +143,16 @@ impl Check {
             Some("observe") => Mode::Observe,
             Some(other) => self.word(place, other, "enforce or observe", Mode::Enforce),
         }
+    }
+
+    fn bytes(&mut self, place: &str, text: Option<&str>) -> Option<NonZeroU64> {
+        let text = text?;
+        let bytes = parse_bytes(text);
+        if bytes.is_none() {
+            let what = "is not a number of bytes from 1 with a unit: write 20MB (B, KB, MB, GB, KiB, MiB, GiB)";
+            self.problem(place, format!("`{text}` {what}"));
+        }
+        bytes
     }
 
     fn bounded(
@@ -196,7 +209,12 @@ impl Check {
         addresses
     }
 
-    fn listeners(&mut self, raw: &Raw, mode: Mode) -> Vec<ListenerSettings> {
+    fn listeners(
+        &mut self,
+        raw: &Raw,
+        mode: Mode,
+        default_up: Option<NonZeroU64>,
+    ) -> Vec<ListenerSettings> {
         let mut listeners = Vec::new();
         let said = |raw: &Raw| {
             !(raw.listen.is_empty() && raw.whitelist.is_empty() && raw.task_whitelist.is_empty())
@@ -216,8 +234,10 @@ impl Check {
                     files: whitelist_files(&raw.whitelist, &raw.task_whitelist),
                     presets: raw.presets.clone(),
                     mode,
+                    default_up,
                     conduct: Arc::default(),
                 },
+                default_up,
             });
         }
         for (position, listener) in raw.listener.iter().enumerate() {
@@ -225,6 +245,9 @@ impl Check {
             if listener.listen.is_empty() {
                 self.problem(&place, "has no `listen`: write listen = [\"IP:PORT\"]");
             }
+            let default_up = self
+                .bytes(&place, listener.default_up.as_deref())
+                .or(default_up);
             listeners.push(ListenerSettings {
                 name: listener.name.clone(),
                 addresses: self.addresses(&place, &listener.listen),
@@ -233,8 +256,10 @@ impl Check {
                     files: whitelist_files(&listener.whitelist, &listener.task_whitelist),
                     presets: raw.presets.clone(),
                     mode: self.mode(&place, listener.mode.as_deref(), mode),
+                    default_up,
                     conduct: Arc::default(),
                 },
+                default_up,
             });
         }
         self.unique(&listeners);

@@ -28,6 +28,12 @@ pub struct Raw {
     /// Where /metrics, /live, /ready, /policy, /events and /reload are [default: 127.0.0.1:9100]
     #[arg(long, value_name = "IP:PORT|egress:PORT|unix:PATH|off", global = true)]
     pub admin: Option<String>,
+    /// What may be sent in all under each line of the whitelist without up=, as 20MB [default: no limit]
+    #[arg(long, value_name = "BYTES")]
+    pub default_up: Option<String>,
+    /// A directory in which what was spent of budgets survives a restart
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
     /// enforce refuses what is not allowed; observe lets public destinations pass and reports
     #[arg(long, value_name = "enforce|observe")]
     pub mode: Option<String>,
@@ -99,6 +105,8 @@ pub struct RawListener {
     pub task_whitelist: Vec<PathBuf>,
     /// Its mode, if not the file's.
     pub mode: Option<String>,
+    /// Its limit for lines without up=, if not the file's.
+    pub default_up: Option<String>,
 }
 
 impl Raw {
@@ -166,6 +174,8 @@ impl Raw {
             task_whitelist: list(self.task_whitelist, weaker.task_whitelist),
             presets: self.presets.or(weaker.presets),
             admin: self.admin.or(weaker.admin),
+            default_up: self.default_up.or(weaker.default_up),
+            state: self.state.or(weaker.state),
             mode: self.mode.or(weaker.mode),
             log: self.log.or(weaker.log),
             forwarding: self.forwarding.or(weaker.forwarding),

@@ -158,3 +158,26 @@ fn keeps_the_admin_side_off_unspecified_addresses() {
         "somebody who names an address means it"
     );
 }
+
+#[test]
+fn gives_each_listener_its_default_budget() {
+    let toml = "default_up = '20MB'\nstate = '/s'\n[[listener]]\nname = 'a'\nlisten = ['127.0.0.1:1']\n\
+                [[listener]]\nname = 'b'\nlisten = ['127.0.0.1:2']\ndefault_up = '1KiB'\n";
+    let settings = Settings::check(Raw::from_toml("x.toml", toml).unwrap()).unwrap();
+    let limits: Vec<_> = settings
+        .listeners
+        .iter()
+        .map(|one| one.default_up)
+        .collect();
+    assert_eq!(limits, [NonZeroU64::new(20_000_000), NonZeroU64::new(1024)]);
+    assert_eq!(settings.state, Some(PathBuf::from("/s")));
+    let bad =
+        "default_up = '20'\n[[listener]]\nname = 'b'\nlisten = ['127.0.0.1:2']\ndefault_up = 'x'\n";
+    let problems = Settings::check(Raw::from_toml("x.toml", bad).unwrap()).unwrap_err();
+    let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert!(
+        said[0].starts_with("default_up: `20` is not a number of bytes"),
+        "{said:?}"
+    );
+    assert!(said[1].starts_with("listener 1: `x` is not"), "{said:?}");
+}

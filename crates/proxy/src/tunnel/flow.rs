@@ -6,8 +6,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::futures::OwnedNotified;
 
 use super::buffer::{Buffer, SMALL};
+use crate::budget::Charge;
 
 /// Buffers that one poll moves at most before other tasks get their turn.
 const ROUNDS: usize = 16;
@@ -45,14 +47,6 @@ impl Held {
             *self = Self::Nothing;
         }
     }
-
-    fn truncate(&mut self, keep: usize) {
-        match self {
-            Self::Nothing => {}
-            Self::Early(bytes) => bytes.truncate(keep),
-            Self::Read { from, to, .. } => *to = (*from + keep).min(*to),
-        }
-    }
 }
 
 /// Which end of a flow failed.
@@ -77,26 +71,27 @@ pub(super) struct Flow {
     bulk: bool,
     ended: bool,
     closed: bool,
-    cut: bool,
-    unpaid: bool,
+    /// So many of the bytes held are paid for, from the first on.
+    paid: usize,
+    /// What has to happen before more can be paid for.
+    waiting: Option<Pin<Box<OwnedNotified>>>,
     moved: u64,
 }
 
 impl Flow {
     pub(super) fn new(early: Bytes) -> Self {
-        let unpaid = !early.is_empty();
-        let held = if unpaid {
-            Held::Early(early)
-        } else {
+        let held = if early.is_empty() {
             Held::Nothing
+        } else {
+            Held::Early(early)
         };
         Self {
             held,
             bulk: false,
             ended: false,
             closed: false,
-            cut: false,
-            unpaid,
+            paid: 0,
+            waiting: None,
             moved: 0,
         }
     }
@@ -108,11 +103,7 @@ impl Flow {
 
     /// Bytes that were read and paid for but not written.
     pub(super) fn stranded(&self) -> usize {
-        if self.unpaid {
-            0
-        } else {
-            self.held.rest().len()
-        }
+        self.paid
     }
 
     /// True once the end was passed on to the writer.
@@ -121,13 +112,13 @@ impl Flow {
     }
 
     /// Moves what can be moved. Ready once the reader's end was passed on; `toll` says how many of
-    /// the bytes just read may pass.
+    /// the bytes just read may pass, and is asked again for the rest of them.
     pub(super) fn poll<R, W>(
         &mut self,
         cx: &mut Context<'_>,
         reader: &mut R,
         writer: &mut W,
-        toll: &dyn Fn(usize) -> usize,
+        toll: &dyn Fn(usize) -> Charge,
     ) -> Poll<Result<(), Fault>>
     where
         R: AsyncRead + Unpin,
@@ -137,12 +128,12 @@ impl Flow {
             return Poll::Ready(Ok(()));
         }
         for _ in 0..ROUNDS {
-            if self.unpaid {
-                self.pay(toll);
+            if self.paid == 0 && !self.held.rest().is_empty() {
+                ready!(self.poll_pay(cx, toll))?;
             }
             ready!(self.poll_drain(cx, writer))?;
-            if self.cut {
-                return Poll::Ready(Err(Fault::Spent));
+            if !self.held.rest().is_empty() {
+                continue;
             }
             if self.ended {
                 match ready!(Pin::new(&mut *writer).poll_shutdown(cx)) {
@@ -160,13 +151,24 @@ impl Flow {
         Poll::Pending
     }
 
-    fn pay(&mut self, toll: &dyn Fn(usize) -> usize) {
-        self.unpaid = false;
-        let wanted = self.held.rest().len();
-        let allowed = toll(wanted);
-        if allowed < wanted {
-            self.held.truncate(allowed);
-            self.cut = true;
+    fn poll_pay(
+        &mut self,
+        cx: &mut Context<'_>,
+        toll: &dyn Fn(usize) -> Charge,
+    ) -> Poll<Result<(), Fault>> {
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                ready!(waiting.as_mut().poll(cx));
+                self.waiting = None;
+            }
+            match toll(self.held.rest().len()) {
+                Charge::Taken(bytes) => {
+                    self.paid = bytes;
+                    return Poll::Ready(Ok(()));
+                }
+                Charge::Spent => return Poll::Ready(Err(Fault::Spent)),
+                Charge::Wait(changed) => self.waiting = Some(Box::pin(changed)),
+            }
         }
     }
 
@@ -175,14 +177,16 @@ impl Flow {
         cx: &mut Context<'_>,
         writer: &mut W,
     ) -> Poll<Result<(), Fault>> {
-        while !self.held.rest().is_empty() {
-            match ready!(Pin::new(&mut *writer).poll_write(cx, self.held.rest())) {
+        while self.paid > 0 {
+            let paid = self.held.rest().get(..self.paid).unwrap_or_default();
+            match ready!(Pin::new(&mut *writer).poll_write(cx, paid)) {
                 Ok(0) => {
                     let error = io::Error::from(io::ErrorKind::WriteZero);
                     return Poll::Ready(Err(Fault::Io(End::Writer, error)));
                 }
                 Ok(written) => {
                     self.held.advance(written);
+                    self.paid = self.paid.saturating_sub(written);
                     self.moved += written as u64;
                 }
                 Err(error) => return Poll::Ready(Err(Fault::Io(End::Writer, error))),
@@ -211,7 +215,6 @@ impl Flow {
                 from: 0,
                 to,
             };
-            self.unpaid = true;
         }
         Poll::Ready(Ok(()))
     }

@@ -35,10 +35,13 @@ impl Overseer for Book {
         counter.set(counter.get() + bytes);
     }
 
-    fn charge(&self, bytes: usize) -> usize {
+    fn charge(&self, bytes: usize) -> Charge {
         let allowed = bytes.min(self.purse.get());
         self.purse.set(self.purse.get() - allowed);
-        allowed
+        match allowed {
+            0 => Charge::Spent,
+            _ => Charge::Taken(allowed),
+        }
     }
 
     fn refund(&self, bytes: usize) {

@@ -105,6 +105,11 @@ impl Client {
             .unwrap();
     }
 
+    /// Ends the sending side, unless the proxy has closed already.
+    pub async fn finish_if_open(&mut self) {
+        within("the half-close", self.stream.shutdown()).await.ok();
+    }
+
     /// Exactly `count` bytes.
     pub async fn read(&mut self, count: usize) -> Vec<u8> {
         while self.read.len() < count {

@@ -93,11 +93,20 @@ impl Program {
 
     /// Starts with at most `descriptors` open files.
     pub fn start_with_descriptors(descriptors: u32, arguments: &[&str]) -> Self {
+        Self::start_after(
+            &format!("ulimit -n {descriptors}"),
+            Stdio::null(),
+            arguments,
+        )
+    }
+
+    /// Starts where a shell has run `script` before it, with `input` as its standard input.
+    pub fn start_after(script: &str, input: impl Into<Stdio>, arguments: &[&str]) -> Self {
         let mut shell = Command::new("/bin/sh");
-        let script = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+        let script = format!("{script}; exec \"$0\" \"$@\"");
         shell
             .env_clear()
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         shell
