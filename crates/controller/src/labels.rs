@@ -42,11 +42,13 @@ pub enum Role {
     Gate,
     /// The volume with the proxy's unix socket.
     Socket,
+    /// The volume with what the proxy has spent of its budgets.
+    Budgets,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 8] = [
+    pub const ALL: [Role; 9] = [
         Role::Proxy,
         Role::Relay,
         Role::Agent,
@@ -55,6 +57,7 @@ impl Role {
         Role::Egress,
         Role::Gate,
         Role::Socket,
+        Role::Budgets,
     ];
 
     /// The word in labels and names.
@@ -69,6 +72,7 @@ impl Role {
             Role::Egress => "egress",
             Role::Gate => "gate",
             Role::Socket => "socket",
+            Role::Budgets => "budgets",
         }
     }
 }

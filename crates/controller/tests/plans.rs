@@ -61,13 +61,14 @@ fn the_network_fence() {
      6  creating network agentnet-shop-fix-1-fence  [undone]
      7  guarding the bridge of agentnet-shop-fix-1-fence  (after 6)
      8  creating network agentnet-shop-fix-1-egress  [undone]
-     9  creating container agentnet-shop-fix-1-proxy  (after 6, 8, 1)  [undone]
-    10  starting agentnet-shop-fix-1-proxy  (after 9, 7)
-    11  creating container agentnet-shop-fix-1-service-db  (after 6, 3)  [undone]
-    12  starting agentnet-shop-fix-1-service-db  (after 11, 4, 7)
-    13  waiting for agentnet-shop-fix-1-service-db  (after 12)
-    14  creating container agentnet-shop-fix-1-agent  (after 6, 3, 1, 2)  [undone]
-    15  starting agentnet-shop-fix-1-agent  (after 14, 4, 7, 13)
+     9  creating volume agentnet-shop-fix-1-budgets  [undone]
+    10  creating container agentnet-shop-fix-1-proxy  (after 6, 8, 1, 9)  [undone]
+    11  starting agentnet-shop-fix-1-proxy  (after 10, 7)
+    12  creating container agentnet-shop-fix-1-service-db  (after 6, 3)  [undone]
+    13  starting agentnet-shop-fix-1-service-db  (after 12, 4, 7)
+    14  waiting for agentnet-shop-fix-1-service-db  (after 13)
+    15  creating container agentnet-shop-fix-1-agent  (after 6, 3, 1, 2)  [undone]
+    16  starting agentnet-shop-fix-1-agent  (after 15, 4, 7, 14)
     "##);
 }
 
@@ -82,15 +83,16 @@ fn the_socket_fence() {
      5  removing agentnet-shop-fix-1-gate  (after 4)
      6  creating network agentnet-shop-fix-1-egress  [undone]
      7  creating volume agentnet-shop-fix-1-socket  [undone]
-     8  creating container agentnet-shop-fix-1-proxy  (after 6, 1, 7)  [undone]
-     9  starting agentnet-shop-fix-1-proxy  (after 8)
-    10  creating container agentnet-shop-fix-1-relay  (after 7, 8)  [undone]
-    11  starting agentnet-shop-fix-1-relay  (after 10)
-    12  creating container agentnet-shop-fix-1-service-db  (after 6, 10, 3)  [undone]
-    13  starting agentnet-shop-fix-1-service-db  (after 12, 4, 11)
-    14  waiting for agentnet-shop-fix-1-service-db  (after 13)
-    15  creating container agentnet-shop-fix-1-agent  (after 6, 10, 3, 1, 2)  [undone]
-    16  starting agentnet-shop-fix-1-agent  (after 15, 4, 11, 14)
+     8  creating volume agentnet-shop-fix-1-budgets  [undone]
+     9  creating container agentnet-shop-fix-1-proxy  (after 6, 1, 8, 7)  [undone]
+    10  starting agentnet-shop-fix-1-proxy  (after 9)
+    11  creating container agentnet-shop-fix-1-relay  (after 7, 9)  [undone]
+    12  starting agentnet-shop-fix-1-relay  (after 11)
+    13  creating container agentnet-shop-fix-1-service-db  (after 6, 11, 3)  [undone]
+    14  starting agentnet-shop-fix-1-service-db  (after 13, 4, 12)
+    15  waiting for agentnet-shop-fix-1-service-db  (after 14)
+    16  creating container agentnet-shop-fix-1-agent  (after 6, 11, 3, 1, 2)  [undone]
+    17  starting agentnet-shop-fix-1-agent  (after 16, 4, 12, 15)
     "##);
 }
 
@@ -239,6 +241,8 @@ fn the_proxys_container_in_the_network_fence() {
         "/etc/agentnet/project.txt",
         "--task-whitelist",
         "/etc/agentnet/task.txt",
+        "--state",
+        "/var/lib/agentnet",
         "--log",
         "json"
       ],
@@ -256,6 +260,21 @@ fn the_proxys_container_in_the_network_fence() {
           "source": "/state/tasks/shop/fix-1/policy",
           "target": "/etc/agentnet",
           "writable": false
+        },
+        {
+          "kind": "volume",
+          "volume": {
+            "name": "agentnet-shop-fix-1-budgets",
+            "labels": {
+              "agentnet.project": "shop",
+              "agentnet.role": "budgets",
+              "agentnet.state": "0123456789abcdef",
+              "agentnet.task": "fix-1"
+            }
+          },
+          "target": "/var/lib/agentnet",
+          "writable": true,
+          "fill": true
         }
       ],
       "network": {
@@ -295,6 +314,23 @@ fn the_proxys_container_in_the_network_fence() {
       "stdin_open": false
     }
     "##);
+}
+
+#[test]
+fn only_the_proxy_can_write_what_was_spent() {
+    for plan in every_plan() {
+        let holders = plan.steps.iter().filter_map(|planned| match &planned.step {
+            Step::Container(spec) => Some(spec),
+            _ => None,
+        });
+        for spec in holders {
+            let role = &spec.labels["agentnet.role"];
+            let holds = spec.mounts.iter().any(|mount| {
+                matches!(mount, Mount::Volume { volume, .. } if volume.labels["agentnet.role"] == "budgets")
+            });
+            assert_eq!(holds, role == "proxy", "{}", spec.name);
+        }
+    }
 }
 
 #[test]

@@ -16,6 +16,10 @@ const SOCKET_DIR: &str = "/run/agentnet";
 /// The socket, as a flag names it.
 const SOCKET: &str = "unix:/run/agentnet/proxy.sock";
 
+/// Where the proxy's own volume is: what was spent of budgets outlives its container's restarts, and goes
+/// with the task.
+const STATE_DIR: &str = "/var/lib/agentnet";
+
 /// What stands between the task and the world, and the steps to wait for.
 #[derive(Debug)]
 pub(super) struct Door {
@@ -54,11 +58,12 @@ pub(super) fn door(
         socket.push(draft.add(Step::Volume(volume_of(inputs, Role::Socket)), &[]));
     }
     if layout.fence.is_some() {
+        let budgets = draft.add(Step::Volume(volume_of(inputs, Role::Budgets)), &[]);
         let proxy = proxy(inputs, layout, image.clone());
         let name = proxy.name.clone();
         let extra = split_attachments(inputs, proxy, &mut |spec| {
             let mut after = networks.both();
-            after.push(files);
+            after.extend([files, budgets]);
             after.extend(&socket);
             draft.add(Step::Container(spec), &after)
         });
@@ -142,6 +147,12 @@ fn proxy(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
         target: "/etc/agentnet".to_owned(),
         writable: false,
     });
+    spec.mounts.push(Mount::Volume {
+        volume: volume_of(inputs, Role::Budgets),
+        target: STATE_DIR.to_owned(),
+        writable: true,
+        fill: true,
+    });
     // The proxy has a leg on each side: its kernel must not route between them (forwarding), nor
     // answer on one side for the other's address (arp_ignore, measured).
     for key in ["net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"] {
@@ -194,7 +205,8 @@ fn proxy(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
         ]
         .map(str::to_owned),
     );
-    spec.command.extend(["--log", "json"].map(str::to_owned));
+    spec.command
+        .extend(["--state", STATE_DIR, "--log", "json"].map(str::to_owned));
     spec
 }
 

@@ -23,7 +23,7 @@ pub(super) fn limits(role: Role, wanted: Wanted, facts: &Facts) -> Limits {
         Role::Agent => (8 * GIB, 4096),
         Role::Service => (2 * GIB, 1024),
         Role::Proxy | Role::Relay => (512 * MIB, 256),
-        Role::Fence | Role::Egress | Role::Gate | Role::Socket => (64 * MIB, 16),
+        Role::Fence | Role::Egress | Role::Gate | Role::Socket | Role::Budgets => (64 * MIB, 16),
     };
     // A default must not take the whole machine down with it; a wish of the user's may.
     let memory = wanted
