@@ -18,6 +18,7 @@ mod bytes;
 mod clients;
 pub mod event;
 mod host;
+pub mod learn;
 mod outlet;
 mod policy;
 mod reason;

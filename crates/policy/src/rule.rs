@@ -19,7 +19,7 @@ pub(crate) use self::methods::{Methods, MethodsError};
 pub(crate) use self::path::{PathMatch, PathPattern};
 pub(crate) use self::pattern::{Kind, NamePattern};
 pub(crate) use self::ports::Ports;
-pub(crate) use self::suffix::{Suffix, is_registered, of as suffix_of, reserved};
+pub(crate) use self::suffix::{Suffix, is_registered, of as suffix_of, owner, reserved};
 use crate::policy::{Ask, Outcome};
 
 /// Where in the load order a file stands. A later layer adds to an earlier one; a `deny` of any

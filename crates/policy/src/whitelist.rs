@@ -13,6 +13,7 @@ pub(crate) mod wrong;
 
 use std::num::NonZeroU64;
 
+use self::line::Says;
 use self::loader::Loader;
 pub use self::presets::{BuiltinPresets, PresetFiles, Presets, describe};
 pub use self::problem::{Problem, Problems, Severity};
@@ -86,4 +87,24 @@ pub fn load(
         policy,
         warnings: problems,
     })
+}
+
+/// What one line of a file is, for those who print files and change them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum LineKind {
+    /// A comment, nothing, or something that does not load.
+    Other,
+    /// `@name`.
+    Include,
+    /// A permission.
+    Rule,
+}
+
+/// What a line is, read as the loader reads it.
+pub(crate) fn line_kind(line: &str) -> LineKind {
+    match line::parse(line).map(|line| line.says) {
+        Ok(Says::Rule { .. }) => LineKind::Rule,
+        Ok(Says::Include { .. }) => LineKind::Include,
+        Ok(Says::Nothing) | Err(_) => LineKind::Other,
+    }
 }

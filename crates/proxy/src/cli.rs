@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod learn;
 mod presets;
 mod serve;
 
@@ -46,6 +47,8 @@ enum Command {
     Check(check::Check),
     /// Say what would happen to a URL, and which line decides; 1 if it is refused
     Explain(explain::Explain),
+    /// Propose a whitelist from a log of events, or a diff against the one in use
+    Learn(learn::Learn),
     /// List the presets that `@NAME` includes, or print the text of one
     Presets(presets::List),
     /// Carry connections to a proxy's unix socket: the `socket` fence's door
@@ -86,6 +89,11 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
         Some(Command::Explain(explain)) => {
             with_presets(cli.config, cli.settings, environment, |presets| {
                 explain.run(presets)
+            })
+        }
+        Some(Command::Learn(learn)) => {
+            with_presets(cli.config, cli.settings, environment, |presets| {
+                learn.run(presets)
             })
         }
         Some(Command::Presets(list)) => {

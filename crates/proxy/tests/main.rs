@@ -21,6 +21,7 @@ mod cli;
 mod connect;
 mod forward;
 mod hostile;
+mod learn;
 mod limits;
 mod manners;
 mod metrics;

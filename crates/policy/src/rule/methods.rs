@@ -1,5 +1,7 @@
 //! The methods of a line.
 
+use std::fmt;
+
 /// A set of HTTP methods, out of those that a line may name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Methods(u32);
@@ -70,8 +72,31 @@ impl Methods {
         bit(method).is_some_and(|bit| self.0 & bit != 0)
     }
 
+    pub(crate) fn union(self, other: Methods) -> Methods {
+        Methods(self.0 | other.0)
+    }
+
+    /// Its words, in the order of the table.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        let listed = NAMES.iter().enumerate();
+        listed.filter_map(move |(at, name)| (self.0 & (1 << at) != 0).then_some(*name))
+    }
+
     pub(crate) fn covers(self, other: Methods) -> bool {
         self.0 & other.0 == other.0
+    }
+}
+
+/// As a line has them: `GET,HEAD`.
+impl fmt::Display for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, name) in self.names().enumerate() {
+            if at > 0 {
+                f.write_str(",")?;
+            }
+            f.write_str(name)?;
+        }
+        Ok(())
     }
 }
 

@@ -47,6 +47,18 @@ pub(crate) fn of(name: &str) -> Suffix {
     }
 }
 
+/// The name whose owner gives out this one and its neighbours: the platform, or the registered
+/// name; the name itself where neither is known.
+pub(crate) fn owner(name: &str) -> &str {
+    let suffix = psl::suffix(name.as_bytes())
+        .filter(|suffix| suffix.typ() == Some(psl::Type::Private))
+        .map(|suffix| suffix.as_bytes().len());
+    let length = suffix.or_else(|| Some(psl::domain(name.as_bytes())?.as_bytes().len()));
+    length
+        .and_then(|length| name.get(name.len().checked_sub(length)?..))
+        .unwrap_or(name)
+}
+
 /// Whether this is exactly the name that an owner registered: one label below a public suffix.
 pub(crate) fn is_registered(name: &str) -> bool {
     psl::domain(name.as_bytes()).is_some_and(|domain| domain.as_bytes().len() == name.len())
@@ -87,6 +99,21 @@ pub(crate) fn reserved(name: &str) -> Option<Reserved> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neighbours_have_one_owner() {
+        for (name, who) in [
+            ("a.b.example.com", "example.com"),
+            ("example.co.uk", "example.co.uk"),
+            ("x.y.github.io", "github.io"),
+            ("bucket.s3.amazonaws.com", "s3.amazonaws.com"),
+            ("com", "com"),
+            ("printer", "printer"),
+            ("db.corp", "db.corp"),
+        ] {
+            assert_eq!(owner(name), who, "{name}");
+        }
+    }
 
     #[test]
     fn the_list_knows_registries_and_platforms() {

@@ -110,6 +110,17 @@ fn read_presets(directory: &Path, sources: &mut Vec<Source>, problems: &mut Vec<
     }
 }
 
+/// Whitelist files as they are, and the presets that they can include.
+///
+/// # Errors
+/// When a file or the directory of presets cannot be read.
+pub fn sources(
+    files: &[WhitelistFile],
+    presets: Option<&Path>,
+) -> Result<(Vec<Source>, PresetFiles), Vec<Problem>> {
+    Ok(split(&read(files, presets)?))
+}
+
 /// The presets of a directory over the built-in ones.
 ///
 /// # Errors

@@ -1,0 +1,406 @@
+//! The narrowest lines for what was seen, and what a person has to know beside them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use super::evidence::Evidence;
+use super::seen::Seen;
+use super::{MAX_BELOW, MAX_TARGETS, Tally};
+use crate::address::{Opener, classify};
+use crate::event::Text;
+use crate::host::{Host, Name};
+use crate::outlet::Outlet;
+use crate::policy::{Ask, Policy, Request};
+use crate::rule::owner;
+use crate::target::Target;
+use crate::whitelist::{LineKind, line_kind};
+
+/// More names below one owner's than this, each asked for once or twice, are not proposed: a name
+/// is a message to whoever answers for it.
+const MANY_ONCE: usize = 16;
+/// More names below one owner's than this are not proposed however often they were asked for.
+const MANY: usize = 64;
+/// What "once or twice" is.
+const ONCE: u64 = 2;
+
+/// A whitelist for a person to review. Everything in it is printable ASCII but the names of files.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    pub(super) lines: Vec<Line>,
+    pub(super) notes: Notes,
+    pub(super) listeners: BTreeSet<Text>,
+    pub(super) tally: Tally,
+    /// What a policy has to be asked for to find the lines that were used.
+    pub(super) asked: Vec<Asked>,
+}
+
+/// One proposed line.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Line {
+    pub(super) target: Target,
+    /// The line without its comment.
+    pub(super) words: String,
+    pub(super) evidence: Evidence,
+    pub(super) refused: u64,
+    pub(super) outlet: Option<Outlet>,
+    /// A tunnel to a port that is not HTTPS's: the bytes may be anything.
+    pub(super) may_need_raw: bool,
+    pub(super) wants: Wants,
+}
+
+/// Requests that a line is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Wants {
+    Tunnel,
+    Http {
+        methods: Vec<&'static str>,
+        path: Box<str>,
+    },
+}
+
+/// Requests that were seen to pass, and how often.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Asked {
+    pub(super) target: Target,
+    pub(super) http: Option<(String, String)>,
+    pub(super) evidence: Evidence,
+}
+
+/// What is told in comments, by heading.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(super) struct Notes(BTreeMap<Heading, Vec<String>>);
+
+/// Why something is not among the lines. In the order of telling.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Heading {
+    Folded,
+    Address,
+    Inside,
+    Unlisted,
+    Refused,
+    Failed,
+}
+
+impl Heading {
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Heading::Folded => {
+                "WARNING: many names of one owner, each of them a message to him: not proposed"
+            }
+            Heading::Address => {
+                "addresses are not proposed; a person who means one writes the line that follows it"
+            }
+            Heading::Inside => {
+                "names that led to an address inside; a person who means one writes the line that follows it"
+            }
+            Heading::Unlisted => "requests that no narrow line can be for",
+            Heading::Refused => "refused while this was recorded, not proposed",
+            Heading::Failed => "allowed and never reached, not proposed",
+        }
+    }
+}
+
+impl Notes {
+    fn add(&mut self, heading: Heading, what: String) {
+        self.0.entry(heading).or_default().push(what);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Heading, &[String])> {
+        self.0
+            .iter()
+            .map(|(heading, notes)| (*heading, notes.as_slice()))
+    }
+
+    pub(super) fn of(&self, heading: Heading) -> &[String] {
+        self.0.get(&heading).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Proposal {
+    pub(super) fn new(
+        targets: BTreeMap<Target, Seen>,
+        below: &HashMap<String, usize>,
+        listeners: BTreeSet<Text>,
+        tally: Tally,
+    ) -> Self {
+        let mut proposal = Self {
+            lines: Vec::new(),
+            notes: Notes::default(),
+            listeners,
+            tally,
+            asked: Vec::new(),
+        };
+        let folds = Folds::new(&targets, below);
+        for (owner, fold) in &folds.0 {
+            proposal.notes.add(Heading::Folded, fold.words(owner));
+        }
+        for (target, seen) in &targets {
+            proposal.take(target, seen, &folds);
+        }
+        proposal
+    }
+
+    fn take(&mut self, target: &Target, seen: &Seen, folds: &Folds) {
+        if seen.wanted.is_empty() {
+            return self.not_wanted(target, seen);
+        }
+        self.ask(target, seen);
+        let name = match target.host() {
+            Host::Ip(ip) => {
+                let write = match classify(*ip).opener() {
+                    Opener::Name | Opener::Private => format!("write {target}"),
+                    Opener::Host => format!("write {target} host"),
+                    Opener::Nothing => "nothing opens it".to_owned(),
+                };
+                let what = format!("{target} ({}): {write}", seen.wanted);
+                return self.notes.add(Heading::Address, what);
+            }
+            Host::Name(name) => name,
+        };
+        if let Some(ip) = seen.inside {
+            let class = classify(ip);
+            let write = match class.opener() {
+                Opener::Nothing | Opener::Host => "no line with a name opens that".to_owned(),
+                Opener::Name | Opener::Private => format!("write {target} private"),
+            };
+            let what = format!(
+                "{target} led to {} ({}): {write}",
+                class.words(),
+                seen.wanted
+            );
+            return self.notes.add(Heading::Inside, what);
+        }
+        if folds.has(name, seen) {
+            return;
+        }
+        self.lines(target, name, seen);
+    }
+
+    fn lines(&mut self, target: &Target, name: &Name, seen: &Seen) {
+        let line = |words: String, wants: Wants| Line {
+            target: target.clone(),
+            words,
+            evidence: seen.wanted,
+            refused: seen.wanted_refused,
+            outlet: name.outlet(),
+            may_need_raw: seen.tunnel && !matches!(target.port(), 80 | 443),
+            wants,
+        };
+        let mut lines = Vec::new();
+        if seen.tunnel {
+            lines.push(line(target.to_string(), Wants::Tunnel));
+        } else {
+            if seen.paths.odd() > 0 {
+                let what = format!(
+                    "{target}: {} request{} with a method or path that servers read differently, or that is too long",
+                    seen.paths.odd(),
+                    if seen.paths.odd() == 1 { "" } else { "s" },
+                );
+                self.notes.add(Heading::Unlisted, what);
+            }
+            for path in seen.paths.lines() {
+                let mut words = format!("{target} {}", path.methods);
+                if let Some(pattern) = &path.pattern {
+                    words.push(' ');
+                    words.push_str(pattern);
+                }
+                let wants = Wants::Http {
+                    methods: path.methods.names().collect(),
+                    path: path.sample,
+                };
+                lines.push(line(words, wants));
+            }
+        }
+        for line in lines {
+            // The loader has the last word: a name that nothing opens, a method on port 443.
+            if line_kind(&line.words) == LineKind::Rule {
+                self.lines.push(line);
+            } else {
+                let what = format!("{target}: the line would not load");
+                self.notes.add(Heading::Unlisted, what);
+            }
+        }
+    }
+
+    fn not_wanted(&mut self, target: &Target, seen: &Seen) {
+        let why = seen.why.map_or("", crate::reason::Reason::as_str);
+        if !seen.refused.is_empty() {
+            let what = format!("{target} ({why}; {})", seen.refused);
+            self.notes.add(Heading::Refused, what);
+        } else if !seen.failed.is_empty() {
+            let what = format!("{target} ({why}; {})", seen.failed);
+            self.notes.add(Heading::Failed, what);
+        }
+    }
+
+    fn ask(&mut self, target: &Target, seen: &Seen) {
+        let mut ask = |http: Option<(&str, &str)>| {
+            self.asked.push(Asked {
+                target: target.clone(),
+                http: http.map(|(method, path)| (method.to_owned(), path.to_owned())),
+                evidence: seen.wanted,
+            });
+        };
+        if seen.tunnel {
+            ask(None);
+        }
+        ask_paths(seen, &mut ask);
+    }
+
+    /// What there is to say aloud, one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for line in &self.lines {
+            if let Some(outlet) = line.outlet {
+                let host = line.target.host();
+                warnings.push(format!("{host}: {outlet}"));
+            }
+        }
+        warnings.dedup();
+        let folded = self.notes.of(Heading::Folded).iter();
+        warnings.extend(folded.map(|fold| format!("not proposed: {fold}")));
+        if self.tally.no_room > 0 {
+            warnings.push(format!(
+                "{} events were left out: at most {MAX_TARGETS} targets are remembered, and {MAX_BELOW} below one owner's name; learn from shorter logs, or ask who made so many",
+                self.tally.no_room
+            ));
+        }
+        if self.tally.no_target > 0 {
+            warnings.push(format!(
+                "{} requests named no canonical host and port and are not looked at",
+                self.tally.no_target
+            ));
+        }
+        if self.listeners.len() > 1 && self.tally.elsewhere == 0 {
+            let names: Vec<&str> = self.listeners.iter().map(Text::as_str).collect();
+            warnings.push(format!(
+                "the events are of several listeners ({}), and one whitelist is proposed for all: give --listener NAME",
+                names.join(", ")
+            ));
+        }
+        warnings
+    }
+
+    /// Whether there is any line to propose.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+fn ask_paths(seen: &Seen, ask: &mut impl FnMut(Option<(&str, &str)>)) {
+    for line in seen.paths.lines() {
+        for method in line.methods.names() {
+            ask(Some((method, &line.sample)));
+        }
+    }
+    if let Some(odd) = seen.paths.odd_sample() {
+        ask(Some(odd));
+    }
+}
+
+impl Line {
+    /// Whether a policy allows all that the line is for.
+    pub(super) fn is_allowed_by(&self, policy: &Policy, now: Timestamp) -> bool {
+        let allows = |ask: Ask<'_>| {
+            let request = Request {
+                target: self.target.clone(),
+                ask,
+            };
+            matches!(policy.judge(request, now), crate::policy::Verdict::Allow(_))
+        };
+        match &self.wants {
+            Wants::Tunnel => allows(Ask::Tunnel),
+            Wants::Http { methods, path } => methods
+                .iter()
+                .all(|method| allows(Ask::Http { method, path })),
+        }
+    }
+}
+
+/// Owners below whose name too many were asked for.
+struct Folds(BTreeMap<String, Fold>);
+
+#[derive(Default)]
+struct Fold {
+    once: usize,
+    all: usize,
+    /// More than are remembered.
+    more: bool,
+    evidence: Evidence,
+    examples: Vec<String>,
+}
+
+impl Folds {
+    fn new(targets: &BTreeMap<Target, Seen>, below: &HashMap<String, usize>) -> Self {
+        let mut folds: BTreeMap<String, Fold> = BTreeMap::new();
+        for (target, seen) in targets {
+            let Some(name) = target.host().name() else {
+                continue;
+            };
+            // One that was refused was not looked up, so it told nobody anything; one that could
+            // not be reached did.
+            if seen.wanted.is_empty() && seen.failed.is_empty() {
+                continue;
+            }
+            let owner = owner(name.as_str());
+            let fold = folds.entry(owner.to_owned()).or_default();
+            fold.more = below.get(owner).is_some_and(|count| *count >= MAX_BELOW);
+            fold.all += 1;
+            let often = seen.wanted.requests() > ONCE;
+            if !often {
+                fold.once += 1;
+                if fold.examples.len() < 3 {
+                    fold.examples.push(shortened(name.as_str()));
+                }
+            }
+            fold.evidence.add(&seen.wanted);
+            fold.evidence.add(&seen.failed);
+        }
+        folds.retain(|_, fold| fold.all > MANY || fold.once > MANY_ONCE);
+        Self(folds)
+    }
+
+    fn has(&self, name: &Name, seen: &Seen) -> bool {
+        self.0.get(owner(name.as_str())).is_some_and(|fold| {
+            fold.all > MANY || (fold.once > MANY_ONCE && seen.wanted.requests() <= ONCE)
+        })
+    }
+}
+
+impl Fold {
+    fn words(&self, owner: &str) -> String {
+        let least = if self.more { "at least " } else { "" };
+        let (all, once) = (self.all, self.once);
+        let examples = self.examples.join(", ");
+        let such = if examples.is_empty() {
+            String::new()
+        } else {
+            format!(", as {examples}")
+        };
+        format!(
+            "{least}{all} targets below {owner}, {once} of them asked for at most twice ({}){such}",
+            self.evidence
+        )
+    }
+}
+
+/// Names that carry data are long.
+fn shortened(name: &str) -> String {
+    const ENOUGH: usize = 48;
+    match name.get(..ENOUGH).filter(|_| name.len() > ENOUGH + 3) {
+        Some(start) => format!("{start}..."),
+        None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_names_are_cut_and_short_ones_are_not() {
+        assert_eq!(shortened("a.example"), "a.example");
+        assert_eq!(shortened(&"x".repeat(200)).len(), 51);
+    }
+}

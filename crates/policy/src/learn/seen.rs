@@ -1,0 +1,74 @@
+//! What was seen of one target.
+
+use std::net::IpAddr;
+
+use super::evidence::Evidence;
+use super::paths::Paths;
+use crate::address::{AddressClass, classify};
+use crate::event::{Event, Moment, Protocol};
+use crate::reason::Reason;
+
+/// What an event says about whether its target may be proposed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Manner {
+    /// It went ahead and something was reached.
+    Passed,
+    /// It was refused, and refusals are wanted.
+    RefusedAndWanted,
+    /// It was refused.
+    Refused,
+    /// It was allowed and reached nothing.
+    Failed,
+}
+
+/// Everything about one target.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub(super) struct Seen {
+    /// What a line is proposed for.
+    pub(super) wanted: Evidence,
+    /// How many of those were refused.
+    pub(super) wanted_refused: u64,
+    pub(super) tunnel: bool,
+    pub(super) paths: Paths,
+    pub(super) refused: Evidence,
+    pub(super) failed: Evidence,
+    /// Why, the first time.
+    pub(super) why: Option<Reason>,
+    /// An address that was dialled and that is not public.
+    pub(super) inside: Option<IpAddr>,
+}
+
+impl Seen {
+    pub(super) fn take(&mut self, event: &Event, manner: Manner) {
+        let inside = |ip: &IpAddr| classify(*ip) != AddressClass::Public;
+        self.inside = self.inside.or(event.address.filter(inside));
+        match manner {
+            Manner::Passed => self.want(event),
+            Manner::RefusedAndWanted => {
+                self.wanted_refused = self.wanted_refused.saturating_add(1);
+                self.want(event);
+            }
+            Manner::Refused => {
+                self.refused.note(event);
+                self.why = self.why.or(Some(event.reason));
+            }
+            Manner::Failed => {
+                self.failed.note(event);
+                self.why = self.why.or(Some(event.reason));
+            }
+        }
+    }
+
+    fn want(&mut self, event: &Event) {
+        self.wanted.note(event);
+        match event.protocol {
+            Protocol::Connect => self.tunnel = true,
+            // The end of a request that was counted says the same path again.
+            Protocol::Http if event.event == Moment::Closed && self.wanted.has_decisions() => {}
+            Protocol::Http => {
+                let path = event.path.as_ref().map_or("", |path| path.as_str());
+                self.paths.see(event.method.as_str(), path);
+            }
+        }
+    }
+}
