@@ -2,6 +2,7 @@
 
 use agentnet_policy::tinyproxy::LogLevel;
 
+use crate::clients::Clients;
 use crate::manners::Manners;
 use crate::words::Filtered;
 
@@ -10,6 +11,8 @@ use crate::words::Filtered;
 /// that belongs to it, never a mix of two loads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conduct {
+    /// Who may use it.
+    pub clients: Clients,
     /// How its clients are treated; `None` where nothing of that was asked for.
     pub manners: Option<Box<Manners>>,
     /// What its filter looks at, as Tinyproxy's log names it.

@@ -38,7 +38,7 @@ pub async fn serve(
     record.set_address(dialed.address.ip());
     record.set_socket(dialed.stream.descriptor());
     record.passed(StatusCode::OK);
-    let standing = Standing::new(&grant, Kind::Tunnel, purse);
+    let standing = Standing::new(&grant, Kind::Tunnel, purse, session.address);
     let address = dialed.address.ip();
     let member = session.listener.live.enter(standing, address);
     let watched = Watched::new(&session.listener, member);

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::carry::taken;
+use crate::clients;
 use crate::endpoint::Endpoint;
 use crate::handler::handle;
 use crate::intake::Intake;
@@ -32,6 +33,16 @@ const LINGER_BYTES: u64 = 256 * 1024;
 /// Serves requests until the connection ends, becomes a tunnel, or the drain begins and the request
 /// under way is answered.
 pub async fn serve(stream: Stream, session: Arc<Session>) {
+    let open = session.listener.policy.now().conduct.clients.is_open();
+    let stream = if open {
+        stream
+    } else {
+        // Boxed: few listeners have a list, and every connection would hold what the look-ups need.
+        match Box::pin(clients::meet(stream, &session)).await {
+            Some(stream) => stream,
+            None => return,
+        }
+    };
     let shared = Arc::clone(&session.listener.shared);
     let endpoint = Endpoint::new(stream, session.link.clone());
     let intake = Intake::new(endpoint, session.link.clone(), shared.max_head_bytes);
@@ -142,7 +153,7 @@ pub(crate) async fn linger_after_connect(upgrade: OnUpgrade, _session: Arc<Sessi
     }
 }
 
-async fn read_away(stream: Stream) {
+pub(crate) async fn read_away(stream: Stream) {
     let mut rest = stream.take(LINGER_BYTES);
     let mut nowhere = tokio::io::sink();
     // Whatever comes of it, the connection is over.

@@ -63,7 +63,8 @@ pub async fn serve(
         method: parts.method.clone(),
         path: parts.uri.path().to_owned(),
     };
-    let stands = |kind| Standing::new(&granted.grant, kind, granted.purse.clone());
+    let client = session.address;
+    let stands = |kind| Standing::new(&granted.grant, kind, granted.purse.clone(), client);
     let standing = stands(Kind::Plain(asked()));
     let exchange = Arc::new(Exchange::begin(&session, standing, generation));
     let key = Key {

@@ -49,6 +49,12 @@ async fn answer(
     }
     let listener = &session.listener;
     let active = listener.policy.now_full();
+    // The list may have changed since the connection was let in.
+    let open = active.conduct.clients.is_open();
+    if !open && !Box::pin(session.is_permitted(&active)).await {
+        let protocol = request::protocol(&parts);
+        return Record::begin(session, protocol, &parts).turned_away(&active);
+    }
     let manners = active.conduct.manners.as_deref();
     if let Some(manners) = manners
         && manners.is_for_statistics(&parts)

@@ -28,6 +28,7 @@ pub mod body;
 pub mod budget;
 mod carry;
 pub mod cli;
+pub mod clients;
 pub mod conduct;
 pub mod connect;
 pub mod connection;

@@ -128,6 +128,8 @@ pub struct Session {
     pub socket: i32,
     refused: AtomicBool,
     asked: AtomicBool,
+    /// The generation of the policy whose list of clients let it in; 0 is none.
+    permitted_in: AtomicU64,
     _permit: OwnedSemaphorePermit,
     _open: Raised,
 }
@@ -151,9 +153,19 @@ impl Session {
             socket,
             refused: AtomicBool::new(false),
             asked: AtomicBool::new(false),
+            permitted_in: AtomicU64::new(0),
             _permit: permit,
             _open: open,
         }
+    }
+
+    /// The generation of the policy whose list of clients let it in.
+    pub(crate) fn permitted_in(&self) -> u64 {
+        self.permitted_in.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_permitted_in(&self, generation: u64) {
+        self.permitted_in.store(generation, Ordering::Relaxed);
     }
 
     /// A request was read.

@@ -42,11 +42,36 @@ impl Record {
     /// Begins the record of a request that has just been read.
     #[must_use]
     pub fn begin(session: &Arc<Session>, protocol: Protocol, parts: &Parts) -> Self {
-        let number = session.shared().next_request();
         let path = match protocol {
             Protocol::Connect => None,
             Protocol::Http => Some(Text::new(parts.uri.path())),
         };
+        let mut record = Self::new(session, protocol, Text::new(parts.method.as_str()), path);
+        if session.shared().journal.speaks_tinyproxy() {
+            let (asked, line) = Asked::new(parts, session.socket);
+            session.say(|| line);
+            record.words = Some(Box::new(asked));
+        }
+        record
+    }
+
+    /// Begins the record of a client that is not asked what it wants.
+    #[must_use]
+    pub fn nameless(session: &Arc<Session>, protocol: Protocol) -> Self {
+        let mut record = Self::new(session, protocol, Text::default(), None);
+        if session.shared().journal.speaks_tinyproxy() {
+            let client = session.socket;
+            let asked = Asked {
+                client,
+                ..Asked::default()
+            };
+            record.words = Some(Box::new(asked));
+        }
+        record
+    }
+
+    fn new(session: &Arc<Session>, protocol: Protocol, method: Text, path: Option<Text>) -> Self {
+        let number = session.shared().next_request();
         let event = Event {
             v: Version,
             time: Timestamp::now(),
@@ -55,7 +80,7 @@ impl Record {
             listener: session.listener.name.clone(),
             client: session.client.clone(),
             protocol,
-            method: Text::new(parts.method.as_str()),
+            method,
             path,
             host: Text::default(),
             port: 0,
@@ -71,18 +96,13 @@ impl Record {
             sentence: None,
             quiet: false,
         };
-        let words = session.shared().journal.speaks_tinyproxy().then(|| {
-            let (asked, line) = Asked::new(parts, session.socket);
-            session.say(|| line);
-            Box::new(asked)
-        });
         Self {
             session: Arc::clone(session),
             started: Instant::now(),
             told: false,
             event,
             line: None,
-            words,
+            words: None,
         }
     }
 
@@ -218,6 +238,22 @@ impl Record {
         )
     }
 
+    /// Its client may not use the listener: counts, records and answers.
+    #[must_use]
+    pub fn turned_away(&mut self, active: &Active) -> Response<Body> {
+        let reason = Reason::ClientNotAllowed;
+        self.event.verdict = Word::Deny;
+        self.event.reason = reason;
+        let clause = reason.clause();
+        let sentence = format!(
+            "The connection was refused ({reason}) because {clause}; trying again will not help, the \
+             person who runs the proxy decided so."
+        );
+        let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::FORBIDDEN);
+        let manners = active.conduct.manners.as_deref();
+        self.answer(manners, reason, status, None, clause, &sentence)
+    }
+
     /// It asks for the proxy's statistics at `host`, without the right to: counts, records and
     /// answers.
     #[must_use]
@@ -281,7 +317,8 @@ impl Record {
             rule: self.event.rule.as_ref(),
             // What follows a refused CONNECT may be meant for the tunnel, and what follows a
             // request that two parsers read differently may be anything: neither is a request.
-            close: self.event.protocol == Protocol::Connect || reason == Reason::BadRequest,
+            close: self.event.protocol == Protocol::Connect
+                || matches!(reason, Reason::BadRequest | Reason::ClientNotAllowed),
             dress,
         };
         refusal.response()

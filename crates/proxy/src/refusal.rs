@@ -131,6 +131,29 @@ impl Refusal<'_> {
     }
 }
 
+/// A response of ours as it goes over the wire, for a client that is answered outside hyper.
+#[must_use]
+pub fn text_of(response: &Response<Body>) -> Vec<u8> {
+    let status = response.status();
+    let mut text = format!("HTTP/1.1 {} ", status.as_u16()).into_bytes();
+    match response.extensions().get::<ReasonPhrase>() {
+        Some(phrase) => text.extend_from_slice(phrase.as_bytes()),
+        None => text.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes()),
+    }
+    text.extend_from_slice(b"\r\n");
+    for (name, value) in response.headers() {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.extend_from_slice(b"\r\n");
+    }
+    text.extend_from_slice(b"\r\n");
+    if let Body::Full(body) = response.body() {
+        text.extend_from_slice(body);
+    }
+    text
+}
+
 /// The answer to `OPTIONS *`: the proxy itself is here.
 #[must_use]
 pub fn present() -> Response<Body> {

@@ -6,6 +6,7 @@
 
 mod cache;
 mod hosts;
+mod reverse;
 
 use std::fmt;
 use std::future::Future;
@@ -22,10 +23,19 @@ pub const MAX_ANSWERS: usize = 32;
 /// A boxed future, because `dyn Resolve` needs one.
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<IpAddr>, ResolveError>> + Send + 'a>>;
 
+/// What a look-up backwards finds; `None`: the address has no name.
+pub type Found = Result<Option<Name>, ResolveError>;
+
+/// The same, boxed.
+pub type Naming<'a> = Pin<Box<dyn Future<Output = Found> + Send + 'a>>;
+
 /// Who knows the addresses of a name. The tests put a counting table in its place.
 pub trait Resolve: fmt::Debug + Send + Sync + 'static {
     /// All addresses of `name`, asked as an absolute name: no search domain is ever tried (W26).
     fn resolve(&self, name: Name) -> Answer<'_>;
+
+    /// The name that the holder of `address` gives it. Nothing proves it.
+    fn name_of(&self, address: IpAddr) -> Naming<'_>;
 }
 
 /// Why there is no answer.
@@ -74,6 +84,14 @@ impl Resolve for SystemResolver {
             } else {
                 Ok(addresses)
             }
+        })
+    }
+
+    fn name_of(&self, address: IpAddr) -> Naming<'_> {
+        Box::pin(async move {
+            let asked = tokio::task::spawn_blocking(move || reverse::ask_system(address));
+            let broken = |_| Err(ResolveError::Failed("the lookup broke off".to_owned()));
+            asked.await.unwrap_or_else(broken)
         })
     }
 }

@@ -17,6 +17,8 @@ pub struct Standing {
     target: Target,
     kind: Kind,
     purse: Option<Arc<Budget>>,
+    /// Whose it is; the list of clients may change.
+    client: Option<IpAddr>,
     /// When its rule ends by itself, in milliseconds of Unix time; `i64::MAX` is never.
     expires: AtomicI64,
 }
@@ -42,13 +44,19 @@ pub struct Asked {
 }
 
 impl Standing {
-    /// What `grant` opened, paid for from `purse`.
+    /// What `grant` opened for `client`, paid for from `purse`.
     #[must_use]
-    pub fn new(grant: &Grant, kind: Kind, purse: Option<Arc<Budget>>) -> Self {
+    pub fn new(
+        grant: &Grant,
+        kind: Kind,
+        purse: Option<Arc<Budget>>,
+        client: Option<IpAddr>,
+    ) -> Self {
         Self {
             target: grant.target().clone(),
             kind,
             purse,
+            client,
             expires: AtomicI64::new(millis(grant.expires())),
         }
     }
@@ -85,6 +93,11 @@ impl Standing {
         active: &Active,
         address: Option<IpAddr>,
     ) -> Option<Grant> {
+        // A list with names is asked when a connection comes in; no tunnel waits for a look-up.
+        let clients = &active.conduct.clients;
+        if clients.permits_at_once(self.client) == Some(false) {
+            return None;
+        }
         let ask = match &self.kind {
             Kind::Tunnel => Ask::Tunnel,
             Kind::Plain(asked) | Kind::Upgraded(asked) => Ask::Http {

@@ -18,6 +18,7 @@ mod harness;
 mod admin;
 mod budgets;
 mod cli;
+mod clients;
 mod connect;
 mod forward;
 mod hostile;

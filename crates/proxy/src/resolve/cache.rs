@@ -9,7 +9,8 @@ use agentnet_policy::Name;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-use super::{Resolve, ResolveError};
+use super::reverse::Reverse;
+use super::{Found, Resolve, ResolveError};
 use crate::tasks::Tasks;
 
 type Outcome = Result<Arc<[IpAddr]>, ResolveError>;
@@ -59,6 +60,7 @@ struct Inner {
     limits: Limits,
     lookups: Arc<Semaphore>,
     entries: Mutex<HashMap<Name, Entry>>,
+    reverse: Reverse,
     tasks: Tasks,
 }
 
@@ -74,6 +76,7 @@ impl Resolver {
                 limits,
                 lookups,
                 entries,
+                reverse: Reverse::default(),
                 tasks,
             }),
         }
@@ -93,6 +96,46 @@ impl Resolver {
         match answered {
             Ok(Ok(outcome)) => outcome.clone().unwrap_or(Err(ResolveError::Empty)),
             // The lookup's task ended without a word: it panicked, and was counted there.
+            Ok(Err(_)) => Err(ResolveError::Failed("the lookup broke off".to_owned())),
+            Err(_) => Err(ResolveError::TimedOut),
+        }
+    }
+}
+
+impl Resolver {
+    /// The name that the holder of `address` gives it, if any. Nothing proves it: ask for the
+    /// addresses of the name.
+    ///
+    /// # Errors
+    /// When the resolver fails, takes longer than the limit or is overloaded.
+    pub async fn name_of(&self, address: IpAddr) -> Found {
+        if let Some(found) = self.inner.reverse.known(address) {
+            return found;
+        }
+        let inner = Arc::clone(&self.inner);
+        let (tell, answer) = tokio::sync::oneshot::channel();
+        // A task of its own, as above: its permit is held until the thread is really free. Those that
+        // wait for a permit are as many as there are connections, which have a limit.
+        self.inner.tasks.spawn("reverse", async move {
+            let found = match inner.lookups.acquire().await {
+                Ok(_permit) => match inner.reverse.known(address) {
+                    // Somebody asked the same while this one waited.
+                    Some(found) => found,
+                    None => inner.source.name_of(address).await,
+                },
+                Err(_) => Err(ResolveError::Busy),
+            };
+            let keep = match found {
+                Ok(_) => inner.limits.positive,
+                Err(_) => inner.limits.negative,
+            };
+            let (until, most) = (Instant::now() + keep, inner.limits.names);
+            inner.reverse.remember(address, found.clone(), until, most);
+            // Whoever asked may have given up.
+            tell.send(found).ok();
+        });
+        match timeout(self.inner.limits.timeout, answer).await {
+            Ok(Ok(found)) => found,
             Ok(Err(_)) => Err(ResolveError::Failed("the lookup broke off".to_owned())),
             Err(_) => Err(ResolveError::TimedOut),
         }

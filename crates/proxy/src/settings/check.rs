@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use agentnet_policy::{Mode, parse_bytes};
 
+use crate::clients::Clients;
+use crate::conduct::Conduct;
+
 use super::{
     Address, AdminAddress, DEFAULT_LISTENER, Forwarding, ListenerSettings, LogFormat, PolicySource,
     Problem, Raw, Settings, Timeouts, whitelist_files,
@@ -235,7 +238,7 @@ impl Check {
                     presets: raw.presets.clone(),
                     mode,
                     default_up,
-                    conduct: Arc::default(),
+                    conduct: self.conduct("client", raw.client.as_deref()),
                 },
                 default_up,
             });
@@ -257,13 +260,26 @@ impl Check {
                     presets: raw.presets.clone(),
                     mode: self.mode(&place, listener.mode.as_deref(), mode),
                     default_up,
-                    conduct: Arc::default(),
+                    conduct: self
+                        .conduct(&place, listener.client.as_deref().or(raw.client.as_deref())),
                 },
                 default_up,
             });
         }
         self.unique(&listeners);
         listeners
+    }
+
+    fn conduct(&mut self, place: &str, clients: Option<&[String]>) -> Arc<Conduct> {
+        let clients = clients.map_or(Ok(Clients::default()), Clients::parse);
+        let clients = clients.unwrap_or_else(|what| {
+            self.problem(place, what);
+            Clients::default()
+        });
+        Arc::new(Conduct {
+            clients,
+            ..Conduct::default()
+        })
     }
 
     fn addresses(&mut self, place: &str, texts: &[String]) -> Vec<Address> {

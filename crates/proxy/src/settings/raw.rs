@@ -25,6 +25,14 @@ pub struct Raw {
     /// A directory of presets: NAME.txt there replaces @NAME or adds it
     #[arg(long, value_name = "DIR", global = true)]
     pub presets: Option<PathBuf>,
+    /// A client that may use the proxy, and nobody else; repeats [default: everybody]
+    #[arg(
+        long,
+        value_name = "IP|IP/BITS|NAME|.DOMAIN|unix",
+        value_delimiter = ','
+    )]
+    #[serde(alias = "clients")]
+    pub client: Option<Vec<String>>,
     /// Where /metrics, /live, /ready, /policy, /events and /reload are [default: 127.0.0.1:9100]
     #[arg(long, value_name = "IP:PORT|egress:PORT|unix:PATH|off", global = true)]
     pub admin: Option<String>,
@@ -103,6 +111,9 @@ pub struct RawListener {
     pub whitelist: Vec<PathBuf>,
     /// Its whitelist files of the task layer.
     pub task_whitelist: Vec<PathBuf>,
+    /// Its clients, if not the file's.
+    #[serde(alias = "clients")]
+    pub client: Option<Vec<String>>,
     /// Its mode, if not the file's.
     pub mode: Option<String>,
     /// Its limit for lines without up=, if not the file's.
@@ -173,6 +184,7 @@ impl Raw {
             whitelist: list(self.whitelist, weaker.whitelist),
             task_whitelist: list(self.task_whitelist, weaker.task_whitelist),
             presets: self.presets.or(weaker.presets),
+            client: self.client.or(weaker.client),
             admin: self.admin.or(weaker.admin),
             default_up: self.default_up.or(weaker.default_up),
             state: self.state.or(weaker.state),

@@ -62,6 +62,19 @@ impl Client {
         }
     }
 
+    /// A client with this address.
+    pub async fn from(own: &str, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{own}:0").parse().unwrap()).unwrap();
+        let stream = within("a connection", socket.connect(address))
+            .await
+            .unwrap();
+        Self {
+            stream: stream.into(),
+            read: Vec::new(),
+        }
+    }
+
     /// A client whose side takes little before it is read.
     pub async fn narrow(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();

@@ -10,6 +10,7 @@ use agentnet_policy::Event;
 use agentnet_policy::event::Moment;
 use agentnet_policy::tinyproxy::Conf;
 use agentnet_proxy::app::{Prepared, Running, Seams};
+use agentnet_proxy::clients::Clients;
 use agentnet_proxy::conduct::Conduct;
 use agentnet_proxy::manners::Manners;
 use agentnet_proxy::settings::{Address, PolicySource, Raw, Settings};
@@ -86,6 +87,7 @@ impl Builder {
         let (conf, _) = Conf::parse("tinyproxy.conf", conf).unwrap();
         let read = |path: &Path| std::fs::read_to_string(path);
         let (manners, _) = Manners::from_tinyproxy(&conf, read).unwrap();
+        self.conduct.clients = Clients::new(conf.clients.clone(), false);
         self.conduct.manners = Some(Box::new(manners));
         self
     }

@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use agentnet_policy::Name;
+use agentnet_policy::{Host, Name};
 use agentnet_proxy::dial::{Connect, Connecting};
-use agentnet_proxy::resolve::{Answer, Resolve, ResolveError};
+use agentnet_proxy::resolve::{Answer, Naming, Resolve, ResolveError};
 use tokio::net::TcpStream;
 
 /// Shared between a test and its proxy.
@@ -18,6 +18,7 @@ pub struct World(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     names: Mutex<HashMap<String, Vec<IpAddr>>>,
+    addresses: Mutex<HashMap<IpAddr, String>>,
     asked: Mutex<Vec<String>>,
     roads: Mutex<HashMap<SocketAddr, Road>>,
     dialled: AtomicUsize,
@@ -41,6 +42,13 @@ impl World {
             .lock()
             .unwrap()
             .insert(name.to_owned(), addresses);
+    }
+
+    /// Who holds `address` says that its name is `name`.
+    pub fn address(&self, address: &str, name: &str) {
+        let address = address.parse().unwrap();
+        let mut addresses = self.0.addresses.lock().unwrap();
+        addresses.insert(address, name.to_owned());
     }
 
     /// A connection to `public` arrives at `local`.
@@ -91,6 +99,12 @@ impl Resolve for World {
         Box::pin(async move {
             found.ok_or_else(|| ResolveError::Failed("Name or service not known".to_owned()))
         })
+    }
+
+    fn name_of(&self, address: IpAddr) -> Naming<'_> {
+        let found = self.0.addresses.lock().unwrap().get(&address).cloned();
+        let name = |text: String| Host::parse(&text).unwrap().name().unwrap().clone();
+        Box::pin(async move { Ok(found.map(name)) })
     }
 }
 

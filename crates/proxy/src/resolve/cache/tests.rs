@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use agentnet_policy::Host;
 use tokio::time::{advance, sleep};
 
-use super::super::Answer;
+use super::super::{Answer, Naming};
 use super::*;
 
 /// Answers after a second, and counts.
@@ -33,6 +33,20 @@ impl Resolve for Slow {
             }
             assert!(!text.starts_with("panic"), "as told");
             Ok((0..100).map(|last| IpAddr::from([9, 9, 9, last])).collect())
+        })
+    }
+
+    fn name_of(&self, address: IpAddr) -> Naming<'_> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            let last = address.to_string();
+            sleep(Duration::from_secs(if last == "9.9.9.9" {
+                1000
+            } else {
+                1
+            }))
+            .await;
+            Ok((last != "9.9.9.8").then(|| name("a.example")))
         })
     }
 }
@@ -138,4 +152,21 @@ async fn survives_a_source_that_panics() {
         2,
         "nothing is remembered of it"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn remembers_the_name_of_an_address_and_that_it_has_none() {
+    let (slow, resolver) = resolver(Limits::default());
+    let address = |last| IpAddr::from([9, 9, 9, last]);
+    for _ in 0..3 {
+        let named = resolver.name_of(address(1)).await.unwrap();
+        assert_eq!(named.unwrap().as_str(), "a.example");
+        assert_eq!(resolver.name_of(address(8)).await, Ok(None));
+    }
+    assert_eq!(slow.asked.load(Ordering::SeqCst), 2);
+    advance(Duration::from_secs(31)).await;
+    resolver.name_of(address(1)).await.unwrap();
+    assert_eq!(slow.asked.load(Ordering::SeqCst), 3);
+    let never = resolver.name_of(address(9)).await;
+    assert_eq!(never, Err(ResolveError::TimedOut));
 }
