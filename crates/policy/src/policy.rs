@@ -2,6 +2,7 @@
 
 mod admit;
 mod explain;
+mod filtered;
 mod index;
 mod judge;
 mod verdict;
@@ -16,6 +17,7 @@ use self::index::Index;
 pub use self::verdict::{Admitted, Denial, Grant, Verdict};
 use crate::rule::{Rule, RuleId};
 use crate::target::Target;
+use crate::tinyproxy::Filter;
 
 /// Whether refusals are made or only recorded.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -54,7 +56,8 @@ pub enum Ask<'a> {
     Http {
         /// The method as it was sent. Methods are case-sensitive (RFC 9110 §9.1).
         method: &'a str,
-        /// The path in origin form. A query may follow; it is not judged.
+        /// The path in origin form, with the query behind it. A whitelist does not judge the query;
+        /// a filter over URLs does.
         path: &'a str,
     },
 }
@@ -74,17 +77,33 @@ pub struct Policy {
     mode: Mode,
     rules: Vec<Rule>,
     index: Index,
+    /// Set for the rule book of a `tinyproxy.conf`; then the index is empty.
+    filter: Option<Box<Filter>>,
     fingerprint: u64,
 }
 
 impl Policy {
     pub(crate) fn new(rules: Vec<Rule>, mode: Mode) -> Self {
         let index = Index::new(&rules);
-        let fingerprint = fingerprint(&rules, mode);
+        let fingerprint = fingerprint(&rules, mode, std::iter::empty());
         Self {
             mode,
             rules,
             index,
+            filter: None,
+            fingerprint,
+        }
+    }
+
+    /// The rule book of a `tinyproxy.conf`. The filter knows its patterns by the place of their
+    /// rules.
+    pub(crate) fn filtered(rules: Vec<Rule>, filter: Filter, mode: Mode) -> Self {
+        let fingerprint = fingerprint(&rules, mode, filter.traits());
+        Self {
+            mode,
+            rules,
+            index: Index::default(),
+            filter: Some(Box::new(filter)),
             fingerprint,
         }
     }
@@ -116,10 +135,11 @@ impl Policy {
 }
 
 /// FNV-1a, because the standard library promises nothing about its hashes.
-fn fingerprint(rules: &[Rule], mode: Mode) -> u64 {
+fn fingerprint(rules: &[Rule], mode: Mode, traits: impl Iterator<Item = u8>) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut eat = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     eat(mode as u8);
+    traits.for_each(&mut eat);
     for rule in rules {
         eat(rule.layer() as u8);
         rule.text().bytes().for_each(&mut eat);

@@ -19,7 +19,7 @@ pub(crate) use self::methods::{Methods, MethodsError};
 pub(crate) use self::path::{PathMatch, PathPattern};
 pub(crate) use self::pattern::{Kind, NamePattern};
 pub(crate) use self::ports::Ports;
-pub(crate) use self::suffix::{Suffix, is_registered, of as suffix_of, owner, reserved};
+pub(crate) use self::suffix::{Reserved, Suffix, is_registered, of as suffix_of, owner, reserved};
 use crate::policy::{Ask, Outcome};
 
 /// Where in the load order a file stands. A later layer adds to an earlier one; a `deny` of any
@@ -90,6 +90,8 @@ pub(crate) enum Hosts {
     Names(NamePattern),
     /// Addresses that are named as addresses.
     Network(IpNet),
+    /// What a pattern of the policy's filter matches.
+    Filtered,
 }
 
 /// What can only be seen in plain HTTP.

@@ -7,10 +7,14 @@
 mod argument;
 mod conf;
 mod directive;
+mod filter;
 mod parse;
+mod policy;
 mod upstream;
 mod wording;
 
 pub use self::conf::{AddedHeader, Conf, Credentials, ErrorFile, FilterType, LogLevel, Said};
 pub use self::directive::Directive;
+pub(crate) use self::filter::{Filter, Listed};
+pub use self::policy::Options;
 pub use self::upstream::{Parent, Scheme, Site, Upstream};

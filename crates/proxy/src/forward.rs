@@ -29,6 +29,7 @@ use crate::headers;
 use crate::listener::Session;
 use crate::reach::{Unreached, reach};
 use crate::record::Record;
+use crate::request::path_and_query;
 use crate::standing::{Asked, Kind, Standing};
 use crate::tunnel::Direction;
 
@@ -61,7 +62,7 @@ pub async fn serve(
     let generation = active.generation;
     let asked = || Asked {
         method: parts.method.clone(),
-        path: parts.uri.path().to_owned(),
+        path: path_and_query(&parts.uri).to_owned(),
     };
     let client = session.address;
     let stands = |kind| Standing::new(&granted.grant, kind, granted.purse.clone(), client);

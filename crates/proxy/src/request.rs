@@ -9,8 +9,8 @@ use std::num::NonZeroU16;
 use agentnet_policy::event::Protocol;
 use agentnet_policy::{Ask, Reason, Target};
 use http::request::Parts;
-use http::uri::Scheme;
-use http::{HeaderMap, Method, StatusCode, Version, header};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, Method, StatusCode, Uri, Version, header};
 
 use crate::head::Fault;
 use crate::headers;
@@ -36,10 +36,15 @@ impl Asked {
             Protocol::Connect => Ask::Tunnel,
             Protocol::Http => Ask::Http {
                 method: parts.method.as_str(),
-                path: parts.uri.path(),
+                path: path_and_query(&parts.uri),
             },
         }
     }
+}
+
+/// What is judged of a URL beside its authority.
+pub(crate) fn path_and_query(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", PathAndQuery::as_str)
 }
 
 /// A request that is not judged at all.

@@ -39,7 +39,7 @@ pub enum Kind {
 pub struct Asked {
     /// Its method.
     pub method: http::Method,
-    /// Its path.
+    /// Its path and query.
     pub path: String,
 }
 

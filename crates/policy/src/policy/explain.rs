@@ -46,9 +46,13 @@ impl Policy {
     /// lists the lines; for people, not for the data path.
     pub fn explain(&self, request: Request<'_>, now: Timestamp) -> Explanation {
         let mut lines = Vec::new();
-        self.consider(&request.target, request.ask, now, |rule, _, outcome| {
-            lines.push(Considered { rule, outcome });
-        });
+        if let Some(filter) = &self.filter {
+            lines = self.considered(filter, &request);
+        } else {
+            self.consider(&request.target, request.ask, now, |rule, _, outcome| {
+                lines.push(Considered { rule, outcome });
+            });
+        }
         lines.sort_by_key(|line| line.rule);
         Explanation {
             verdict: self.judge(request, now),

@@ -84,6 +84,8 @@ impl Index {
                     Kind::Glob => &mut node.globs,
                 }
             }
+            // Is found by the filter.
+            Hosts::Filtered => return,
             Hosts::Network(network) => {
                 self.lengths.add(network);
                 self.networks.entry(*network).or_default()
@@ -109,6 +111,7 @@ impl Index {
                     let accepted = match &rule.permission.hosts {
                         Hosts::Names(pattern) => accept(pattern),
                         Hosts::Network(_) => true,
+                        Hosts::Filtered => false,
                     };
                     if accepted {
                         visit(id, rule, naming);
@@ -165,6 +168,7 @@ impl Index {
                     }
                 }
             }
+            Hosts::Filtered => {}
             Hosts::Network(network) => {
                 for wider in self.lengths.networks(network.addr()) {
                     if let Some(list) = self.networks.get(&wider) {

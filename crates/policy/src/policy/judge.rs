@@ -13,9 +13,12 @@ use crate::target::Target;
 
 impl Policy {
     /// Decides whether the target may be resolved and dialled at all. Takes the time because this
-    /// crate has no clock. Allocates nothing and takes no lock.
+    /// crate has no clock. Allocates nothing and takes no lock, if the rules are a whitelist.
     pub fn judge(&self, request: Request<'_>, now: Timestamp) -> Verdict {
         let Request { target, ask } = request;
+        if let Some(filter) = &self.filter {
+            return self.judge_by_filter(filter, target, ask, now);
+        }
         // Nothing lifts this, so it holds in `observe` too, and before any look-up.
         if target
             .host()
@@ -60,7 +63,7 @@ impl Policy {
             });
     }
 
-    fn refuse(&self, denial: Denial, judged: Timestamp) -> Verdict {
+    pub(super) fn refuse(&self, denial: Denial, judged: Timestamp) -> Verdict {
         match self.mode {
             Mode::Enforce => Verdict::Deny(denial),
             Mode::Observe => {

@@ -77,7 +77,8 @@ impl Grant {
     }
 
     /// The line that decided: of those that match, the one with the largest budget, then the
-    /// latest end, then the first. `None` only in mode `observe`, where no line allowed it.
+    /// latest end, then the first. `None` if no line allowed it: in mode `observe`, and where a
+    /// `tinyproxy.conf` allows what no pattern refuses.
     pub fn rule(&self) -> Option<RuleId> {
         self.rule
     }
@@ -165,7 +166,12 @@ impl Denial {
             .unwrap_or_default();
         let (target, reason) = (&self.target, self.reason);
         let clause = reason.clause();
-        let advice = self.advice();
+        let advice = match (self.reason, policy.is_filter()) {
+            (Reason::NotListed | Reason::PortNotListed, true) => {
+                "trying again will not help, go on without it or ask the person who runs this proxy to widen its filter file or its ConnectPort lines".to_owned()
+            }
+            _ => self.advice(),
+        };
         format!("{target} was refused ({reason}) because {clause}{line}; {advice}.")
     }
 

@@ -63,6 +63,8 @@ impl PathPattern {
 
     /// Compares with a path in origin form. A query is cut off first.
     pub(crate) fn matches(&self, path: &str) -> PathMatch {
+        // `http://host?query` asks for the root.
+        let path = if path.starts_with('?') { "/" } else { path };
         let path = path.split('?').next().unwrap_or(path);
         if !path.starts_with('/') || is_ambiguous(path) {
             PathMatch::Ambiguous

@@ -59,7 +59,7 @@ fn covers(one: &Permission, other: &Permission) -> bool {
     let hosts = match (&one.hosts, &other.hosts) {
         (Hosts::Names(one), Hosts::Names(other)) => one.covers(other),
         (Hosts::Network(one), Hosts::Network(other)) => one.contains(other),
-        (Hosts::Names(_), Hosts::Network(_)) | (Hosts::Network(_), Hosts::Names(_)) => false,
+        (Hosts::Names(_) | Hosts::Filtered, _) | (Hosts::Network(_), _) => false,
     };
     let lasts = match (one.until, other.until) {
         (None, _) => true,

@@ -10,6 +10,7 @@ use http::Uri;
 use super::{NO, OK, USAGE, print};
 use crate::active::compile_files;
 use crate::diagnostic;
+use crate::request::path_and_query;
 use crate::settings::whitelist_files;
 
 /// Explain a decision.
@@ -80,7 +81,10 @@ fn read(url: &str) -> Result<(Target, Option<String>), String> {
             .parse()
             .map_err(|error: http::uri::InvalidUri| error.to_string())?;
         let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-        return Ok((target(&authority, Some(80))?, Some(uri.path().to_owned())));
+        return Ok((
+            target(&authority, Some(80))?,
+            Some(path_and_query(&uri).to_owned()),
+        ));
     }
     Ok((target(url, None)?, None))
 }
@@ -101,7 +105,7 @@ mod tests {
             Ok(("a.example:8443".to_owned(), None))
         );
         assert_eq!(seen("a.example:22"), Ok(("a.example:22".to_owned(), None)));
-        let plain = ("a.example:80".to_owned(), Some("/x".to_owned()));
+        let plain = ("a.example:80".to_owned(), Some("/x?y".to_owned()));
         assert_eq!(seen("http://a.example/x?y"), Ok(plain));
         assert!(seen("a.example").is_err(), "no port and no scheme");
         assert!(seen("https://u@a.example/").is_err());

@@ -31,7 +31,7 @@ fn reads_a_tunnel_and_a_plain_request() {
         asked.ask(&get),
         Ask::Http {
             method: "GET",
-            path: "/a"
+            path: "/a?b"
         }
     );
 }
