@@ -1,6 +1,6 @@
 //! A drop-in stack of `compose/`, as a user would run it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use tempfile::TempDir;
@@ -15,26 +15,28 @@ use crate::name::{number, unique};
 pub struct Stack<'e> {
     engine: &'e Engine,
     project: String,
-    directory: TempDir,
+    /// As `compose/` is: the stack, and `observe` beside it.
+    home: TempDir,
+    name: String,
     block: u32,
 }
 
 impl<'e> Stack<'e> {
     /// A copy of `compose/NAME` with this whitelist. Nothing is started.
     pub fn new(engine: &'e Engine, name: &str, whitelist: &str) -> Self {
-        let directory = TempDir::new().expect("a temporary directory");
-        let source = root().join("compose").join(name);
-        for entry in fs::read_dir(&source).expect("a stack").map(Result::unwrap) {
-            if entry.path().is_file() {
-                let copy = directory.path().join(entry.file_name());
-                fs::copy(entry.path(), copy).expect("a file of the stack");
+        let home = TempDir::new().expect("a temporary directory");
+        for part in [name, "observe"] {
+            let copy = home.path().join(part);
+            if !copy.exists() {
+                copy_tree(&root().join("compose").join(part), &copy);
             }
         }
-        fs::create_dir(directory.path().join("whitelist")).expect("a directory");
+        fs::create_dir_all(home.path().join(name).join("whitelist")).expect("a directory");
         let stack = Self {
             engine,
             project: unique(name),
-            directory,
+            home,
+            name: name.to_owned(),
             block: number() % 256,
         };
         stack.set_whitelist(whitelist);
@@ -43,7 +45,7 @@ impl<'e> Stack<'e> {
 
     /// Replaces the whitelist as an editor does, by a rename.
     pub fn set_whitelist(&self, text: &str) {
-        let directory = self.directory.path().join("whitelist");
+        let directory = self.directory().join("whitelist");
         fs::write(directory.join(".new"), text).expect("a file");
         fs::rename(directory.join(".new"), directory.join("project.txt")).expect("a rename");
     }
@@ -51,9 +53,10 @@ impl<'e> Stack<'e> {
     /// `docker compose WORDS…` in the stack's directory.
     pub fn compose(&self, words: &[&str]) -> Outcome {
         let mut command = self.engine.command("docker");
-        command.current_dir(self.directory.path()).args([
+        command.current_dir(self.directory()).args([
             "compose",
             "--progress=plain",
+            "--profile=observe",
             "--project-name",
             &self.project,
         ]);
@@ -66,13 +69,27 @@ impl<'e> Stack<'e> {
         command
             .env("AGENTNET_NET", format!("10.214.{}", self.block))
             .env("AGENTNET_NET6", format!("fd8e:214:{:x}", self.block))
-            .env("AGENTNET_METRICS_PORT", "0");
+            .env("AGENTNET_METRICS_PORT", "0")
+            .env("AGENTNET_PROMETHEUS_IMAGE", Engine::image("prometheus"))
+            .env(
+                "AGENTNET_PROMETHEUS_PORT",
+                self.prometheus_port().to_string(),
+            );
         run(command.args(words))
     }
 
-    /// `docker compose up`, to the end of its own waiting.
+    /// `docker compose up` without the profile, to the end of its own waiting.
     pub fn up(&self) -> Outcome {
-        self.compose(&["up", "--detach", "--wait"])
+        self.compose(&["up", "--detach", "--wait", "agent"])
+    }
+
+    /// Where the Prometheus of compose/observe listens on the engine's host. The stacks publish theirs and let the
+    /// engine choose.
+    pub fn prometheus_port(&self) -> u32 {
+        match self.name.as_str() {
+            "observe" => 20_000 + self.block,
+            _ => 0,
+        }
     }
 
     /// The id of a service's container.
@@ -91,8 +108,20 @@ impl<'e> Stack<'e> {
     }
 
     /// What the user keeps beside the stack.
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
+    pub fn directory(&self) -> PathBuf {
+        self.home.path().join(&self.name)
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a directory");
+    for entry in fs::read_dir(from).expect("a stack").map(Result::unwrap) {
+        let copy = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_tree(&entry.path(), &copy);
+        } else {
+            fs::copy(entry.path(), copy).expect("a file of the stack");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "tests"
 )]
 
@@ -11,6 +12,7 @@ mod clients;
 mod compose;
 mod images;
 mod lifecycle;
+mod observed;
 mod opened;
 mod refusals;
 mod tasks;
