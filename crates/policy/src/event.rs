@@ -45,10 +45,11 @@ pub struct Event {
     /// The line that decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleLine>,
-    /// The address that was dialled.
+    /// The address that was dialled, or that a parent was asked for; absent where the parent resolved
+    /// the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
-    /// The route that was taken: `direct`, or an upstream's name.
+    /// The route that was taken: `direct`, or a parent's `scheme://host:port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<Text>,
     /// The HTTP status that the client was sent.

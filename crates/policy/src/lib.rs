@@ -44,5 +44,5 @@ pub use self::secret::Secret;
 pub use self::target::{Target, TargetError};
 pub use self::whitelist::{
     BuiltinPresets, LoadOptions, Loaded, PresetFiles, Presets, Problem, Problems, Severity, Source,
-    describe as describe_preset, load,
+    TargetPattern, describe as describe_preset, load,
 };

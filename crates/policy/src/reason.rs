@@ -70,7 +70,7 @@ reasons! {
     AuthRequired "auth_required" 407 "the proxy wants credentials",
     ResolveFailed "resolve_failed" 502 "the name could not be resolved",
     ConnectFailed "connect_failed" 502 "the host could not be reached",
-    UpstreamFailed "upstream_failed" 502 "the other side broke off, or did not answer in HTTP",
+    UpstreamFailed "upstream_failed" 502 "the other side, or a parent proxy on the way there, broke off or did not answer as it should",
     TooManyConnections "too_many_connections" 503 "this task has too many connections open",
     TimedOut "timed_out" 504 "the host took too long to answer",
 }

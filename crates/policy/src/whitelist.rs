@@ -1,6 +1,7 @@
 //! From text to policy: files in layer order, presets included, every line checked.
 
 mod advice;
+mod aim;
 mod check;
 mod line;
 mod loader;
@@ -13,6 +14,7 @@ pub(crate) mod wrong;
 
 use std::num::NonZeroU64;
 
+pub use self::aim::TargetPattern;
 use self::line::Says;
 use self::loader::Loader;
 pub use self::presets::{BuiltinPresets, PresetFiles, Presets, describe};

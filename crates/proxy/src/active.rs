@@ -44,6 +44,10 @@ impl Active {
         metrics: &Metrics,
         listener: &str,
     ) -> Self {
+        for parent in conduct.routes.parents() {
+            let route = parent.label().as_str();
+            metrics.know_route(route);
+        }
         let rules = policy.rules().enumerate().take(MAX_RULES + 1);
         let hits = rules
             .map(|(place, rule)| metrics.rule_hits(listener, place, rule.text()))

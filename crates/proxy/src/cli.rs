@@ -86,11 +86,10 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
                 check.run(presets)
             })
         }
-        Some(Command::Explain(explain)) => {
-            with_presets(cli.config, cli.settings, environment, |presets| {
-                explain.run(presets)
-            })
-        }
+        Some(Command::Explain(explain)) => match raw(cli.config, cli.settings, environment) {
+            Ok(raw) => explain.run(raw),
+            Err(problems) => complain(&problems),
+        },
         Some(Command::Learn(learn)) => {
             with_presets(cli.config, cli.settings, environment, |presets| {
                 learn.run(presets)

@@ -4,6 +4,7 @@ use agentnet_policy::tinyproxy::LogLevel;
 
 use crate::clients::Clients;
 use crate::manners::Manners;
+use crate::upstream::Routes;
 use crate::words::Filtered;
 
 /// Everything about a listener that is not its policy and that a reload may change. A request holds
@@ -19,4 +20,6 @@ pub struct Conduct {
     pub filtered: Filtered,
     /// The least important lines of a log in Tinyproxy's words; `None` leaves it as it is.
     pub log_level: Option<LogLevel>,
+    /// The way to what was granted.
+    pub routes: Routes,
 }

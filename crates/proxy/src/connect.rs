@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use hyper::upgrade::OnUpgrade;
@@ -13,7 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use crate::body::Body;
 use crate::carry::{Watched, carry};
 use crate::handler::Granted;
-use crate::reach::reach;
+use crate::reach::{Wish, reach};
 use crate::record::Record;
 use crate::standing::{Kind, Standing};
 
@@ -29,23 +28,22 @@ pub async fn serve(
         purse,
     } = granted;
     let session = Arc::clone(record.session());
-    let dialed = match reach(session.shared(), &active, &grant).await {
-        Ok(dialed) => dialed,
+    let reached = match reach(session.shared(), &active, &grant, Wish::Tunnel).await {
+        Ok(reached) => reached,
         Err(unreached) => {
             return record.refused(&active, &unreached.denial, unreached.detail.as_deref());
         }
     };
-    record.set_address(dialed.address.ip());
-    record.set_socket(dialed.stream.descriptor());
+    record.set_reached(&reached.route, reached.address);
+    record.set_socket(reached.stream.descriptor());
     record.passed(StatusCode::OK);
     let standing = Standing::new(&grant, Kind::Tunnel, purse, session.address);
-    let address = dialed.address.ip();
-    let member = session.listener.live.enter(standing, address);
+    let member = session.listener.live.enter(standing, reached.address);
     let watched = Watched::new(&session.listener, member);
     // A policy that came into force since the judgement did not see this tunnel among the open.
     watched.judge_again(active.generation);
     if let Some(upgrade) = upgrade.take() {
-        let waiting = carry(record, watched, upgrade, dialed.stream, Bytes::new());
+        let waiting = carry(record, watched, upgrade, reached.stream, reached.early);
         session.shared().tasks.spawn("upgrade", waiting);
     }
     let mut response = Response::new(Body::Empty);

@@ -2,18 +2,19 @@
 //!
 //! [`Dialer::dial`] takes [`Admitted`] addresses and nothing else: they can only be had from
 //! `Policy::admit`, which needs a `Grant`, which only `Policy::judge` makes. So a connection without
-//! a decision does not compile. The two exceptions at the end are for this program's own clients.
+//! a decision does not compile. [`Dialer::dial_parent`] needs the grant and a parent, which only settings
+//! make. The two exceptions at the end are for this program's own clients.
 
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentnet_policy::Admitted;
+use agentnet_policy::{Admitted, Grant};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::net::{TcpStream, UnixStream};
@@ -21,6 +22,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
 use crate::stream::Stream;
+use crate::upstream::Parent;
 
 /// Pause before the next address is tried beside the one under way (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -113,7 +115,29 @@ impl Dialer {
     /// # Errors
     /// When none does, with what the last one said.
     pub async fn dial(&self, admitted: &[Admitted]) -> Result<Dialed, DialError> {
-        let mut order = happy_order(admitted.iter().map(Admitted::address)).into_iter();
+        self.first_of(happy_order(admitted.iter().map(Admitted::address)))
+            .await
+    }
+
+    /// Connects to a parent, on the way to what was granted. `answers` are the addresses of its host.
+    /// They need no admission: the settings name the parent, it may well be private or on loopback, and
+    /// that opens nothing, because what it is asked for was granted.
+    ///
+    /// # Errors
+    /// As [`Dialer::dial`].
+    pub async fn dial_parent(
+        &self,
+        _grant: &Grant,
+        parent: &Parent,
+        answers: &[IpAddr],
+    ) -> Result<Dialed, DialError> {
+        let port = parent.at().port();
+        let addresses = answers.iter().map(|ip| SocketAddr::new(*ip, port));
+        self.first_of(happy_order(addresses)).await
+    }
+
+    async fn first_of(&self, order: Vec<SocketAddr>) -> Result<Dialed, DialError> {
+        let mut order = order.into_iter();
         let mut attempts = FuturesUnordered::new();
         let mut last = DialError::Nothing;
         if let Some(address) = order.next() {

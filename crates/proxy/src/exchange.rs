@@ -34,7 +34,7 @@ pub struct Exchange {
 #[derive(Debug)]
 struct Upstream {
     link: Link,
-    address: IpAddr,
+    address: Option<IpAddr>,
 }
 
 impl Exchange {
@@ -58,7 +58,7 @@ impl Exchange {
     }
 
     /// It is now carried by this connection.
-    pub fn set_upstream(&self, link: &Link, address: IpAddr) {
+    pub fn set_upstream(&self, link: &Link, address: Option<IpAddr>) {
         let link = link.clone();
         *self.upstream() = Some(Upstream { link, address });
     }
@@ -127,7 +127,10 @@ impl Exchange {
         if active.generation == judged && !self.standing.is_due() {
             return Ok(());
         }
-        let address = self.upstream().as_ref().map(|upstream| upstream.address);
+        let address = self
+            .upstream()
+            .as_ref()
+            .and_then(|upstream| upstream.address);
         if !self.standing.holds(listener, &active, address) {
             return Err(Reason::PolicyChanged);
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use agentnet_policy::{Denial, Reason, Target};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -27,11 +27,12 @@ use crate::exchange::Exchange;
 use crate::handler::Granted;
 use crate::headers;
 use crate::listener::Session;
-use crate::reach::{Unreached, reach};
+use crate::reach::{Reached, Unreached, Wish, reach};
 use crate::record::Record;
 use crate::request::path_and_query;
 use crate::standing::{Asked, Kind, Standing};
 use crate::tunnel::Direction;
+use crate::upstream::Form;
 
 /// Largest response head in bytes, and the most that is buffered of one response.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
@@ -72,6 +73,7 @@ pub async fn serve(
         target: target.clone(),
         rule: granted.grant.rule(),
         generation,
+        route: active.conduct.routes.take(&target).0,
     };
     let send = Send {
         session: &session,
@@ -89,7 +91,11 @@ pub async fn serve(
             return deny(&mut record, reason, detail.as_deref());
         }
     };
-    record.set_address(lease.connection.address);
+    record.set_reached(&lease.connection.route, lease.connection.address);
+    if lease.connection.refused_us(response.status()) {
+        let said = format!("{} wants other credentials (407)", lease.connection.route);
+        return deny(&mut record, Reason::UpstreamFailed, Some(&said));
+    }
     if !headers::is_plainly_framed(response.headers()) {
         let said = "its Transfer-Encoding is not chunked";
         return deny(&mut record, Reason::UpstreamFailed, Some(said));
@@ -180,7 +186,7 @@ impl Send<'_> {
             }
             match self.try_on(&mut connection, request, exchange).await {
                 Ok(response) => return Ok((response, lease(connection))),
-                Err(Tried::Unsent(unsent)) => request = *unsent,
+                Err(Tried::Unsent(unsent)) => request = self.undress(*unsent),
                 // The server closed the idle connection just as the request went out. Whether it
                 // saw the request is unknown, so only what is safe twice is sent twice (RFC 9110
                 // §9.2.2), and only what is still there: a body is not.
@@ -205,11 +211,26 @@ impl Send<'_> {
 
     async fn open(&self) -> Result<Connection, Failure> {
         let shared = self.session.shared();
-        let dialed = reach(shared, &self.granted.active, &self.granted.grant)
+        let wish = if self.upgrade.is_some() {
+            Wish::Tunnel
+        } else {
+            Wish::Request
+        };
+        let Reached {
+            stream,
+            early,
+            address,
+            route,
+            form,
+        } = reach(shared, &self.granted.active, &self.granted.grant, wish)
             .await
             .map_err(Failure::Unreached)?;
+        if !early.is_empty() {
+            let said = "it answered before it was asked".to_owned();
+            return Err(Failure::Broken(Reason::UpstreamFailed, Some(said)));
+        }
         let link = Link::default();
-        let endpoint = TokioIo::new(Endpoint::new(dialed.stream, link.clone()));
+        let endpoint = TokioIo::new(Endpoint::new(stream, link.clone()));
         let (sender, connection) = http1::Builder::new()
             .max_header_size(MAX_RESPONSE_HEAD)
             .max_buf_size(MAX_RESPONSE_HEAD)
@@ -223,16 +244,21 @@ impl Send<'_> {
         Ok(Connection {
             sender,
             link,
-            address: dialed.address.ip(),
+            address,
+            route,
+            form,
         })
     }
 
     async fn try_on(
         &self,
         connection: &mut Connection,
-        request: Request<Upload>,
+        mut request: Request<Upload>,
         exchange: &Exchange,
     ) -> Result<Response<Incoming>, Tried> {
+        if let Form::Absolute(authorization) = &connection.form {
+            self.dress(&mut request, authorization.as_ref());
+        }
         exchange.set_upstream(&connection.link, connection.address);
         let mut sending = std::pin::pin!(connection.sender.try_send_request(request));
         let idle = self.session.shared().timeouts.idle;
@@ -256,6 +282,30 @@ impl Send<'_> {
                 Tried::Failed(broken(reason, error.error()))
             }
         })
+    }
+
+    /// Writes a request as a parent wants it: with the whole URL, made of what was judged.
+    fn dress(&self, request: &mut Request<Upload>, authorization: Option<&HeaderValue>) {
+        let authority = headers::host_of(self.granted.grant.target());
+        let whole = Uri::builder()
+            .scheme("http")
+            .authority(authority.as_bytes())
+            .path_and_query(resource(&self.parts.uri));
+        // Both parts were parsed before.
+        if let Ok(whole) = whole.build() {
+            *request.uri_mut() = whole;
+        }
+        if let Some(authorization) = authorization {
+            let headers = request.headers_mut();
+            headers.insert(header::PROXY_AUTHORIZATION, authorization.clone());
+        }
+    }
+
+    /// The other way: the next connection may be of another kind.
+    fn undress(&self, mut request: Request<Upload>) -> Request<Upload> {
+        *request.uri_mut() = origin_form(&self.parts.uri);
+        request.headers_mut().remove(header::PROXY_AUTHORIZATION);
+        request
     }
 
     /// The request as it will be sent, paid for but for its body.
@@ -296,8 +346,12 @@ fn broken(reason: Reason, error: &hyper::Error) -> Failure {
 }
 
 fn origin_form(uri: &Uri) -> Uri {
+    Uri::from(resource(uri))
+}
+
+fn resource(uri: &Uri) -> PathAndQuery {
     let root = || PathAndQuery::from_static("/");
-    Uri::from(uri.path_and_query().cloned().unwrap_or_else(root))
+    uri.path_and_query().cloned().unwrap_or_else(root)
 }
 
 /// What the head of a request weighs on the wire: a URL and a header carry data out as well as a

@@ -3,7 +3,8 @@
 //! A request's way through the modules: [`accept`] → [`connection`] (hyper, with limits, behind
 //! [`intake`], which checks every [`head`]) →
 //! [`handler`] → [`request`] (strict canonical target) → the policy's `judge` → [`reach`]:
-//! [`resolve`] once, `admit` every answer, [`dial`] what was admitted → [`connect`] and [`tunnel`],
+//! [`resolve`] once, `admit` every answer, [`dial`] what was admitted, or a parent that is asked for it
+//! ([`upstream`]) → [`connect`] and [`tunnel`],
 //! or [`forward`]. A refusal is a [`record`], which tells the counters ([`metrics`]), the
 //! [`journal`] and the client ([`refusal`]) the same word.
 //!
@@ -14,7 +15,6 @@
 //! | what | where |
 //! |---|---|
 //! | ClientHello check | `sni.rs`, between the 200 and the copying in [`connect`] |
-//! | parents: HTTP CONNECT and SOCKS5 | `upstream.rs`, `upstream/`, between `admit` and [`dial`] in [`reach`] |
 //! | `tinyproxy.conf` | `settings/tinyproxy.rs`, beside the TOML file; a [`PolicySource`](settings::PolicySource) of its own |
 //! | parents, clients, fields of a listener | [`conduct`] |
 //! | DNS answerer, transparent doors | `answer.rs`, `transparent.rs`, beside [`accept`] |
@@ -66,4 +66,5 @@ pub mod surroundings;
 pub mod syslog;
 pub mod tasks;
 pub mod tunnel;
+pub mod upstream;
 pub mod words;

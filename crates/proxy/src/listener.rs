@@ -47,6 +47,8 @@ pub struct Shared {
     pub pseudonym: String,
     /// The `Via` field itself.
     pub via: HeaderValue,
+    /// The route without a parent, as events name it.
+    pub direct: Text,
     last_request: AtomicU64,
 }
 
@@ -78,6 +80,7 @@ impl Shared {
             tasks,
             pseudonym,
             via,
+            direct: Text::new(crate::upstream::DIRECT),
             last_request: AtomicU64::new(0),
         }
     }

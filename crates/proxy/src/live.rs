@@ -17,8 +17,9 @@ use crate::standing::{Ending, Standing};
 pub struct Entry {
     /// What it was granted.
     pub standing: Standing,
-    /// The address it is connected to; a tightened address rule must be able to close it.
-    pub address: IpAddr,
+    /// The address it is connected to; a tightened address rule must be able to close it. `None`
+    /// where a parent resolved the name.
+    pub address: Option<IpAddr>,
     ending: Ending,
     waker: AtomicWaker,
 }
@@ -36,7 +37,7 @@ impl Entry {
 
     /// Asks the policy again, and ends the tunnel if it would not be opened today.
     pub fn judge_again(&self, listener: &Listener, active: &Active) {
-        if !self.standing.holds(listener, active, Some(self.address)) {
+        if !self.standing.holds(listener, active, self.address) {
             self.stop(Reason::PolicyChanged);
         }
     }
@@ -73,7 +74,7 @@ impl Live {
 
     /// Adds a tunnel; it leaves when the membership is dropped.
     #[must_use]
-    pub fn enter(&self, standing: Standing, address: IpAddr) -> Member {
+    pub fn enter(&self, standing: Standing, address: Option<IpAddr>) -> Member {
         let entry = Arc::new(Entry {
             standing,
             address,

@@ -18,6 +18,7 @@ use prometheus::{
 pub use self::blocked::BlockedHosts;
 pub use self::listener::ListenerMetrics;
 use self::process::Process;
+use crate::upstream::DIRECT;
 
 use crate::budget::State;
 use crate::head::Fault;
@@ -122,7 +123,9 @@ pub struct Metrics {
     last_reload_successful: IntGaugeVec,
     budgets: IntGaugeVec,
     budgets_spent: IntGaugeVec,
-    /// Seconds from the first attempt to a connected socket.
+    dial: HistogramVec,
+    upstream_failures: IntCounterVec,
+    /// Seconds from the first attempt to a connected socket, without a parent.
     pub dial_seconds: Histogram,
     /// Seconds a request waited for its name's addresses.
     pub resolve_seconds: Histogram,
@@ -255,7 +258,13 @@ impl Metrics {
                 "Bytes of a line's budget that are gone.",
                 &["listener", "rule"],
             )?,
-            dial_seconds: dial.with_label_values(&["direct"]),
+            dial_seconds: dial.with_label_values(&[DIRECT]),
+            dial,
+            upstream_failures: counters(
+                "upstream_failures_total",
+                "Attempts that a parent did not serve.",
+                &["route"],
+            )?,
             resolve_seconds,
             tunnels: gauge("tunnels", "Open tunnels.")?,
             connections: gauge("connections", "Open client connections.")?,
@@ -273,6 +282,24 @@ impl Metrics {
             metrics.reloads(outcome).inc_by(0);
         }
         Ok(metrics)
+    }
+
+    /// Seconds until a parent had connected, or had not.
+    #[must_use]
+    pub fn dial_seconds_by(&self, route: &str) -> Histogram {
+        self.dial.with_label_values(&[route])
+    }
+
+    /// Starts the series of a route at 0.
+    pub fn know_route(&self, route: &str) {
+        self.dial.with_label_values(&[route]);
+        self.upstream_failures(route).inc_by(0);
+    }
+
+    /// The counter of attempts that a parent did not serve.
+    #[must_use]
+    pub fn upstream_failures(&self, route: &str) -> IntCounter {
+        self.upstream_failures.with_label_values(&[route])
     }
 
     /// The counter of one cause.

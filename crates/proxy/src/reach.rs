@@ -1,26 +1,58 @@
-//! From a grant to a connected socket: resolve once, admit every answer, dial what was admitted.
+//! From a grant to a connected stream: resolve once, admit every answer, dial what was admitted, or
+//! have a parent do it.
 
+mod parents;
+
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use agentnet_policy::{Denial, Grant, Host, Reason};
+use agentnet_policy::event::Text;
+use agentnet_policy::{Admitted, Denial, Grant, Host, Reason};
+use bytes::Bytes;
 
 use crate::active::Active;
-use crate::dial::{DialError, Dialed};
+use crate::dial::DialError;
 use crate::listener::Shared;
 use crate::resolve::ResolveError;
+use crate::stream::Stream;
+use crate::upstream::{Form, Via};
+
+/// What the connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Bytes, to the target itself.
+    Tunnel,
+    /// A plain request, which an HTTP parent may be given as such.
+    Request,
+}
+
+/// A connection to a granted target.
+#[derive(Debug)]
+pub struct Reached {
+    /// The socket, with Nagle's algorithm off.
+    pub stream: Stream,
+    /// What the target has already said.
+    pub early: Bytes,
+    /// The admitted address; `None` where a parent resolved the name.
+    pub address: Option<IpAddr>,
+    /// The way it went.
+    pub route: Text,
+    /// How requests are written on it.
+    pub form: Form,
+}
 
 /// Why a granted target was not reached.
 #[derive(Debug)]
 pub struct Unreached {
     /// The refusal or failure.
     pub denial: Denial,
-    /// What the resolver or the system said.
+    /// What the resolver, the system or the parents said.
     pub detail: Option<String>,
 }
 
 impl Unreached {
-    fn failed(grant: &Grant, reason: Reason, detail: impl ToString) -> Self {
+    fn failed(grant: &Grant, reason: Reason, detail: impl fmt::Display) -> Self {
         let denial = Denial::new(grant.target().clone(), reason);
         Self {
             denial,
@@ -29,11 +61,57 @@ impl Unreached {
     }
 }
 
-/// Connects to the target of a grant.
+/// Connects to the target of a grant, by the route that the listener has for it.
 ///
 /// # Errors
-/// When the name has no address, an address is not admitted, or none can be connected.
-pub async fn reach(shared: &Shared, active: &Active, grant: &Grant) -> Result<Dialed, Unreached> {
+/// When the name has no address, an address is not admitted, none can be connected, or no parent of
+/// the route connects. What has a route through parents is never dialled directly.
+pub async fn reach(
+    shared: &Shared,
+    active: &Active,
+    grant: &Grant,
+    wish: Wish,
+) -> Result<Reached, Unreached> {
+    match active.conduct.routes.take(grant.target()).1 {
+        Via::Direct => directly(shared, active, grant).await,
+        // Boxed: most tasks do not go this way and should not be its size.
+        Via::Parents(parents) => {
+            Box::pin(parents::through(shared, active, grant, wish, parents)).await
+        }
+        Via::Nowhere => {
+            let what = "the route for this host is closed";
+            Err(Unreached::failed(grant, Reason::UpstreamFailed, what))
+        }
+    }
+}
+
+async fn directly(shared: &Shared, active: &Active, grant: &Grant) -> Result<Reached, Unreached> {
+    let admitted = admitted(shared, active, grant).await?;
+    let timer = shared.metrics.dial_seconds.start_timer();
+    let dialed = shared.dialer.dial(&admitted).await;
+    timer.observe_duration();
+    let dialed = dialed.map_err(|error| {
+        let reason = match error {
+            DialError::TimedOut { .. } => Reason::TimedOut,
+            DialError::Failed { .. } | DialError::Nothing => Reason::ConnectFailed,
+        };
+        Unreached::failed(grant, reason, error)
+    })?;
+    Ok(Reached {
+        stream: dialed.stream,
+        early: Bytes::new(),
+        address: Some(dialed.address.ip()),
+        route: shared.direct.clone(),
+        form: Form::Origin,
+    })
+}
+
+/// The addresses of the target, each of them admitted.
+async fn admitted(
+    shared: &Shared,
+    active: &Active,
+    grant: &Grant,
+) -> Result<Vec<Admitted>, Unreached> {
     let answers: Arc<[IpAddr]> = match grant.target().host() {
         Host::Ip(address) => Arc::new([*address]),
         Host::Name(name) => {
@@ -51,21 +129,11 @@ pub async fn reach(shared: &Shared, active: &Active, grant: &Grant) -> Result<Di
             })?
         }
     };
-    let admitted = active
+    active
         .policy
         .admit(grant, &answers, &shared.surroundings.load())
         .map_err(|denial| Unreached {
             denial,
             detail: None,
-        })?;
-    let timer = shared.metrics.dial_seconds.start_timer();
-    let dialed = shared.dialer.dial(&admitted).await;
-    timer.observe_duration();
-    dialed.map_err(|error| {
-        let reason = match error {
-            DialError::TimedOut { .. } => Reason::TimedOut,
-            DialError::Failed { .. } | DialError::Nothing => Reason::ConnectFailed,
-        };
-        Unreached::failed(grant, reason, error)
-    })
+        })
 }

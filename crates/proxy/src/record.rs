@@ -125,10 +125,10 @@ impl Record {
         self.event.reason = reason;
     }
 
-    /// It is connected to `address`.
-    pub fn set_address(&mut self, address: IpAddr) {
-        self.event.address = Some(address);
-        self.event.route = Some(Text::new("direct"));
+    /// It is connected to `address`, or to what a parent found for its name, by `route`.
+    pub fn set_reached(&mut self, route: &Text, address: Option<IpAddr>) {
+        self.event.address = address;
+        self.event.route = Some(route.clone());
     }
 
     /// It is carried by the connection with this descriptor.

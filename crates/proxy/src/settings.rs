@@ -6,6 +6,7 @@
 mod address;
 mod check;
 mod raw;
+mod upstream;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ use crate::journal::Style;
 
 pub use self::address::{Address, AddressError, AdminAddress, AdminAddressError};
 pub use self::raw::{Raw, RawListener};
+pub use self::upstream::RawUpstream;
 
 /// The name of the listener that the flags make.
 pub const DEFAULT_LISTENER: &str = "default";
@@ -123,6 +125,7 @@ pub struct Timeouts {
     pub head: Duration,
     pub resolve: Duration,
     pub connect: Duration,
+    pub upstream: Duration,
     pub idle: Duration,
     pub half_close: Duration,
     pub drain: Duration,

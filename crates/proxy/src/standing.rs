@@ -113,9 +113,14 @@ impl Standing {
             Verdict::Allow(grant) | Verdict::Report(grant, _) => grant,
             Verdict::Deny(_) => return None,
         };
-        if let Some(address) = address {
-            let around = listener.shared.surroundings.load();
-            active.policy.admit(&grant, &[address], &around).ok()?;
+        match address {
+            Some(address) => {
+                let around = listener.shared.surroundings.load();
+                active.policy.admit(&grant, &[address], &around).ok()?;
+            }
+            // Where it leads is known to a parent only, which is good for names that a line allows.
+            None if grant.reported() => return None,
+            None => {}
         }
         if matches!(self.kind, Kind::Upgraded(_)) && !grant.raw() {
             return None;

@@ -1,4 +1,4 @@
-//! One byte stream, TCP or unix, so that everything above has one type and no vtable.
+//! One byte stream, TCP, unix or TLS to a parent, so that everything above has one type and no vtable.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
 
 /// A connected socket.
 #[derive(Debug)]
@@ -17,14 +18,24 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A unix socket: the `socket` fence's way to the proxy.
     Unix(UnixStream),
+    /// TLS to a parent. In a box, because a tunnel without it should not hold its size.
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::Tls(tls) => Some(tls.get_ref().0),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Makes the close that follows a reset instead of a clean end, so that the peer cannot take a
     /// cut message for a whole one (RFC 9112 §8). A unix socket has no reset; its end is all there
     /// is. Errors are ignored: the socket is about to be closed either way.
     pub fn reset_on_close(&self) {
-        if let Self::Tcp(tcp) = self {
+        if let Some(tcp) = self.tcp() {
             SockRef::from(tcp).set_linger(Some(Duration::ZERO)).ok();
         }
     }
@@ -35,12 +46,13 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => tcp.as_raw_fd(),
             Self::Unix(unix) => unix.as_raw_fd(),
+            Self::Tls(tls) => tls.get_ref().0.as_raw_fd(),
         }
     }
 
     /// Small writes leave at once; without this a keep-alive exchange waits 40 ms for an ACK.
     pub fn set_nodelay(&self) {
-        if let Self::Tcp(tcp) = self {
+        if let Some(tcp) = self.tcp() {
             tcp.set_nodelay(true).ok();
         }
     }
@@ -67,6 +79,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Self::Unix(unix) => Pin::new(unix).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
         }
     }
 }
@@ -80,6 +93,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Self::Unix(unix) => Pin::new(unix).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
         }
     }
 
@@ -91,6 +105,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
             Self::Unix(unix) => Pin::new(unix).poll_write_vectored(cx, bufs),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -98,6 +113,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(tcp) => tcp.is_write_vectored(),
             Self::Unix(unix) => unix.is_write_vectored(),
+            Self::Tls(tls) => tls.is_write_vectored(),
         }
     }
 
@@ -105,6 +121,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
             Self::Unix(unix) => Pin::new(unix).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
         }
     }
 
@@ -112,6 +129,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
         }
     }
 }

@@ -31,3 +31,4 @@ mod presets;
 mod relay;
 mod reload;
 mod shutdown;
+mod upstream;

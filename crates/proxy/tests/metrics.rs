@@ -56,7 +56,12 @@ fn labels(line: &str) -> Vec<String> {
 #[tokio::test]
 async fn agree_with_their_documentation() {
     let origin = Origin::echo().await;
-    let proxy = Proxy::start("example.com\nlimited.example up=1MB\n").await;
+    // A parent for another host, because series of parents are there where parents are.
+    let route = "[[upstream]]\nto = [\"other.example\"]\nvia = \"http://9.9.9.9:3128\"\n";
+    let proxy = Proxy::with("example.com\nlimited.example up=1MB\n")
+        .toml(route)
+        .start()
+        .await;
     proxy.world.site("example.com", 443, origin.address);
     drop(proxy.tunnel("example.com:443").await);
     proxy.client().await.connect("evil.example:443").await;

@@ -56,6 +56,8 @@ impl Policy {
                     raw: filter.listed == Listed::Refused,
                     private: filter.private,
                     machine: filter.private,
+                    only_here: false,
+                    reported: false,
                 },
                 budget: None,
                 expires: None,

@@ -73,6 +73,7 @@ impl Policy {
                     rule: None,
                     opens: Opens {
                         raw: true,
+                        reported: true,
                         ..Opens::default()
                     },
                     budget: None,
@@ -235,6 +236,8 @@ impl Allowed {
                 raw: self.raw.is_some(),
                 private: self.private.is_some(),
                 machine: self.machine.is_some(),
+                only_here: self.machine.is_some(),
+                reported: false,
             },
             budget: match self.budget {
                 Budget::Bytes(bytes) => Some(bytes),

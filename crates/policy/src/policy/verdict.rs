@@ -68,6 +68,10 @@ pub(super) struct Opens {
     pub(super) private: bool,
     /// A `host` line names exactly this address and port.
     pub(super) machine: bool,
+    /// A line says so, and no switch does.
+    pub(super) only_here: bool,
+    /// No line allows it; mode `observe` lets it pass.
+    pub(super) reported: bool,
 }
 
 impl Grant {
@@ -86,6 +90,18 @@ impl Grant {
     /// Whether the bytes in a tunnel need not be TLS.
     pub fn raw(&self) -> bool {
         self.opens.raw
+    }
+
+    /// Whether a `host` line names exactly this address and port. The address is one of the machine
+    /// that the proxy runs on: at a parent the same number is another machine.
+    pub fn only_here(&self) -> bool {
+        self.opens.only_here
+    }
+
+    /// Whether no line allows it and only mode `observe` lets it pass: then nothing but a public
+    /// address is granted, so its addresses must be seen here, whoever dials them.
+    pub fn reported(&self) -> bool {
+        self.opens.reported
     }
 
     /// How many bytes the task may send to what [`rule`](Self::rule) names, in total. `None` is

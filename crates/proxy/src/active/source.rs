@@ -8,6 +8,7 @@ use agentnet_policy::{LoadOptions, Loaded, Policy, Problem, Source};
 use super::files::{compile, read};
 use crate::conduct::Conduct;
 use crate::settings::PolicySource;
+use crate::upstream::Routes;
 
 /// What a source said, understood.
 pub(super) struct Compiled {
@@ -22,6 +23,14 @@ impl PolicySource {
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Whitelist { files, .. } => files.is_empty(),
+        }
+    }
+
+    /// The routes, where they are settings; what is read with the policy is known once it is read.
+    #[must_use]
+    pub fn routes(&self) -> Routes {
+        match self {
+            Self::Whitelist { conduct, .. } => conduct.routes.clone(),
         }
     }
 

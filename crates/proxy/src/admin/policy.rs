@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::budget::State;
 use crate::listener::Listener;
+use crate::upstream::{Parent, Route, Via};
 
 /// All listeners.
 pub(super) fn describe(listeners: &[Arc<Listener>]) -> Value {
@@ -30,11 +31,22 @@ fn one(listener: &Listener) -> Value {
             line
         })
         .collect();
+    let routes: Vec<Value> = active.conduct.routes.iter().map(route).collect();
     json!({
         "name": listener.name,
         "mode": active.policy.mode(),
         "generation": active.generation,
         "fingerprint": format!("{:016x}", active.policy.fingerprint()),
         "rules": rules,
+        "routes": routes,
     })
+}
+
+/// No credentials: a label has none.
+fn route(route: &Route) -> Value {
+    let remote = match &route.via {
+        Via::Parents(parents) => parents.iter().any(Parent::remote_dns),
+        Via::Direct | Via::Nowhere => false,
+    };
+    json!({ "to": route.targets(), "via": route.via.labels(), "remote_dns": remote })
 }

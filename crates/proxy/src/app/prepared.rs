@@ -94,6 +94,15 @@ impl Prepared {
                     for warning in warnings {
                         diagnostic::warn(warning);
                     }
+                    for parent in policy.now().conduct.routes.parents() {
+                        if parent.remote_dns() {
+                            let route = parent.label();
+                            diagnostic::warn(format_args!(
+                                "listener {name}: {route} resolves names itself, so for names only the \
+                                 name is checked: private addresses and lines about addresses are not"
+                            ));
+                        }
+                    }
                     let bounds = Bounds {
                         connections: settings.pool_connections,
                         idle: settings.pool_idle,

@@ -1,17 +1,18 @@
 //! `explain URL`: what would happen, and which line decides.
 
 use std::num::NonZeroU16;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use agentnet_policy::{Ask, Mode, Request, Target, Verdict};
 use clap::Args;
 use http::Uri;
 
-use super::{NO, OK, USAGE, print};
+use super::{NO, OK, USAGE, complain, print};
 use crate::active::compile_files;
 use crate::diagnostic;
 use crate::request::path_and_query;
-use crate::settings::whitelist_files;
+use crate::settings::{ListenerSettings, Problem, Raw, Settings, whitelist_files};
+use crate::upstream::Routes;
 
 /// Explain a decision.
 #[derive(Args, Debug)]
@@ -22,15 +23,23 @@ pub(super) struct Explain {
     /// The method of a plain request
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     method: String,
+    /// Take the routes of this listener of the settings [default: the first]
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
     /// https://HOST[:PORT] or HOST:PORT for a tunnel, http://HOST[:PORT]/PATH for a plain request
     #[arg(value_name = "URL")]
     url: String,
 }
 
 impl Explain {
-    pub(super) fn run(&self, presets: Option<&Path>) -> u8 {
+    pub(super) fn run(&self, raw: Raw) -> u8 {
+        let presets = raw.presets.clone();
+        let routes = match self.routes(raw) {
+            Ok(routes) => routes,
+            Err(problems) => return complain(&problems),
+        };
         let files = whitelist_files(&self.files, &[]);
-        let loaded = match compile_files(&files, presets, Mode::Enforce) {
+        let loaded = match compile_files(&files, presets.as_deref(), Mode::Enforce) {
             Ok(loaded) => loaded,
             Err(problems) => {
                 for problem in &problems {
@@ -53,16 +62,40 @@ impl Explain {
                 path,
             },
         };
+        let way = routes.take(&target).1.words();
         let now = jiff::Timestamp::now();
         let explanation = loaded.policy.explain(Request { target, ask }, now);
         let mut text = explanation.render(&loaded.policy);
         if !text.ends_with('\n') {
             text.push('\n');
         }
+        match explanation.verdict {
+            Verdict::Allow(_) | Verdict::Report(..) => text.push_str(&format!("  goes {way}\n")),
+            Verdict::Deny(_) => {}
+        }
         print(&text);
         match explanation.verdict {
             Verdict::Allow(_) | Verdict::Report(..) => OK,
             Verdict::Deny(_) => NO,
+        }
+    }
+}
+
+impl Explain {
+    /// The routes that the running proxy would have by the same settings.
+    fn routes(&self, raw: Raw) -> Result<Routes, Vec<Problem>> {
+        let listeners = Settings::check(raw)?.listeners;
+        let named = |listener: &&ListenerSettings| {
+            self.listener
+                .as_ref()
+                .is_none_or(|name| *name == listener.name)
+        };
+        match listeners.iter().find(named) {
+            Some(listener) => Ok(listener.source.routes()),
+            None => {
+                let what = "no listener has this name in the settings";
+                Err(vec![Problem::new("--listener", what)])
+            }
         }
     }
 }

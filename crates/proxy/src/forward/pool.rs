@@ -8,12 +8,15 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use agentnet_policy::event::Text;
 use agentnet_policy::{RuleId, Target};
+use http::StatusCode;
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
 use crate::body::Upload;
 use crate::endpoint::Link;
+use crate::upstream::Form;
 
 /// What a connection may be used again for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +27,8 @@ pub struct Key {
     pub rule: Option<RuleId>,
     /// The load of the policy.
     pub generation: u64,
+    /// The place of its route among those of the listener.
+    pub route: Option<usize>,
 }
 
 /// An upstream connection that speaks HTTP/1.1.
@@ -33,8 +38,21 @@ pub struct Connection {
     pub sender: SendRequest<Upload>,
     /// Its other end.
     pub link: Link,
-    /// The admitted address it goes to.
-    pub address: IpAddr,
+    /// The admitted address it goes to; `None` where a parent resolves.
+    pub address: Option<IpAddr>,
+    /// The way it takes.
+    pub route: Text,
+    /// How requests are written on it.
+    pub form: Form,
+}
+
+impl Connection {
+    /// Whether a status is a parent's refusal of our credentials, and no answer of the target's: a
+    /// client would take it for ours.
+    pub(super) fn refused_us(&self, status: StatusCode) -> bool {
+        matches!(self.form, Form::Absolute(_))
+            && status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+    }
 }
 
 #[derive(Debug)]

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use agentnet_policy::{Mode, parse_bytes};
 
-use crate::clients::Clients;
-use crate::conduct::Conduct;
-
 use super::{
     Address, AdminAddress, DEFAULT_LISTENER, Forwarding, ListenerSettings, LogFormat, PolicySource,
-    Problem, Raw, Settings, Timeouts, whitelist_files,
+    Problem, Raw, Settings, Timeouts, upstream, whitelist_files,
 };
+use crate::clients::Clients;
+use crate::conduct::Conduct;
+use crate::upstream::Routes;
 
 impl Settings {
     /// Checks what was written.
@@ -47,6 +47,12 @@ impl Settings {
                 "connect_timeout_seconds",
                 raw.connect_timeout_seconds,
                 10,
+            ),
+            upstream: seconds(
+                &mut check,
+                "upstream_timeout_seconds",
+                raw.upstream_timeout_seconds,
+                15,
             ),
             // Longer than the 600 s after which the model vendors' own clients give up waiting.
             idle: seconds(
@@ -219,6 +225,12 @@ impl Check {
         default_up: Option<NonZeroU64>,
     ) -> Vec<ListenerSettings> {
         let mut listeners = Vec::new();
+        let common = upstream::Common {
+            remote_dns: raw.upstream_remote_dns,
+            credentials_file: raw.upstream_credentials_file.as_deref(),
+            ca_file: raw.upstream_ca_file.as_deref(),
+        };
+        let shared = upstream::routes(&raw.upstream, &common, &mut self.problems);
         let said = |raw: &Raw| {
             !(raw.listen.is_empty() && raw.whitelist.is_empty() && raw.task_whitelist.is_empty())
         };
@@ -238,7 +250,7 @@ impl Check {
                     presets: raw.presets.clone(),
                     mode,
                     default_up,
-                    conduct: self.conduct("client", raw.client.as_deref()),
+                    conduct: self.conduct("client", raw.client.as_deref(), &shared),
                 },
                 default_up,
             });
@@ -251,6 +263,12 @@ impl Check {
             let default_up = self
                 .bytes(&place, listener.default_up.as_deref())
                 .or(default_up);
+            let routes = if listener.upstream.is_empty() {
+                shared.clone()
+            } else {
+                upstream::routes(&listener.upstream, &common, &mut self.problems)
+            };
+            let clients = listener.client.as_deref().or(raw.client.as_deref());
             listeners.push(ListenerSettings {
                 name: listener.name.clone(),
                 addresses: self.addresses(&place, &listener.listen),
@@ -260,8 +278,7 @@ impl Check {
                     presets: raw.presets.clone(),
                     mode: self.mode(&place, listener.mode.as_deref(), mode),
                     default_up,
-                    conduct: self
-                        .conduct(&place, listener.client.as_deref().or(raw.client.as_deref())),
+                    conduct: self.conduct(&place, clients, &routes),
                 },
                 default_up,
             });
@@ -270,7 +287,12 @@ impl Check {
         listeners
     }
 
-    fn conduct(&mut self, place: &str, clients: Option<&[String]>) -> Arc<Conduct> {
+    fn conduct(
+        &mut self,
+        place: &str,
+        clients: Option<&[String]>,
+        routes: &Routes,
+    ) -> Arc<Conduct> {
         let clients = clients.map_or(Ok(Clients::default()), Clients::parse);
         let clients = clients.unwrap_or_else(|what| {
             self.problem(place, what);
@@ -278,6 +300,7 @@ impl Check {
         });
         Arc::new(Conduct {
             clients,
+            routes: routes.clone(),
             ..Conduct::default()
         })
     }

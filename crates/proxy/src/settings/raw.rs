@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Command, FromArgMatches};
 use serde::Deserialize;
 
-use super::Problem;
+use super::{Problem, RawUpstream};
 use crate::environment::{Environment, PREFIX};
 
 /// Settings as they were written, not yet checked. `None` and empty mean "not said here".
@@ -70,6 +70,27 @@ pub struct Raw {
     /// Time for each address to answer [default: 10]
     #[arg(long, value_name = "SECONDS")]
     pub connect_timeout_seconds: Option<u32>,
+    /// A parent proxy that everything goes through, or `none`; repeats, tried in this order
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        value_parser = RawUpstream::typed,
+        global = true
+    )]
+    pub upstream: Vec<RawUpstream>,
+    /// Parents are sent names and resolve them: no address is checked then [default: false]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub upstream_remote_dns: Option<bool>,
+    /// A file with one line `user:password` for parents that are named without
+    #[arg(long, value_name = "FILE")]
+    pub upstream_credentials_file: Option<PathBuf>,
+    /// Certificate authorities for https:// parents, in PEM form [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub upstream_ca_file: Option<PathBuf>,
+    /// Time for a parent, once connected, to answer for a target [default: 15]
+    #[arg(long, value_name = "SECONDS")]
+    pub upstream_timeout_seconds: Option<u32>,
     /// Longest silence in a tunnel or an exchange [default: 900]
     #[arg(long, value_name = "SECONDS")]
     pub idle_timeout_seconds: Option<u32>,
@@ -118,6 +139,8 @@ pub struct RawListener {
     pub mode: Option<String>,
     /// Its limit for lines without up=, if not the file's.
     pub default_up: Option<String>,
+    /// Its parents and routes, if not the file's.
+    pub upstream: Vec<RawUpstream>,
 }
 
 impl Raw {
@@ -126,14 +149,20 @@ impl Raw {
     /// # Errors
     /// On what is not TOML, on unknown keys and wrong types, with the line.
     pub fn from_toml(name: &str, text: &str) -> Result<Self, Problem> {
-        toml::from_str(text).map_err(|error| {
+        let mut raw: Self = toml::from_str(text).map_err(|error| {
             let before = error
                 .span()
                 .and_then(|span| text.get(..span.start))
                 .unwrap_or_default();
             let line = before.matches('\n').count() + 1;
             Problem::new(format!("{name}:{line}"), error.message())
-        })
+        })?;
+        let listeners = raw.listener.iter_mut();
+        let theirs = listeners.flat_map(|listener| listener.upstream.iter_mut());
+        for upstream in raw.upstream.iter_mut().chain(theirs) {
+            upstream.stand(name, text);
+        }
+        Ok(raw)
     }
 
     /// The settings of the environment: `AGENTNET_MAX_CONNECTIONS` is `--max-connections`; lists are
@@ -162,10 +191,13 @@ impl Raw {
                 line.extend(words);
             }
         }
-        let read = command
+        let mut read = command
             .try_get_matches_from(line)
             .and_then(|matches| Self::from_arg_matches(&matches))
             .map_err(|error| Problem::new("environment", first_line(&error.to_string())))?;
+        if read.upstream.is_empty() {
+            read.upstream = RawUpstream::from_compose(environment);
+        }
         let strangers = environment
             .names()
             .into_iter()
@@ -201,6 +233,15 @@ impl Raw {
             connect_timeout_seconds: self
                 .connect_timeout_seconds
                 .or(weaker.connect_timeout_seconds),
+            upstream: list(self.upstream, weaker.upstream),
+            upstream_remote_dns: self.upstream_remote_dns.or(weaker.upstream_remote_dns),
+            upstream_credentials_file: self
+                .upstream_credentials_file
+                .or(weaker.upstream_credentials_file),
+            upstream_ca_file: self.upstream_ca_file.or(weaker.upstream_ca_file),
+            upstream_timeout_seconds: self
+                .upstream_timeout_seconds
+                .or(weaker.upstream_timeout_seconds),
             idle_timeout_seconds: self.idle_timeout_seconds.or(weaker.idle_timeout_seconds),
             half_close_timeout_seconds: self
                 .half_close_timeout_seconds

@@ -75,6 +75,8 @@ pub(super) struct Flow {
     paid: usize,
     /// What has to happen before more can be paid for.
     waiting: Option<Pin<Box<OwnedNotified>>>,
+    /// The writer has taken bytes that it may still hold, as TLS does.
+    unflushed: bool,
     moved: u64,
 }
 
@@ -92,6 +94,7 @@ impl Flow {
             closed: false,
             paid: 0,
             waiting: None,
+            unflushed: false,
             moved: 0,
         }
     }
@@ -187,9 +190,20 @@ impl Flow {
                 Ok(written) => {
                     self.held.advance(written);
                     self.paid = self.paid.saturating_sub(written);
+                    self.unflushed = true;
                     self.moved += written as u64;
                 }
                 Err(error) => return Poll::Ready(Err(Fault::Io(End::Writer, error))),
+            }
+        }
+        if self.unflushed {
+            match Pin::new(&mut *writer).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(Fault::Io(End::Writer, error)));
+                }
+                // The next poll goes on with it; reading need not wait.
+                Poll::Pending => {}
             }
         }
         Poll::Ready(Ok(()))

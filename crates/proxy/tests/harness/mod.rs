@@ -3,6 +3,7 @@
 
 mod client;
 mod origin;
+mod parent;
 mod process;
 mod proxy;
 mod world;
@@ -14,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub use self::client::{Answer, Client};
 pub use self::origin::Origin;
+pub use self::parent::{Mood, Parent, tls_file};
 pub use self::process::{Exited, Program};
 pub use self::proxy::Proxy;
 pub use self::world::World;

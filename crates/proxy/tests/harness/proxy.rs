@@ -71,6 +71,20 @@ fn look() -> io::Result<Machine> {
 }
 
 impl Builder {
+    /// In this world instead of one of its own.
+    pub fn world(mut self, world: &World) -> Self {
+        self.world = world.clone();
+        self
+    }
+
+    /// With these settings of a TOML file.
+    pub fn toml(mut self, text: &str) -> Self {
+        self.raw = Raw::from_toml("settings.toml", text)
+            .unwrap()
+            .over(self.raw);
+        self
+    }
+
     pub fn settings(mut self, change: impl FnOnce(&mut Raw)) -> Self {
         change(&mut self.raw);
         self

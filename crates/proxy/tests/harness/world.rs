@@ -22,6 +22,7 @@ struct Inner {
     asked: Mutex<Vec<String>>,
     roads: Mutex<HashMap<SocketAddr, Road>>,
     dialled: AtomicUsize,
+    to: Mutex<Vec<SocketAddr>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +87,27 @@ impl World {
         self.0.asked.lock().unwrap().clone()
     }
 
+    /// Where `host:port` leads, for somebody else than the proxy.
+    pub fn find(&self, target: &str) -> Option<SocketAddr> {
+        let address = match target.parse() {
+            Ok(address) => address,
+            Err(_) => {
+                let (name, port) = target.rsplit_once(':')?;
+                let names = self.0.names.lock().unwrap();
+                SocketAddr::new(*names.get(name)?.first()?, port.parse().ok()?)
+            }
+        };
+        match self.0.roads.lock().unwrap().get(&address)? {
+            Road::To(local) => Some(*local),
+            Road::Nowhere => None,
+        }
+    }
+
+    /// Every address that a connection was attempted to.
+    pub fn dialled_to(&self) -> Vec<SocketAddr> {
+        self.0.to.lock().unwrap().clone()
+    }
+
     /// How often a connection was attempted.
     pub fn dialled(&self) -> usize {
         self.0.dialled.load(Ordering::SeqCst)
@@ -111,6 +133,7 @@ impl Resolve for World {
 impl Connect for World {
     fn connect(&self, address: SocketAddr) -> Connecting<'_> {
         self.0.dialled.fetch_add(1, Ordering::SeqCst);
+        self.0.to.lock().unwrap().push(address);
         let road = self.0.roads.lock().unwrap().get(&address).copied();
         Box::pin(async move {
             match road {
