@@ -178,8 +178,11 @@ impl Used {
         let mut previous: Option<&Asked> = None;
         let mut number = 0;
         for asked in asked {
-            // Several requests to one target have the target's evidence in common.
-            if previous.is_none_or(|before| before.target != asked.target) {
+            // Several requests to one target have its evidence in common: that of those that passed,
+            // or that of those that reached nobody.
+            let same =
+                |before: &Asked| before.target == asked.target && before.evidence == asked.evidence;
+            if !previous.is_some_and(same) {
                 number += 1;
             }
             previous = Some(asked);

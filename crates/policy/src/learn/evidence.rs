@@ -62,15 +62,17 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let requests = self.requests();
         let s = if requests == 1 { "" } else { "s" };
-        write!(
-            f,
-            "{requests} request{s}, {} up, {} down",
-            Bytes(self.up),
-            Bytes(self.down)
-        )?;
+        write!(f, "{requests} request{s}")?;
+        // Bytes are told at the end, and what was refused has none.
+        if self.ends > 0 {
+            write!(f, ", {} up, {} down", Bytes(self.up), Bytes(self.down))?;
+        }
         if let Some((first, last)) = self.times {
-            let (first, last) = (Second(first), Second(last));
-            write!(f, ", {first} to {last}")?;
+            let (first, last) = (Second(first).to_string(), Second(last).to_string());
+            write!(f, ", {first}")?;
+            if first != last {
+                write!(f, " to {last}")?;
+            }
         }
         Ok(())
     }

@@ -180,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_line_is_as_wide_as_what_was_asked_for_and_not_wider_than_a_segment() {
-        let table: &[(&[(&str, &str)], &[&str])] = &[
+        type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+        let table: &[Row<'_>] = &[
             (&[("GET", "/")], &["GET /"]),
             (&[("GET", "/a"), ("GET", "/a")], &["GET /a"]),
             (&[("HEAD", "/a"), ("GET", "/a")], &["GET,HEAD /a"]),

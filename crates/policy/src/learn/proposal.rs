@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::evidence::Evidence;
-use super::seen::Seen;
+use super::seen::{self, Seen};
 use super::{MAX_BELOW, MAX_TARGETS, Tally};
 use crate::address::{Opener, classify};
 use crate::event::Text;
@@ -29,6 +29,8 @@ const ONCE: u64 = 2;
 pub struct Proposal {
     pub(super) lines: Vec<Line>,
     pub(super) notes: Notes,
+    /// A sentence for each owner below whose name too many were asked for.
+    pub(super) folded: Vec<String>,
     pub(super) listeners: BTreeSet<Text>,
     pub(super) tally: Tally,
     /// What a policy has to be asked for to find the lines that were used.
@@ -63,7 +65,7 @@ pub(super) enum Wants {
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Asked {
     pub(super) target: Target,
-    pub(super) http: Option<(String, String)>,
+    pub(super) http: seen::Ask,
     pub(super) evidence: Evidence,
 }
 
@@ -74,7 +76,6 @@ pub(super) struct Notes(BTreeMap<Heading, Vec<String>>);
 /// Why something is not among the lines. In the order of telling.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Heading {
-    Folded,
     Address,
     Inside,
     Unlisted,
@@ -85,9 +86,6 @@ pub(super) enum Heading {
 impl Heading {
     pub(super) fn words(self) -> &'static str {
         match self {
-            Heading::Folded => {
-                "WARNING: many names of one owner, each of them a message to him: not proposed"
-            }
             Heading::Address => {
                 "addresses are not proposed; a person who means one writes the line that follows it"
             }
@@ -111,10 +109,6 @@ impl Notes {
             .iter()
             .map(|(heading, notes)| (*heading, notes.as_slice()))
     }
-
-    pub(super) fn of(&self, heading: Heading) -> &[String] {
-        self.0.get(&heading).map_or(&[], Vec::as_slice)
-    }
 }
 
 impl Proposal {
@@ -127,13 +121,14 @@ impl Proposal {
         let mut proposal = Self {
             lines: Vec::new(),
             notes: Notes::default(),
+            folded: Vec::new(),
             listeners,
             tally,
             asked: Vec::new(),
         };
         let folds = Folds::new(&targets, below);
         for (owner, fold) in &folds.0 {
-            proposal.notes.add(Heading::Folded, fold.words(owner));
+            proposal.folded.push(fold.words(owner));
         }
         for (target, seen) in &targets {
             proposal.take(target, seen, &folds);
@@ -142,10 +137,17 @@ impl Proposal {
     }
 
     fn take(&mut self, target: &Target, seen: &Seen, folds: &Folds) {
-        if seen.wanted.is_empty() {
-            return self.not_wanted(target, seen);
-        }
         self.ask(target, seen);
+        if seen.wanted.is_empty() {
+            let folded = target
+                .host()
+                .name()
+                .is_some_and(|name| folds.has(name, seen));
+            if !folded {
+                self.not_wanted(target, seen);
+            }
+            return;
+        }
         let name = match target.host() {
             Host::Ip(ip) => {
                 let write = match classify(*ip).opener() {
@@ -235,6 +237,13 @@ impl Proposal {
     }
 
     fn ask(&mut self, target: &Target, seen: &Seen) {
+        if let Some(http) = &seen.failed_ask {
+            self.asked.push(Asked {
+                target: target.clone(),
+                http: http.clone(),
+                evidence: seen.failed,
+            });
+        }
         let mut ask = |http: Option<(&str, &str)>| {
             self.asked.push(Asked {
                 target: target.clone(),
@@ -258,8 +267,7 @@ impl Proposal {
             }
         }
         warnings.dedup();
-        let folded = self.notes.of(Heading::Folded).iter();
-        warnings.extend(folded.map(|fold| format!("not proposed: {fold}")));
+        warnings.extend(self.folded.iter().cloned());
         if self.tally.no_room > 0 {
             warnings.push(format!(
                 "{} events were left out: at most {MAX_TARGETS} targets are remembered, and {MAX_BELOW} below one owner's name; learn from shorter logs, or ask who made so many",
@@ -379,7 +387,7 @@ impl Fold {
             format!(", as {examples}")
         };
         format!(
-            "{least}{all} targets below {owner}, {once} of them asked for at most twice ({}){such}",
+            "{least}{all} targets below {owner}, {once} of them asked for at most twice ({}){such}: not proposed, because a name is a message to whoever answers for it",
             self.evidence
         )
     }

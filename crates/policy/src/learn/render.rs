@@ -62,7 +62,9 @@ impl Proposal {
         }
         let hints = self.hints(presets);
         if !hints.is_empty() {
-            text.push_str("\n# presets that have much of this, and are wider:\n");
+            text.push_str(
+                "\n# presets that have much of this; naming one allows what was not seen, too:\n",
+            );
             for hint in hints {
                 writeln!(text, "#   {hint}").ok();
             }

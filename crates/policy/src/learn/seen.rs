@@ -21,6 +21,9 @@ pub(super) enum Manner {
     Failed,
 }
 
+/// A request as a policy is asked for it: `None` is a tunnel, else method and path.
+pub(super) type Ask = Option<(String, String)>;
+
 /// Everything about one target.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(super) struct Seen {
@@ -32,6 +35,8 @@ pub(super) struct Seen {
     pub(super) paths: Paths,
     pub(super) refused: Evidence,
     pub(super) failed: Evidence,
+    /// The first of those: a line that allows it was of use, although nobody answered.
+    pub(super) failed_ask: Option<Ask>,
     /// Why, the first time.
     pub(super) why: Option<Reason>,
     /// An address that was dialled and that is not public.
@@ -54,6 +59,13 @@ impl Seen {
             }
             Manner::Failed => {
                 self.failed.note(event);
+                self.failed_ask.get_or_insert_with(|| match event.protocol {
+                    Protocol::Connect => None,
+                    Protocol::Http => {
+                        let path = event.path.as_ref().map_or("", |path| path.as_str());
+                        Some((event.method.to_string(), path.to_owned()))
+                    }
+                });
                 self.why = self.why.or(Some(event.reason));
             }
         }
