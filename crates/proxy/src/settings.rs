@@ -85,6 +85,17 @@ pub struct WhitelistFile {
     pub layer: Layer,
 }
 
+impl WhitelistFile {
+    /// A file that has to be there.
+    #[must_use]
+    pub fn of_project(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            layer: Layer::Project,
+        }
+    }
+}
+
 /// One listener: its name is the identity of whoever comes in through it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerSettings {
@@ -103,7 +114,8 @@ pub struct ListenerSettings {
 /// Where a listener's policy and conduct are read from, at the start and at each reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicySource {
-    /// Whitelist files, and a conduct that is as fixed as the other settings.
+    /// Whitelist files and a file of credentials; the rest of the conduct is as fixed as the other
+    /// settings.
     Whitelist {
         /// In layer order.
         files: Vec<WhitelistFile>,
@@ -113,6 +125,8 @@ pub enum PolicySource {
         mode: Mode,
         /// The limit of lines that say none.
         default_up: Option<NonZeroU64>,
+        /// The file of those who are let in, if anybody is asked.
+        credentials: Option<PathBuf>,
         /// The listener's conduct.
         conduct: Arc<Conduct>,
     },

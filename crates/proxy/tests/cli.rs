@@ -135,6 +135,11 @@ async fn exits_with_2_and_binds_nothing_when_something_is_wrong() {
         "mode = \"enforce\"\nlisten = [\"127.0.0.1:0\"]\nlisen = 1\n",
     );
     let types = files.add("types.toml", "max_connections = \"many\"\n");
+    let users = files.add("users", "a:b\nsecret-without-a-user\n");
+    let closed = files.add(
+        "closed.toml",
+        "[[listener]]\nname = \"a\"\nlisten = [\"127.0.0.1:0\"]\nclients = []\n",
+    );
     // The address is taken: binding it would be another error than the one that is expected.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
@@ -174,6 +179,26 @@ async fn exits_with_2_and_binds_nothing_when_something_is_wrong() {
             &[],
             "unexpected argument '--no-such-flag'",
         ),
+        (
+            &["--whitelist", &good, "--credentials-file", &users],
+            &[],
+            "users:2: has no colon: write user:password",
+        ),
+        (
+            &["--credentials-file", "/nowhere/users"],
+            &[],
+            "/nowhere/users: the file cannot be read",
+        ),
+        (
+            &["--client", "10.0.0.0/33"],
+            &[],
+            "client: `10.0.0.0/33` is no client",
+        ),
+        (
+            &["-c", &closed],
+            &[],
+            "listener 1: the list of clients is empty",
+        ),
         (&[], &[("AGENTNET_MODE", "open")], "mode: `open`"),
         (
             &[],
@@ -212,6 +237,23 @@ async fn exits_with_2_and_binds_nothing_when_something_is_wrong() {
         "{}",
         ended.stderr
     );
+}
+
+#[tokio::test]
+async fn knows_a_listed_client_by_the_systems_hosts_file() {
+    let files = Files::with("w.txt", "example.com\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    for (client, reason) in [
+        ("localhost", "not_listed"),
+        ("127.0.0.9", "client_not_allowed"),
+    ] {
+        let flags = ["--listen", "127.0.0.1:0", "--admin", "off", "--whitelist"];
+        let line = [&flags[..], &[whitelist.as_str(), "--client", client]].concat();
+        let program = Program::start(&line, &[]);
+        let address = program.says("listener default at ").await.parse().unwrap();
+        let answer = Client::tcp(address).await.connect("evil.example:443").await;
+        assert_eq!(answer.reason(), reason, "{client}");
+    }
 }
 
 #[tokio::test]

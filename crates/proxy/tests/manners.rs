@@ -188,6 +188,50 @@ async fn lets_only_the_listed_fields_pass_and_the_body_whole() {
     assert!(seen.body.contains("abc"), "{seen:?}");
 }
 
+/// A proxy of our own kind that asks for the credentials in the file `users` beside its whitelist.
+async fn proxy_with_users(users: &str) -> (tempfile::TempDir, Proxy) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("users");
+    std::fs::write(&file, users).unwrap();
+    let proxy = Proxy::with("example.com:80,443\n")
+        .settings(|raw| raw.credentials_file = Some(file))
+        .start()
+        .await;
+    (directory, proxy)
+}
+
+#[tokio::test]
+async fn asks_for_the_credentials_of_a_file_and_reads_it_again() {
+    let origin = Origin::page().await;
+    let (directory, proxy) = proxy_with_users("# people\nalice:secret\n").await;
+    proxy.world.site("example.com", 80, origin.address);
+    let mut client = proxy.client().await;
+    let answer = client.get("http://example.com/").await;
+    assert_eq!((answer.status, answer.reason()), (407, "auth_required"));
+    let challenge = Some("Basic realm=\"agentnet\"");
+    assert_eq!(answer.field("proxy-authenticate"), challenge);
+    assert_eq!(answer.text().lines().count(), 2, "no words of Tinyproxy's");
+    let known = format!("Proxy-Authorization: {ALICE}\r\n");
+    let answer = get_with(&mut client, "http://example.com/", &known).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.field("via").unwrap().starts_with("1.1 agentnet-"));
+    // A file that cannot be used changes nothing.
+    let file = directory.path().join("users");
+    std::fs::write(&file, "alice\n").unwrap();
+    proxy.reload().await;
+    let answer = get_with(&mut client, "http://example.com/", &known).await;
+    assert_eq!(answer.status, 200);
+    std::fs::write(&file, "alice:another\n").unwrap();
+    proxy.reload().await;
+    let answer = get_with(&mut client, "http://example.com/", &known).await;
+    assert_eq!(answer.status, 407);
+    // No file, nobody new: the last good one stays.
+    std::fs::remove_file(&file).unwrap();
+    proxy.reload().await;
+    let answer = get_with(&mut client, "http://example.com/", &known).await;
+    assert_eq!(answer.status, 407);
+}
+
 /// The numbers where programs look for them.
 fn numbers(page: &str) -> Vec<u64> {
     let after = page.split(": ").skip(1);

@@ -7,7 +7,8 @@ use agentnet_policy::{LoadOptions, Loaded, Policy, Problem, Source};
 
 use super::files::{compile, read};
 use crate::conduct::Conduct;
-use crate::settings::PolicySource;
+use crate::manners::credentials::{Credentials, DEFAULT_REALM};
+use crate::settings::{PolicySource, WhitelistFile};
 use crate::upstream::Routes;
 
 /// What a source said, understood.
@@ -37,7 +38,12 @@ impl PolicySource {
     /// The files to watch.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         match self {
-            Self::Whitelist { files, .. } => files.iter().map(|file| file.path.clone()).collect(),
+            Self::Whitelist {
+                files, credentials, ..
+            } => {
+                let whitelist = files.iter().map(|file| &file.path);
+                whitelist.chain(credentials).cloned().collect()
+            }
         }
     }
 
@@ -56,7 +62,18 @@ impl PolicySource {
     /// The texts as they are now; their hash says whether anything changed.
     pub(super) fn read(&self) -> Result<Vec<Source>, Vec<Problem>> {
         match self {
-            Self::Whitelist { files, presets, .. } => read(files, presets.as_deref()),
+            Self::Whitelist {
+                files,
+                presets,
+                credentials,
+                ..
+            } => {
+                let mut texts = read(files, presets.as_deref())?;
+                if let Some(path) = credentials {
+                    texts.extend(read(&[WhitelistFile::of_project(path)], None)?);
+                }
+                Ok(texts)
+            }
         }
     }
 
@@ -66,6 +83,7 @@ impl PolicySource {
             Self::Whitelist {
                 mode,
                 default_up,
+                credentials,
                 conduct,
                 ..
             } => {
@@ -73,13 +91,48 @@ impl PolicySource {
                     mode: *mode,
                     default_up: *default_up,
                 };
-                let Loaded { policy, warnings } = compile(texts, options)?;
+                let (texts, credentials) = match (credentials, texts.split_last()) {
+                    (Some(_), Some((last, texts))) => (texts, Some(last)),
+                    (_, _) => (texts, None),
+                };
+                let compiled = compile(texts, options);
+                let conduct = match credentials {
+                    None => Ok(Arc::clone(conduct)),
+                    Some(file) => asking(conduct, file),
+                };
+                let (Loaded { policy, warnings }, conduct) = both(compiled, conduct)?;
                 Ok(Compiled {
                     policy,
-                    conduct: Arc::clone(conduct),
+                    conduct,
                     warnings,
                 })
             }
+        }
+    }
+}
+
+/// A conduct that asks for the credentials of `file`.
+fn asking(conduct: &Conduct, file: &Source) -> Result<Arc<Conduct>, Vec<Problem>> {
+    let credentials = Credentials::parse(&file.name, DEFAULT_REALM, &file.text)?;
+    let mut manners = conduct.manners.as_deref().cloned().unwrap_or_default();
+    manners.credentials = Some(credentials);
+    Ok(Arc::new(Conduct {
+        manners: Some(Box::new(manners)),
+        ..conduct.clone()
+    }))
+}
+
+/// Both, or the problems of both.
+fn both<A, B>(
+    one: Result<A, Vec<Problem>>,
+    other: Result<B, Vec<Problem>>,
+) -> Result<(A, B), Vec<Problem>> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => Err(problems),
+        (Err(mut problems), Err(more)) => {
+            problems.extend(more);
+            Err(problems)
         }
     }
 }

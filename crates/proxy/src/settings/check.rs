@@ -250,6 +250,7 @@ impl Check {
                     presets: raw.presets.clone(),
                     mode,
                     default_up,
+                    credentials: raw.credentials_file.clone(),
                     conduct: self.conduct("client", raw.client.as_deref(), &shared),
                 },
                 default_up,
@@ -278,6 +279,9 @@ impl Check {
                     presets: raw.presets.clone(),
                     mode: self.mode(&place, listener.mode.as_deref(), mode),
                     default_up,
+                    credentials: (listener.credentials_file.as_ref())
+                        .or(raw.credentials_file.as_ref())
+                        .cloned(),
                     conduct: self.conduct(&place, clients, &routes),
                 },
                 default_up,

@@ -33,6 +33,9 @@ pub struct Raw {
     )]
     #[serde(alias = "clients")]
     pub client: Option<Vec<String>>,
+    /// Ask clients for credentials: a file of user:password lines, read again like a whitelist
+    #[arg(long, value_name = "FILE")]
+    pub credentials_file: Option<PathBuf>,
     /// Where /metrics, /live, /ready, /policy, /events and /reload are [default: 127.0.0.1:9100]
     #[arg(long, value_name = "IP:PORT|egress:PORT|unix:PATH|off", global = true)]
     pub admin: Option<String>,
@@ -135,6 +138,8 @@ pub struct RawListener {
     /// Its clients, if not the file's.
     #[serde(alias = "clients")]
     pub client: Option<Vec<String>>,
+    /// Its credentials, if not the file's.
+    pub credentials_file: Option<PathBuf>,
     /// Its mode, if not the file's.
     pub mode: Option<String>,
     /// Its limit for lines without up=, if not the file's.
@@ -217,6 +222,7 @@ impl Raw {
             task_whitelist: list(self.task_whitelist, weaker.task_whitelist),
             presets: self.presets.or(weaker.presets),
             client: self.client.or(weaker.client),
+            credentials_file: self.credentials_file.or(weaker.credentials_file),
             admin: self.admin.or(weaker.admin),
             default_up: self.default_up.or(weaker.default_up),
             state: self.state.or(weaker.state),
