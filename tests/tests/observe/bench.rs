@@ -33,11 +33,12 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
     }
 }
 
-/// A running proxy with two listeners, and an origin that it may reach.
+/// A running proxy with three listeners (one observes, one has a parent that is down), and an origin that it may reach.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     daemon: Daemon,
     pub(crate) observing: SocketAddr,
+    pub(crate) chained: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) origin: SocketAddr,
     _directory: TempDir,
@@ -73,8 +74,7 @@ impl Proxy {
     pub(crate) fn start() -> Self {
         let directory = TempDir::new().unwrap();
         let origin = origin();
-        let (agent, observing, admin) =
-            (local(free_port()), local(free_port()), local(free_port()));
+        let [agent, observing, chained, admin, nobody] = [(); 5].map(|()| local(free_port()));
         let path = |name: &str| directory.path().join(name);
         // The proxy itself is what no whitelist should name: it is refused all the same.
         let lines = format!(
@@ -85,8 +85,11 @@ impl Proxy {
         let settings = format!(
             "admin = \"{admin}\"\n\
              [[listener]]\nname = \"agent\"\nlisten = [\"{agent}\"]\nwhitelist = [{:?}]\n\
-             [[listener]]\nname = \"docker\"\nlisten = [\"{observing}\"]\nwhitelist = [{:?}]\nmode = \"observe\"\n",
+             [[listener]]\nname = \"docker\"\nlisten = [\"{observing}\"]\nwhitelist = [{:?}]\nmode = \"observe\"\n\
+             [[listener]]\nname = \"chained\"\nlisten = [\"{chained}\"]\nwhitelist = [{:?}]\n\
+             [[listener.upstream]]\nvia = [\"http://{nobody}\"]\nremote_dns = true\n",
             path("project.txt"),
+            path("other.txt"),
             path("other.txt")
         );
         fs::write(path("proxy.toml"), settings).unwrap();
@@ -97,6 +100,7 @@ impl Proxy {
         Self {
             daemon,
             observing,
+            chained,
             admin,
             origin,
             _directory: directory,
@@ -122,6 +126,11 @@ impl Proxy {
     /// The same, at the listener that only observes.
     pub(crate) fn get_observed(&self, url: &str) -> u16 {
         Self::get_through(self.observing, url)
+    }
+
+    /// The same, at the listener whose parent is down.
+    pub(crate) fn get_chained(&self, url: &str) -> u16 {
+        Self::get_through(self.chained, url)
     }
 
     fn get_through(door: SocketAddr, url: &str) -> u16 {

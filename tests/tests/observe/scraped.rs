@@ -123,6 +123,8 @@ fn everything_that_dashboard_and_rules_name_is_there_and_every_expression_works(
     let prometheus = Prometheus::start(&prometheus, proxy.admin);
     assert_eq!(proxy.connect(&proxy.origin.to_string()), 200);
     assert_eq!(proxy.connect("evil.example:443"), 403);
+    // Its parent is down, and nothing goes around it.
+    assert_eq!(proxy.get_chained("http://other.example/"), 502);
     // In mode observe it goes on, to find that there is no such name.
     assert_eq!(proxy.get_observed("http://agentnet-test.invalid/"), 502);
     let rate = "sum(rate(agentnet_proxy_requests_total{verdict=\"report\"}[1m]))";
