@@ -248,6 +248,64 @@ fn no_preset_has_a_public_suffix_or_a_shared_store_as_a_whole() {
     }
 }
 
+/// Every wildcard is one that somebody looked at: whose names are below it, and that strangers get
+/// none there. Widening a line is a change of this list, too.
+#[test]
+fn wildcards_are_few_and_known() {
+    let rows = rows();
+    let wild: Vec<(&str, &str)> = rows
+        .iter()
+        .filter(|row| row.host.contains('*'))
+        .map(|row| (row.preset, row.host.as_str()))
+        .collect();
+    let known = [
+        ("copilot", "*.githubcopilot.com"),
+        ("gitlab", "*.gitlab-static.net"),
+        ("registries-extra", "*.data.mcr.microsoft.com"),
+        ("vscode", "*.gallery.vsassets.io"),
+        ("vscode", "*.gallerycdn.vsassets.io"),
+        ("vscode", "*.vscode-cdn.net"),
+        ("vscode", "*.vscode-unpkg.net"),
+    ];
+    assert_eq!(wild, known);
+}
+
+/// The registries' index and download hosts, and nothing wider.
+#[test]
+fn the_registries_are_their_index_and_download_hosts_alone() {
+    let rows = rows();
+    let hosts = |preset: &str| -> Vec<(&str, &[u16])> {
+        let own = rows.iter().filter(|row| row.preset == preset);
+        own.map(|row| (row.host.as_str(), row.ports.as_slice()))
+            .collect()
+    };
+    let https: &[u16] = &[443];
+    let both: &[u16] = &[80, 443];
+    assert_eq!(
+        hosts("python"),
+        [("pypi.org", https), ("files.pythonhosted.org", https)]
+    );
+    assert_eq!(
+        hosts("node"),
+        [
+            ("registry.npmjs.org", https),
+            ("registry.yarnpkg.com", https)
+        ]
+    );
+    assert_eq!(
+        hosts("rust"),
+        [
+            ("index.crates.io", https),
+            ("static.crates.io", https),
+            ("static.rust-lang.org", https)
+        ]
+    );
+    assert_eq!(
+        hosts("debian"),
+        [("deb.debian.org", both), ("security.debian.org", both)]
+    );
+}
+
 #[test]
 fn a_line_says_that_it_is_a_way_out_for_data_exactly_when_it_is_known_to_be_one() {
     let said = ["anyone can store content here", "a way out for data"];

@@ -223,6 +223,26 @@ async fn a_log_may_have_other_text_in_it_and_end_in_the_middle() {
 }
 
 #[tokio::test]
+async fn a_log_may_come_by_stdin() {
+    let files = Files::new();
+    let log = files.add("events.log", format!("{EVENT}\n{EVENT}\n"));
+    let task = tokio::task::spawn_blocking(move || {
+        std::process::Command::new(env!("CARGO_BIN_EXE_agentnet-proxy"))
+            .env_clear()
+            .args(["learn", "-"])
+            .stdin(std::fs::File::open(log).unwrap())
+            .output()
+            .unwrap()
+    });
+    let output = within("the program", task).await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && text.contains("pypi.org:443 # 2 requests,"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
 async fn a_diff_against_the_whitelist_in_use_takes_its_presets_from_the_directory() {
     let files = Files::new();
     let log = files.add("events.log", format!("{EVENT}\n"));
