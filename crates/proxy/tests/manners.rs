@@ -303,6 +303,9 @@ async fn answers_for_the_statistics_in_every_form_but_connect() {
         "GET http://STATS.example:8888/x?y HTTP/1.1\r\nHost: stats.example:8888\r\n",
         "GET / HTTP/1.1\r\nHost: stats.example\r\n",
         "GET http://stats.example/ HTTP/1.0\r\n",
+        // What Python's urllib sends, with which exporters scrape.
+        "GET http://stats.example HTTP/1.1\r\nAccept-Encoding: identity\r\n\
+         Host: stats.example\r\nUser-Agent: Python-urllib/3.11\r\nConnection: close\r\n",
     ] {
         let mut client = proxy.client().await;
         client.send(format!("{head}\r\n")).await;
