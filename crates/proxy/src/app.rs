@@ -21,9 +21,10 @@ use crate::accept;
 use crate::admin::{self, Admin};
 use crate::bind::Door;
 use crate::dial::{Connect, SystemConnect};
+use crate::journal::Journal;
 use crate::listener::{Listener, Shared};
 use crate::metrics::Metrics;
-use crate::reload::{Reloader, Trigger, review};
+use crate::reload::{Reloader, Report, Trigger, review};
 use crate::resolve::{Resolve, SystemResolver};
 use crate::settings::{Address, Settings};
 use crate::surroundings::Machine;
@@ -97,7 +98,7 @@ impl Seams {
 }
 
 /// Without the buffer and the lock of std's: whole lines come in batches already.
-fn stdout() -> Box<dyn Write + Send> {
+pub(crate) fn stdout() -> Box<dyn Write + Send> {
     match io::stdout().as_fd().try_clone_to_owned() {
         Ok(descriptor) => Box::new(std::fs::File::from(descriptor)),
         Err(_) => Box::new(io::stdout()),
@@ -131,6 +132,12 @@ impl App {
             Some((listener.name.to_string(), door.address().ok()?))
         };
         self.doors.iter().filter_map(known).collect()
+    }
+
+    /// Where events and, in Tinyproxy's words, lines are written.
+    #[must_use]
+    pub fn journal(&self) -> Journal {
+        self.shared.journal.clone()
     }
 
     /// Where the admin listener really is.
@@ -198,8 +205,15 @@ pub struct Running {
 
 impl Running {
     /// Reads the whitelists again, as SIGHUP and SIGUSR1 do.
-    pub async fn reload(&self) {
-        self.reloader.reload(Trigger::Asked).await;
+    pub async fn reload(&self) -> Vec<Report> {
+        self.reloader.reload(Trigger::Asked).await
+    }
+
+    /// True if a listener has the filter file of a `tinyproxy.conf`.
+    #[must_use]
+    pub fn has_filter(&self) -> bool {
+        let filtered = |listener: &Arc<Listener>| listener.policy.now().conduct.filtered.is_some();
+        self.listeners.iter().any(filtered)
     }
 
     /// The counters.

@@ -5,6 +5,7 @@ mod explain;
 mod learn;
 mod presets;
 mod serve;
+mod tinyproxy;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use clap::{Parser, Subcommand};
 use crate::admin;
 use crate::environment::{Environment, PREFIX};
 use crate::relay;
-use crate::settings::{Address, Problem, Raw, Settings};
+use crate::settings::{Address, Problem, Raw, Settings, TinyproxyFile, is_tinyproxy};
 
 /// Exit status of everything that worked.
 pub const OK: u8 = 0;
@@ -32,9 +33,15 @@ pub const USAGE: u8 = 2;
     args_conflicts_with_subcommands = false
 )]
 pub struct Cli {
-    /// A TOML file with the settings below; AGENTNET_* and flags win over it
+    /// A TOML file with the settings below, or a tinyproxy.conf; AGENTNET_* and flags win over it
     #[arg(short = 'c', long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
+    /// Stay in the foreground, as it does anyway: for scripts that call Tinyproxy
+    #[arg(short = 'd')]
+    foreground: bool,
+    /// Print the version as Tinyproxy does
+    #[arg(short = 'v')]
+    tinyproxy_version: bool,
     #[command(flatten)]
     settings: Raw,
     #[command(subcommand)]
@@ -72,6 +79,9 @@ enum Command {
 /// Runs the program.
 #[must_use]
 pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) -> ExitCode {
+    if let Some(arguments) = tinyproxy::invocation(&arguments) {
+        return tinyproxy::run(arguments, environment);
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -80,6 +90,10 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
+    if cli.tinyproxy_version {
+        tinyproxy::print_version();
+        return ExitCode::from(OK);
+    }
     let code = match cli.command {
         Some(Command::Check(check)) => {
             with_presets(cli.config, cli.settings, environment, |presets| {
@@ -108,7 +122,7 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
         Some(Command::Healthcheck { door: Some(door) }) => knock(&door),
         Some(Command::Admin { what }) => ask(cli.config, cli.settings, environment, what),
         None => match settings(cli.config, cli.settings, environment) {
-            Ok(settings) => serve::run(settings),
+            Ok(settings) => serve::run(settings, serve::Place::Foreground),
             Err(problems) => complain(&problems),
         },
     };
@@ -116,30 +130,71 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
     ExitCode::from(code)
 }
 
-fn raw(
-    config: Option<PathBuf>,
-    flags: Raw,
-    environment: &dyn Environment,
-) -> Result<Raw, Vec<Problem>> {
-    let (from_environment, strangers) =
-        Raw::from_environment(environment).map_err(|problem| vec![problem])?;
+/// What the environment says, and the configuration file that it names.
+fn from_environment(environment: &dyn Environment) -> Result<(Raw, Option<PathBuf>), Vec<Problem>> {
+    let (raw, strangers) = Raw::from_environment(environment).map_err(|problem| vec![problem])?;
     let config_variable = format!("{PREFIX}CONFIG");
     for stranger in strangers.iter().filter(|name| **name != config_variable) {
         crate::diagnostic::warn(format_args!(
             "{stranger} is set and is no setting of the proxy"
         ));
     }
-    let config = config.or_else(|| environment.get(&config_variable).map(PathBuf::from));
-    let file = match config {
-        None => Raw::default(),
+    Ok((raw, environment.get(&config_variable).map(PathBuf::from)))
+}
+
+/// What was said where.
+struct Said {
+    flags: Raw,
+    environment: Raw,
+    file: File,
+}
+
+/// A configuration file, by what is in it.
+enum File {
+    Toml(Box<Raw>),
+    Tinyproxy(TinyproxyFile),
+}
+
+fn said(
+    config: Option<PathBuf>,
+    flags: Raw,
+    environment: &dyn Environment,
+) -> Result<Said, Vec<Problem>> {
+    let (environment, named) = from_environment(environment)?;
+    let file = match config.or(named) {
+        None => File::Toml(Box::default()),
         Some(path) => {
             let name = path.display().to_string();
-            let text = std::fs::read_to_string(&path)
+            let bytes = std::fs::read(&path)
                 .map_err(|error| vec![Problem::new(&name, format!("cannot be read: {error}"))])?;
-            Raw::from_toml(&name, &text).map_err(|problem| vec![problem])?
+            let text = String::from_utf8_lossy(&bytes);
+            if is_tinyproxy(&text) {
+                File::Tinyproxy(TinyproxyFile::new(Some(path), None))
+            } else {
+                let raw = Raw::from_toml(&name, &text).map_err(|problem| vec![problem])?;
+                File::Toml(Box::new(raw))
+            }
         }
     };
-    Ok(flags.over(from_environment).over(file))
+    Ok(Said {
+        flags,
+        environment,
+        file,
+    })
+}
+
+/// The settings as typed, with those of a TOML file below.
+fn raw(
+    config: Option<PathBuf>,
+    flags: Raw,
+    environment: &dyn Environment,
+) -> Result<Raw, Vec<Problem>> {
+    let said = said(config, flags, environment)?;
+    let over = said.flags.over(said.environment);
+    Ok(match said.file {
+        File::Toml(file) => over.over(*file),
+        File::Tinyproxy(_) => over,
+    })
 }
 
 fn settings(
@@ -147,7 +202,11 @@ fn settings(
     flags: Raw,
     environment: &dyn Environment,
 ) -> Result<Settings, Vec<Problem>> {
-    Settings::check(raw(config, flags, environment)?)
+    let said = said(config, flags, environment)?;
+    match said.file {
+        File::Toml(file) => Settings::check(said.flags.over(said.environment).over(*file)),
+        File::Tinyproxy(file) => Settings::from_tinyproxy(file, said.flags, said.environment),
+    }
 }
 
 /// Runs a command with the directory of presets that the running proxy would take.

@@ -16,8 +16,8 @@ pub struct Conduct {
     pub clients: Clients,
     /// How its clients are treated; `None` where nothing of that was asked for.
     pub manners: Option<Box<Manners>>,
-    /// What its filter looks at, as Tinyproxy's log names it.
-    pub filtered: Filtered,
+    /// What its filter file looks at, as Tinyproxy's log names it, if it has one.
+    pub filtered: Option<Filtered>,
     /// The least important lines of a log in Tinyproxy's words; `None` leaves it as it is.
     pub log_level: Option<LogLevel>,
     /// The way to what was granted.

@@ -9,6 +9,8 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use agentnet_policy::tinyproxy::LogLevel;
+
 /// Lines waiting for stderr; what does not find room is lost.
 const LINES: usize = 1024;
 
@@ -16,6 +18,17 @@ const LINES: usize = 1024;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 static BEHIND: OnceLock<SyncSender<Message>> = OnceLock::new();
+
+/// Where what is said goes instead of stderr.
+type Elsewhere = Box<dyn Fn(LogLevel, String) + Send + Sync>;
+
+static ELSEWHERE: OnceLock<Elsewhere> = OnceLock::new();
+
+/// From now on what is said goes to `log` and not to stderr: a log in Tinyproxy's words has all.
+pub fn divert(log: impl Fn(LogLevel, String) + Send + Sync + 'static) {
+    // Only the program itself does this, once.
+    ELSEWHERE.set(Box::new(log)).ok();
+}
 
 enum Message {
     Line(String),
@@ -59,21 +72,24 @@ fn put(line: &str) {
 
 /// Something is wrong and stays wrong until somebody acts.
 pub fn error(text: impl fmt::Display) {
-    say("error", &text);
+    say(LogLevel::Error, "error", &text);
 }
 
 /// Something is not as it should be; the proxy goes on.
 pub fn warn(text: impl fmt::Display) {
-    say("warning", &text);
+    say(LogLevel::Warning, "warning", &text);
 }
 
 /// Something happened that an operator asked for.
 pub fn note(text: impl fmt::Display) {
-    say("note", &text);
+    say(LogLevel::Notice, "note", &text);
 }
 
-fn say(level: &str, text: &dyn fmt::Display) {
-    let line = format!("agentnet-proxy: {level}: {}\n", Plain(text));
+fn say(level: LogLevel, word: &str, text: &dyn fmt::Display) {
+    if let Some(log) = ELSEWHERE.get() {
+        return log(level, text.to_string());
+    }
+    let line = format!("agentnet-proxy: {word}: {}\n", Plain(text));
     match BEHIND.get() {
         Some(queue) => drop(queue.try_send(Message::Line(line))),
         None => put(&line),

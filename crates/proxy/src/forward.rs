@@ -92,6 +92,7 @@ pub async fn serve(
         }
     };
     record.set_reached(&lease.connection.route, lease.connection.address);
+    record.set_socket(lease.connection.socket);
     if lease.connection.refused_us(response.status()) {
         let said = format!("{} wants other credentials (407)", lease.connection.route);
         return deny(&mut record, Reason::UpstreamFailed, Some(&said));
@@ -229,6 +230,7 @@ impl Send<'_> {
             let said = "it answered before it was asked".to_owned();
             return Err(Failure::Broken(Reason::UpstreamFailed, Some(said)));
         }
+        let socket = stream.descriptor();
         let link = Link::default();
         let endpoint = TokioIo::new(Endpoint::new(stream, link.clone()));
         let (sender, connection) = http1::Builder::new()
@@ -247,6 +249,7 @@ impl Send<'_> {
             address,
             route,
             form,
+            socket,
         })
     }
 

@@ -16,6 +16,7 @@ use crate::listener::Session;
 use crate::manners::{Dress, Manners, Occasion};
 use crate::refusal::Refusal;
 use crate::request::BadRequest;
+use crate::upstream::Via;
 use crate::words::{self, Asked};
 
 /// What is known of one request so far.
@@ -193,8 +194,12 @@ impl Record {
         self.event.reason = reason;
         self.event.quiet = denial.quiet();
         if let Some(words) = &mut self.words {
-            words.filter = active.conduct.filtered;
+            words.filter = active.conduct.filtered.unwrap_or_default();
             words.detail = detail.map(Into::into);
+            words.parent = match active.conduct.routes.take(denial.target()).1 {
+                Via::Parents(parents) => parents.last().map(|parent| parent.label().clone()),
+                Via::Direct | Via::Nowhere => None,
+            };
         }
         let mut sentence = denial.sentence(&active.policy);
         if let Some(detail) = detail {

@@ -119,6 +119,9 @@ impl Reloader {
             }
             Ok(Reloaded::Changed { warnings }) => {
                 self.metrics.reloads(ReloadOutcome::Success).inc();
+                if let Some(level) = listener.policy.now().conduct.log_level {
+                    listener.shared.journal.set_level(level);
+                }
                 let rules = listener.policy.now().policy.rules().len();
                 diagnostic::note(format_args!(
                     "listener {name}: new policy in force, {rules} rules"

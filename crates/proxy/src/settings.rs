@@ -6,6 +6,7 @@
 mod address;
 mod check;
 mod raw;
+mod tinyproxy;
 mod upstream;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::journal::Style;
 
 pub use self::address::{Address, AddressError, AdminAddress, AdminAddressError};
 pub use self::raw::{Raw, RawListener};
+pub use self::tinyproxy::{DEFAULT_PATH, TinyproxyFile, Understood, is_tinyproxy};
 pub use self::upstream::RawUpstream;
 
 /// The name of the listener that the flags make.
@@ -130,6 +132,29 @@ pub enum PolicySource {
         /// The listener's conduct.
         conduct: Arc<Conduct>,
     },
+    /// A `tinyproxy.conf` and the files that it names.
+    Tinyproxy(Box<TinyproxyFile>),
+}
+
+/// Where the log goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Destination {
+    /// To whoever started the program.
+    #[default]
+    Stdout,
+    /// To the end of a file.
+    File(PathBuf),
+    /// To the syslog daemon at this socket.
+    Syslog(PathBuf),
+}
+
+/// What concerns the process and not the proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Process {
+    /// Where its number is written.
+    pub pid_file: Option<PathBuf>,
+    /// Where the log goes.
+    pub log: Destination,
 }
 
 /// Time limits.
@@ -156,6 +181,8 @@ pub struct Settings {
     pub admin: AdminAddress,
     /// How events are written.
     pub log: LogFormat,
+    /// What concerns the process.
+    pub process: Process,
     /// What to do about forwarding.
     pub forwarding: Forwarding,
     /// The machine's own addresses; empty means the gateway of the default route.

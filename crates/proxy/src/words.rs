@@ -26,6 +26,8 @@ pub(crate) struct Asked {
     pub(crate) filter: Filtered,
     /// What the system said of a failure.
     pub(crate) detail: Option<Box<str>>,
+    /// The parent that was tried last, where the host was not reached.
+    pub(crate) parent: Option<Text>,
 }
 
 impl Asked {
@@ -46,8 +48,8 @@ impl Asked {
 
     /// The request reached its host.
     pub(crate) fn reached(&self, event: &Event) -> Vec<Line> {
-        let mut lines = tried(event);
-        let end = End::of(event);
+        let mut lines = self.tried(event);
+        let end = self.end(event);
         let socket = self.remote.unwrap_or(-1);
         lines.push((
             LogLevel::Info,
@@ -74,7 +76,7 @@ impl Asked {
     /// The request was refused, or its host not reached. Where Tinyproxy has no such case the words
     /// are ours.
     pub(crate) fn refused(&self, event: &Event) -> Vec<Line> {
-        let end = End::of(event);
+        let end = self.end(event);
         let line = match event.reason {
             Reason::NotListed
             | Reason::RuleDenied
@@ -99,10 +101,11 @@ impl Asked {
                 let client = address(event.client.as_str());
                 let socket = self.client;
                 let text = format!("Prevented endless loop (file descriptor {socket}): {client}");
-                (LogLevel::Connect, text)
+                // Its own addresses are more to us than they are to Tinyproxy.
+                return vec![(LogLevel::Connect, text), ours(event)];
             }
             Reason::ResolveFailed => {
-                let mut lines = tried(event);
+                let mut lines = self.tried(event);
                 let said = self.detail.as_deref().unwrap_or(event.reason.clause());
                 let address = &end.address;
                 let text =
@@ -111,7 +114,7 @@ impl Asked {
                 return lines;
             }
             Reason::ConnectFailed | Reason::TimedOut | Reason::UpstreamFailed => {
-                let mut lines = tried(event);
+                let mut lines = self.tried(event);
                 let text = format!(
                     "opensock: Could not establish a connection to {}",
                     end.address
@@ -133,18 +136,36 @@ impl Asked {
             | Reason::NotTls
             | Reason::PolicyChanged
             | Reason::TooManyConnections
-            | Reason::Allowed => {
-                let text = format!(
-                    "Proxying refused ({}) on \"{}:{}\": {}",
-                    event.reason,
-                    event.host,
-                    event.port,
-                    event.reason.clause()
-                );
-                (LogLevel::Notice, text)
-            }
+            | Reason::Allowed => ours(event),
         };
         vec![line]
+    }
+
+    /// What is dialled.
+    fn end<'a>(&'a self, event: &'a Event) -> End<'a> {
+        let route = event.route.as_ref().or(self.parent.as_ref());
+        match route.and_then(|route| route.as_str().split_once("://")) {
+            Some((scheme, address)) => End {
+                scheme: Some(scheme),
+                address: address.to_owned(),
+            },
+            None => End {
+                scheme: None,
+                address: format!("{}:{}", event.host, event.port),
+            },
+        }
+    }
+
+    /// The way that was chosen.
+    fn tried(&self, event: &Event) -> Vec<Line> {
+        let end = self.end(event);
+        let (host, address) = (&event.host, &end.address);
+        let chosen = match end.scheme {
+            None => format!("No upstream proxy for {host}"),
+            Some(scheme) => format!("Found upstream proxy {scheme} {address} for {host}"),
+        };
+        let opening = format!("opensock: opening connection to {address}");
+        vec![(LogLevel::Info, chosen), (LogLevel::Info, opening)]
     }
 
     /// What was let through is over.
@@ -218,21 +239,7 @@ struct End<'a> {
     address: String,
 }
 
-impl<'a> End<'a> {
-    fn of(event: &'a Event) -> Self {
-        let route = event.route.as_ref().map(Text::as_str);
-        match route.and_then(|route| route.split_once("://")) {
-            Some((scheme, address)) => Self {
-                scheme: Some(scheme),
-                address: address.to_owned(),
-            },
-            None => Self {
-                scheme: None,
-                address: format!("{}:{}", event.host, event.port),
-            },
-        }
-    }
-
+impl End<'_> {
     fn host(&self) -> &str {
         self.address
             .rsplit_once(':')
@@ -240,16 +247,16 @@ impl<'a> End<'a> {
     }
 }
 
-/// The way that was chosen.
-fn tried(event: &Event) -> Vec<Line> {
-    let end = End::of(event);
-    let (host, address) = (&event.host, &end.address);
-    let chosen = match end.scheme {
-        None => format!("No upstream proxy for {host}"),
-        Some(scheme) => format!("Found upstream proxy {scheme} {address} for {host}"),
-    };
-    let opening = format!("opensock: opening connection to {address}");
-    vec![(LogLevel::Info, chosen), (LogLevel::Info, opening)]
+/// A refusal that Tinyproxy does not know.
+fn ours(event: &Event) -> Line {
+    let Event {
+        reason, host, port, ..
+    } = event;
+    let text = format!(
+        "Proxying refused ({reason}) on \"{host}:{port}\": {}",
+        reason.clause()
+    );
+    (LogLevel::Notice, text)
 }
 
 /// A client's address without its port; a unix socket's as it is.

@@ -31,4 +31,5 @@ mod presets;
 mod relay;
 mod reload;
 mod shutdown;
+mod tinyproxy;
 mod upstream;

@@ -8,7 +8,7 @@ use agentnet_policy::{LoadOptions, Loaded, Policy, Problem, Source};
 use super::files::{compile, read};
 use crate::conduct::Conduct;
 use crate::manners::credentials::{Credentials, DEFAULT_REALM};
-use crate::settings::{PolicySource, WhitelistFile};
+use crate::settings::{PolicySource, Understood, WhitelistFile};
 use crate::upstream::Routes;
 
 /// What a source said, understood.
@@ -24,6 +24,7 @@ impl PolicySource {
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Whitelist { files, .. } => files.is_empty(),
+            Self::Tinyproxy(_) => false,
         }
     }
 
@@ -32,6 +33,7 @@ impl PolicySource {
     pub fn routes(&self) -> Routes {
         match self {
             Self::Whitelist { conduct, .. } => conduct.routes.clone(),
+            Self::Tinyproxy(conf) => conf.routes(),
         }
     }
 
@@ -44,6 +46,7 @@ impl PolicySource {
                 let whitelist = files.iter().map(|file| &file.path);
                 whitelist.chain(credentials).cloned().collect()
             }
+            Self::Tinyproxy(conf) => conf.files(),
         }
     }
 
@@ -55,6 +58,7 @@ impl PolicySource {
         let mut directories: Vec<PathBuf> = parents.map(Path::to_owned).collect();
         match self {
             Self::Whitelist { presets, .. } => directories.extend(presets.clone()),
+            Self::Tinyproxy(_) => {}
         }
         directories
     }
@@ -74,6 +78,7 @@ impl PolicySource {
                 }
                 Ok(texts)
             }
+            Self::Tinyproxy(conf) => conf.read(),
         }
     }
 
@@ -101,6 +106,18 @@ impl PolicySource {
                     Some(file) => asking(conduct, file),
                 };
                 let (Loaded { policy, warnings }, conduct) = both(compiled, conduct)?;
+                Ok(Compiled {
+                    policy,
+                    conduct,
+                    warnings,
+                })
+            }
+            Self::Tinyproxy(conf) => {
+                let Understood {
+                    policy,
+                    conduct,
+                    warnings,
+                } = conf.understand(texts)?;
                 Ok(Compiled {
                     policy,
                     conduct,

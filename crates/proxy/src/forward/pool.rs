@@ -44,6 +44,8 @@ pub struct Connection {
     pub route: Text,
     /// How requests are written on it.
     pub form: Form,
+    /// The number of its descriptor, for the log.
+    pub socket: i32,
 }
 
 impl Connection {

@@ -10,7 +10,7 @@ use agentnet_policy::{Mode, parse_bytes};
 
 use super::{
     Address, AdminAddress, DEFAULT_LISTENER, Forwarding, ListenerSettings, LogFormat, PolicySource,
-    Problem, Raw, Settings, Timeouts, upstream, whitelist_files,
+    Problem, Process, Raw, Settings, Timeouts, upstream, whitelist_files,
 };
 use crate::clients::Clients;
 use crate::conduct::Conduct;
@@ -104,6 +104,11 @@ impl Settings {
             Some("refuse") => Forwarding::Refuse,
             Some(other) => check.word("forwarding", other, "refuse or ignore", Forwarding::Refuse),
         };
+        if raw.private_destinations.is_some() {
+            let what = "is for a tinyproxy.conf: in a whitelist, write `private` on the line that \
+                        needs it";
+            check.problem("private_destinations", what);
+        }
         let host_addresses = check.host_addresses(&raw.host_address);
         if !check.problems.is_empty() {
             return Err(check.problems);
@@ -113,6 +118,7 @@ impl Settings {
             state: raw.state,
             admin,
             log,
+            process: Process::default(),
             forwarding,
             host_addresses,
             max_connections,

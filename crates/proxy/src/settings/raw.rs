@@ -58,6 +58,10 @@ pub struct Raw {
     /// [default: the gateway of the default route]
     #[arg(long, value_name = "IP", value_delimiter = ',')]
     pub host_address: Vec<String>,
+    /// With a tinyproxy.conf: whether names may lead to private addresses, as they may in Tinyproxy
+    /// [default: refuse]
+    #[arg(long, value_name = "allow|refuse")]
+    pub private_destinations: Option<String>,
     /// Client connections at once [default: 4096]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<u32>,
@@ -230,6 +234,7 @@ impl Raw {
             log: self.log.or(weaker.log),
             forwarding: self.forwarding.or(weaker.forwarding),
             host_address: list(self.host_address, weaker.host_address),
+            private_destinations: self.private_destinations.or(weaker.private_destinations),
             max_connections: self.max_connections.or(weaker.max_connections),
             max_head_bytes: self.max_head_bytes.or(weaker.max_head_bytes),
             head_timeout_seconds: self.head_timeout_seconds.or(weaker.head_timeout_seconds),

@@ -12,6 +12,7 @@ fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 fn whitelist(listener: &ListenerSettings) -> (&[WhitelistFile], Mode) {
     match &listener.source {
         PolicySource::Whitelist { files, mode, .. } => (files, *mode),
+        PolicySource::Tinyproxy(_) => panic!("no tinyproxy.conf was given"),
     }
 }
 

@@ -128,10 +128,14 @@ fn tells_the_parent_that_was_used() {
     let lines = text(&asked().reached(&event));
     let line = "Established connection to socks5 proxy \"127.0.0.1\" using file descriptor 5.\n";
     assert!(lines.ends_with(line), "{lines}");
-    event.route = Some(Text::new("http://127.0.0.1:1"));
+    event.route = None;
     event.reason = Reason::UpstreamFailed;
+    let asked = Asked {
+        parent: Some(Text::new("http://127.0.0.1:1")),
+        ..asked()
+    };
     assert_eq!(
-        text(&asked().refused(&event)),
+        text(&asked.refused(&event)),
         "Info|Found upstream proxy http 127.0.0.1:1 for a.b\n\
          Info|opensock: opening connection to 127.0.0.1:1\n\
          Error|opensock: Could not establish a connection to 127.0.0.1:1\n\
@@ -164,7 +168,9 @@ fn tells_refusals_in_the_words_that_scripts_look_for() {
     );
     assert_eq!(
         refused(Reason::Loop, Filtered::Domain),
-        "Connect|Prevented endless loop (file descriptor 4): 127.0.0.1\n"
+        "Connect|Prevented endless loop (file descriptor 4): 127.0.0.1\n\
+         Notice|Proxying refused (loop) on \"evil.example:80\": the address is one of the proxy's \
+         own\n"
     );
     assert_eq!(
         refused(Reason::PrivateAddress, Filtered::Domain),

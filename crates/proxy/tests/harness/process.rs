@@ -20,6 +20,7 @@ pub struct Program {
 /// How a program ended.
 #[derive(Debug)]
 pub struct Exited {
+    pub id: u32,
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
@@ -53,12 +54,21 @@ fn collect(from: impl Read + Send + 'static) -> (Arc<Mutex<String>>, JoinHandle<
 impl Program {
     /// Runs to the end.
     pub fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Exited {
-        let output = command()
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .output()
+        Self::run_command(command().args(arguments).envs(environment.iter().copied()))
+    }
+
+    /// Runs a command to its end.
+    pub fn run_command(command: &mut Command) -> Exited {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
             .unwrap();
+        let id = child.id();
+        let output = child.wait_with_output().unwrap();
         Exited {
+            id,
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
@@ -174,6 +184,7 @@ impl Program {
             reader.join().unwrap();
         }
         Exited {
+            id: self.id(),
             code: status.code(),
             stdout: self.stdout(),
             stderr: self.stderr(),

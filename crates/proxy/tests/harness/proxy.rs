@@ -128,7 +128,9 @@ impl Builder {
         };
         let mut settings = Settings::check(self.raw.over(ours)).unwrap();
         if self.conduct != Conduct::default() {
-            let PolicySource::Whitelist { conduct, .. } = &mut settings.listeners[0].source;
+            let PolicySource::Whitelist { conduct, .. } = &mut settings.listeners[0].source else {
+                panic!("the settings name a whitelist");
+            };
             *conduct = Arc::new(self.conduct);
         }
         let written = Written::default();

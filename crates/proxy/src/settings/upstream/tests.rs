@@ -3,7 +3,7 @@ use std::io::Write;
 
 use agentnet_policy::Target;
 
-use super::super::{PolicySource, Raw, Settings};
+use super::super::{Raw, Settings};
 use crate::upstream::Routes;
 
 fn routes_of(raw: Raw) -> Result<Vec<Routes>, Vec<String>> {
@@ -11,9 +11,7 @@ fn routes_of(raw: Raw) -> Result<Vec<Routes>, Vec<String>> {
         Ok(settings) => Ok(settings
             .listeners
             .into_iter()
-            .map(|listener| match listener.source {
-                PolicySource::Whitelist { conduct, .. } => conduct.routes.clone(),
-            })
+            .map(|listener| listener.source.routes())
             .collect()),
         Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
     }
