@@ -6,6 +6,8 @@
 
 mod diff;
 mod evidence;
+mod fold;
+mod notes;
 mod paths;
 mod proposal;
 mod render;

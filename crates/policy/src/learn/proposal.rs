@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::evidence::Evidence;
+use super::fold::Folds;
+use super::notes::{Heading, Notes};
 use super::seen::{self, Seen};
 use super::{MAX_BELOW, MAX_TARGETS, Tally};
 use crate::address::{Opener, classify};
@@ -12,17 +14,8 @@ use crate::event::Text;
 use crate::host::{Host, Name};
 use crate::outlet::Outlet;
 use crate::policy::{Ask, Policy, Request};
-use crate::rule::owner;
 use crate::target::Target;
 use crate::whitelist::{LineKind, line_kind};
-
-/// More names below one owner's than this, each asked for once or twice, are not proposed: a name
-/// is a message to whoever answers for it.
-const MANY_ONCE: usize = 16;
-/// More names below one owner's than this are not proposed however often they were asked for.
-const MANY: usize = 64;
-/// What "once or twice" is.
-const ONCE: u64 = 2;
 
 /// A whitelist for a person to review. Everything in it is printable ASCII but the names of files.
 #[derive(Clone, Debug)]
@@ -67,48 +60,6 @@ pub(super) struct Asked {
     pub(super) target: Target,
     pub(super) http: seen::Ask,
     pub(super) evidence: Evidence,
-}
-
-/// What is told in comments, by heading.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub(super) struct Notes(BTreeMap<Heading, Vec<String>>);
-
-/// Why something is not among the lines. In the order of telling.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Heading {
-    Address,
-    Inside,
-    Unlisted,
-    Refused,
-    Failed,
-}
-
-impl Heading {
-    pub(super) fn words(self) -> &'static str {
-        match self {
-            Heading::Address => {
-                "addresses are not proposed; a person who means one writes the line that follows it"
-            }
-            Heading::Inside => {
-                "names that led to an address inside; a person who means one writes the line that follows it"
-            }
-            Heading::Unlisted => "requests that no narrow line can be for",
-            Heading::Refused => "refused while this was recorded, not proposed",
-            Heading::Failed => "allowed and never reached, not proposed",
-        }
-    }
-}
-
-impl Notes {
-    fn add(&mut self, heading: Heading, what: String) {
-        self.0.entry(heading).or_default().push(what);
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Heading, &[String])> {
-        self.0
-            .iter()
-            .map(|(heading, notes)| (*heading, notes.as_slice()))
-    }
 }
 
 impl Proposal {
@@ -323,92 +274,5 @@ impl Line {
                 .iter()
                 .all(|method| allows(Ask::Http { method, path })),
         }
-    }
-}
-
-/// Owners below whose name too many were asked for.
-struct Folds(BTreeMap<String, Fold>);
-
-#[derive(Default)]
-struct Fold {
-    once: usize,
-    all: usize,
-    /// More than are remembered.
-    more: bool,
-    evidence: Evidence,
-    examples: Vec<String>,
-}
-
-impl Folds {
-    fn new(targets: &BTreeMap<Target, Seen>, below: &HashMap<String, usize>) -> Self {
-        let mut folds: BTreeMap<String, Fold> = BTreeMap::new();
-        for (target, seen) in targets {
-            let Some(name) = target.host().name() else {
-                continue;
-            };
-            // One that was refused was not looked up, so it told nobody anything; one that could
-            // not be reached did.
-            if seen.wanted.is_empty() && seen.failed.is_empty() {
-                continue;
-            }
-            let owner = owner(name.as_str());
-            let fold = folds.entry(owner.to_owned()).or_default();
-            fold.more = below.get(owner).is_some_and(|count| *count >= MAX_BELOW);
-            fold.all += 1;
-            let often = seen.wanted.requests() > ONCE;
-            if !often {
-                fold.once += 1;
-                if fold.examples.len() < 3 {
-                    fold.examples.push(shortened(name.as_str()));
-                }
-            }
-            fold.evidence.add(&seen.wanted);
-            fold.evidence.add(&seen.failed);
-        }
-        folds.retain(|_, fold| fold.all > MANY || fold.once > MANY_ONCE);
-        Self(folds)
-    }
-
-    fn has(&self, name: &Name, seen: &Seen) -> bool {
-        self.0.get(owner(name.as_str())).is_some_and(|fold| {
-            fold.all > MANY || (fold.once > MANY_ONCE && seen.wanted.requests() <= ONCE)
-        })
-    }
-}
-
-impl Fold {
-    fn words(&self, owner: &str) -> String {
-        let least = if self.more { "at least " } else { "" };
-        let (all, once) = (self.all, self.once);
-        let examples = self.examples.join(", ");
-        let such = if examples.is_empty() {
-            String::new()
-        } else {
-            format!(", as {examples}")
-        };
-        format!(
-            "{least}{all} targets below {owner}, {once} of them asked for at most twice ({}){such}: not proposed, because a name is a message to whoever answers for it",
-            self.evidence
-        )
-    }
-}
-
-/// Names that carry data are long.
-fn shortened(name: &str) -> String {
-    const ENOUGH: usize = 48;
-    match name.get(..ENOUGH).filter(|_| name.len() > ENOUGH + 3) {
-        Some(start) => format!("{start}..."),
-        None => name.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_names_are_cut_and_short_ones_are_not() {
-        assert_eq!(shortened("a.example"), "a.example");
-        assert_eq!(shortened(&"x".repeat(200)).len(), 51);
     }
 }
