@@ -80,12 +80,18 @@ fn request(
 fn refused(status: StatusCode, told: bool) -> Trouble {
     let words = status.canonical_reason().unwrap_or("an unknown status");
     let said = format!("answered {} {words}", status.as_u16());
-    if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
-        return Trouble::Credentials(if told {
-            "refused the credentials (407)".to_owned()
+    // 401 has no meaning in an answer to CONNECT, and is how Tinyproxy says that a password is wrong.
+    let asks = [
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        StatusCode::UNAUTHORIZED,
+    ];
+    if asks.contains(&status) {
+        let what = if told {
+            "refused the credentials"
         } else {
-            "wants credentials (407)".to_owned()
-        });
+            "wants credentials"
+        };
+        return Trouble::Credentials(format!("{what} ({})", status.as_u16()));
     }
     if status.is_server_error() {
         Trouble::Unreachable(said)

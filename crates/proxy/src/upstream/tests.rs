@@ -121,6 +121,8 @@ async fn connect_tells_refusals_apart_and_repeats_no_word_of_the_parent() {
     assert_eq!(of("http://p:1", "407").await, Err(wants));
     let refused = Trouble::Credentials("refused the credentials (407)".to_owned());
     assert_eq!(of("http://a:b@p:1", "407").await, Err(refused));
+    let tinyproxy = Trouble::Credentials("refused the credentials (401)".to_owned());
+    assert_eq!(of("http://a:b@p:1", "401").await, Err(tinyproxy));
     let forbidden = Trouble::Refused("answered 403 Forbidden".to_owned());
     assert_eq!(of("http://p:1", "403").await, Err(forbidden));
     let bad = Trouble::Unreachable("answered 502 Bad Gateway".to_owned());
