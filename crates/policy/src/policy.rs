@@ -108,6 +108,10 @@ impl Policy {
         }
     }
 
+    pub(crate) fn all(&self) -> &[Rule] {
+        &self.rules
+    }
+
     pub(crate) fn index(&self) -> &Index {
         &self.index
     }

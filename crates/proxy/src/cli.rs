@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod learn;
+mod lint;
 mod presets;
 mod serve;
 mod tinyproxy;
@@ -54,6 +55,9 @@ enum Command {
     Check(check::Check),
     /// Say what would happen to a URL, and which line decides; 1 if it is refused
     Explain(explain::Explain),
+    /// Show what a tinyproxy.conf lets through that nobody meant, and print the equivalent
+    /// whitelist; 1 if there is something to see
+    Lint(lint::Lint),
     /// Propose a whitelist from a log of events, or a diff against the one in use
     Learn(learn::Learn),
     /// List the presets that `@NAME` includes, or print the text of one
@@ -104,6 +108,7 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
             Ok(raw) => explain.run(raw),
             Err(problems) => complain(&problems),
         },
+        Some(Command::Lint(lint)) => lint.run(),
         Some(Command::Learn(learn)) => {
             with_presets(cli.config, cli.settings, environment, |presets| {
                 learn.run(presets)

@@ -587,3 +587,89 @@ async fn tells_its_version_and_help() {
     assert_eq!(ended.code, Some(0));
     assert!(!ended.stdout.contains("relay-worker"));
 }
+
+#[tokio::test]
+async fn lint_shows_a_name_that_gets_through_and_prints_a_whitelist_that_loads() {
+    let files = Files::with("filter", "^example\\.org$ # docs\ngithub.com\n/x\n");
+    let conf = "Port 8888\nFilter \"filter\"\nFilterDefaultDeny Yes\nUser nobody\n";
+    let conf = files.add("tinyproxy.conf", conf);
+    let ended = run(&["lint", &conf], &[]).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let finding = "filter:2: github.com lets github.com.evil.example through";
+    assert!(ended.stderr.contains(finding), "{}", ended.stderr);
+    assert!(
+        ended
+            .stderr
+            .contains("filter:3: /x can never match: it has a slash")
+    );
+    assert!(ended.stderr.contains("\"User\" is not used"));
+    assert!(
+        ended.stdout.contains("\n**.github.com # "),
+        "{}",
+        ended.stdout
+    );
+    let whitelist = files.add("w.txt", &ended.stdout);
+    let checked = run(&["check", &whitelist], &[]).await;
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+    assert!(
+        checked.stdout.ends_with("ok: 2 rules\n"),
+        "{}",
+        checked.stdout
+    );
+
+    files.add("filter", "^example\\.org$\n");
+    let ended = run(&["lint", &conf], &[]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains("\nexample.org # "),
+        "{}",
+        ended.stdout
+    );
+
+    let open = files.add("open.conf", "Port 8888\nFilter \"filter\"\n");
+    let ended = run(&["lint", &open], &[]).await;
+    assert_eq!(ended.code, Some(1));
+    assert!(
+        ended.stderr.contains("everything else is open"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stdout.contains("\nexample.org deny # "),
+        "{}",
+        ended.stdout
+    );
+}
+
+#[tokio::test]
+async fn lint_of_what_cannot_be_read_says_where_and_ends_with_two() {
+    let files = Files::with("filter", "\\(a\\)\\1\n");
+    let conf = files.add("tinyproxy.conf", "Port 8888\nFilter \"filter\"\n");
+    let ended = run(&["lint", &conf], &[]).await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+    assert!(
+        ended.stderr.contains("filter:1: ") && ended.stderr.contains("refers back"),
+        "{}",
+        ended.stderr
+    );
+    let conf = files.add("bad.conf", "Prot 8888\nListen localhost\n");
+    let ended = run(&["lint", &conf], &[]).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended
+            .stderr
+            .contains("bad.conf:1: \"Prot\" is no directive of Tinyproxy; write: Port 8888"),
+        "{}",
+        ended.stderr
+    );
+    assert!(ended.stderr.contains("bad.conf:2: "), "{}", ended.stderr);
+    let conf = files.add("no.conf", "Port 8888\nFilter \"nowhere\"\n");
+    let ended = run(&["lint", &conf], &[]).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.stderr.contains("nowhere: cannot be read"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(run(&["lint", "/nowhere/t.conf"], &[]).await.code, Some(2));
+}
