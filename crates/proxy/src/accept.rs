@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::bind::{Arrival, Door};
+use crate::bind::{Arrival, Door, Others};
 use crate::connection;
 use crate::diagnostic;
 use crate::listener::{Listener, Session};
@@ -29,47 +29,92 @@ const TOO_MANY: &[u8] =
     Proxy-Status: agentnet; error=connection_limit_reached; details=\"too_many_connections\"\r\n\
     Content-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// Accepts until the drain begins.
+/// How long a queue must be empty before its socket is closed: connections that have begun elsewhere
+/// take a moment to arrive in it.
+const QUIET: Duration = Duration::from_millis(5);
+
+/// The same where another process goes on listening beside us: a handshake that has begun here ends here.
+const QUIET_BESIDE: Duration = Duration::from_millis(50);
+
+/// How long that takes at most.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// Accepts until the drain begins, and then what had come before it: closing a listening socket
+/// resets what waits in its queue.
 pub async fn run(door: Door, listener: Arc<Listener>, permits: Arc<Semaphore>) {
-    let shared = Arc::clone(&listener.shared);
-    let drain = shared.tasks.drain().clone();
-    let mut exhausted = false;
+    let drain = listener.shared.tasks.drain().clone();
+    let mut entrance = Entrance {
+        listener,
+        permits,
+        exhausted: false,
+    };
     loop {
-        let arrival = tokio::select! {
+        tokio::select! {
             biased;
-            () = drain.cancelled() => return,
-            arrival = door.accept() => arrival,
-        };
+            () = drain.cancelled() => break,
+            arrival = door.accept() => entrance.arrived(arrival).await,
+        }
+    }
+    let quiet = match door.others() {
+        // The queue is theirs as well, and outlives us.
+        Others::Same => return,
+        Others::Nobody => QUIET,
+        Others::Beside => {
+            door.turn_away_new();
+            QUIET_BESIDE
+        }
+    };
+    let until = Instant::now() + LEAVING;
+    while let Ok(arrival) = timeout(quiet, door.accept()).await {
+        entrance.arrived(arrival).await;
+        if Instant::now() >= until {
+            return;
+        }
+    }
+}
+
+/// Where connections come in.
+struct Entrance {
+    listener: Arc<Listener>,
+    permits: Arc<Semaphore>,
+    /// There was no descriptor the last time.
+    exhausted: bool,
+}
+
+impl Entrance {
+    async fn arrived(&mut self, arrival: io::Result<Arrival>) {
+        let (listener, permits) = (&self.listener, &self.permits);
+        let shared = &listener.shared;
         let arrival = match arrival {
             Ok(arrival) => arrival,
             Err(error) if is_exhaustion(&error) => {
                 shared.metrics.rejected(Rejection::OutOfDescriptors).inc();
-                if !exhausted {
+                if !self.exhausted {
                     diagnostic::error(format_args!(
                         "cannot accept at listener {}: {error}; waiting for connections to end",
                         listener.name
                     ));
                 }
-                exhausted = true;
+                self.exhausted = true;
                 // Not all doors at the same moment: the number of the request is as good as random.
                 let spread = shared.next_request() % 50;
                 sleep(Duration::from_millis(50 + spread)).await;
-                continue;
+                return;
             }
             Err(_) => {
                 // The client went away between its handshake and our accept, most likely.
                 shared.metrics.rejected(Rejection::AcceptFailed).inc();
                 sleep(Duration::from_millis(1)).await;
-                continue;
+                return;
             }
         };
-        if exhausted {
-            exhausted = false;
+        if self.exhausted {
+            self.exhausted = false;
             diagnostic::note(format_args!("listener {} accepts again", listener.name));
         }
-        let permit = match Arc::clone(&permits).try_acquire_owned() {
+        let permit = match Arc::clone(permits).try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_) => match timeout(PATIENCE, Arc::clone(&permits).acquire_owned()).await {
+            Err(_) => match timeout(PATIENCE, Arc::clone(permits).acquire_owned()).await {
                 Ok(Ok(permit)) => permit,
                 Ok(Err(_)) | Err(_) => {
                     shared.metrics.rejected(Rejection::TooManyConnections).inc();
@@ -77,12 +122,12 @@ pub async fn run(door: Door, listener: Arc<Listener>, permits: Arc<Semaphore>) {
                     let (level, text) = words::too_many();
                     shared.journal.say(level, || text);
                     turn_away(arrival).await;
-                    continue;
+                    return;
                 }
             },
         };
         let client = (arrival.peer, arrival.stream.descriptor());
-        let session = Session::new(Arc::clone(&listener), client, arrival.address, permit);
+        let session = Session::new(Arc::clone(listener), client, arrival.address, permit);
         let session = Arc::new(session);
         session.say(|| words::arrived(session.client.as_str(), session.socket));
         shared

@@ -31,7 +31,7 @@ use tokio::time::sleep;
 pub use self::client::{Asked, ClientError, ask, knock};
 use crate::accept;
 use crate::app::StartError;
-use crate::bind::{Access, Door};
+use crate::bind::{Access, Door, Doors};
 use crate::diagnostic;
 use crate::listener::{Listener, Shared};
 use crate::metrics::{self, Rejection};
@@ -55,8 +55,12 @@ pub struct Own {
 ///
 /// # Errors
 /// When an address cannot be bound.
-pub fn bind(address: &AdminAddress, machine: &Machine) -> Result<Vec<Own>, StartError> {
-    let open = |address: Address, interface: Option<&str>| match Door::open(
+pub fn bind(
+    address: &AdminAddress,
+    machine: &Machine,
+    doors: &mut Doors,
+) -> Result<Vec<Own>, StartError> {
+    let mut open = |address: Address, interface: Option<&str>| match doors.open(
         &address,
         Access::Owner,
         interface,

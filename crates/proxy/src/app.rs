@@ -21,6 +21,7 @@ use crate::accept;
 use crate::admin::{self, Admin};
 use crate::bind::Door;
 use crate::dial::{Connect, SystemConnect};
+use crate::inherited::Inherited;
 use crate::journal::Journal;
 use crate::listener::{Listener, Shared};
 use crate::metrics::Metrics;
@@ -50,6 +51,15 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// A socket was passed that is of no use.
+    #[error("a socket was passed to the proxy (LISTEN_FDS) that it cannot use: {0}")]
+    Inherited(io::Error),
+    /// Sockets were passed at addresses that nobody serves.
+    #[error(
+        "sockets were passed to the proxy (LISTEN_FDS) at addresses that no setting names, so whoever connects there \
+         would wait for ever: {0}. Write them into `listen` or `admin`, as they stand here"
+    )]
+    Stray(String),
     /// Nobody can keep the budgets.
     #[error("there is no thread to keep the budgets: {0}")]
     State(io::Error),
@@ -74,6 +84,8 @@ pub struct Seams {
     pub connect: Arc<dyn Connect>,
     /// Where events are written.
     pub sink: Box<dyn Write + Send>,
+    /// Sockets that were passed to us.
+    pub inherited: Inherited,
     /// Looks at the machine around.
     pub look: fn() -> io::Result<Machine>,
 }
@@ -92,6 +104,7 @@ impl Seams {
             resolve: Arc::new(SystemResolver::default()),
             connect: Arc::new(SystemConnect),
             sink: stdout(),
+            inherited: Inherited::default(),
             look: Machine::look,
         }
     }

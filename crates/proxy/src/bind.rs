@@ -6,22 +6,43 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use agentnet_policy::event::Text;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
+use crate::inherited::{Inherited, Passed};
 use crate::settings::Address;
 use crate::stream::Stream;
 
 /// Connections that wait for us to accept them.
 const BACKLOG: i32 = 1024;
 
+/// How listening sockets are come by.
+#[derive(Debug, Default)]
+pub struct Doors {
+    /// Those that were passed to us come first.
+    pub inherited: Inherited,
+    /// Whether another process of ours may listen at the same TCP addresses.
+    pub reuse_port: bool,
+}
+
 /// A bound socket.
 #[derive(Debug)]
 pub enum Door {
     /// TCP.
-    Tcp(TcpListener),
-    /// A unix socket, whose file goes when this does.
+    Tcp(TcpListener, Others),
+    /// A unix socket, whose file goes when this does if it is ours.
     Unix(UnixListener, Unlink),
+}
+
+/// Who else may listen at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// Nobody.
+    Nobody,
+    /// Another process with a socket of its own (`SO_REUSEPORT`): what waits at ours is lost with it.
+    Beside,
+    /// Whoever holds the same socket: what waits there is theirs when we go.
+    Same,
 }
 
 /// An accepted connection.
@@ -46,32 +67,83 @@ pub enum Access {
     Owner,
 }
 
-impl Door {
-    /// Binds `address`. Must be called inside the runtime.
+impl Doors {
+    /// Opens the door at `address`. Must be called inside the runtime.
     ///
     /// # Errors
     /// The system's.
-    pub fn open(address: &Address, access: Access, interface: Option<&str>) -> io::Result<Self> {
+    pub fn open(
+        &mut self,
+        address: &Address,
+        access: Access,
+        interface: Option<&str>,
+    ) -> io::Result<Door> {
+        match self.inherited.claim(address) {
+            Some(Passed::Tcp(socket)) => {
+                let socket = TcpListener::from_std(socket)?;
+                return Ok(Door::Tcp(socket, Others::Same));
+            }
+            Some(Passed::Unix(socket, path)) => {
+                let unlink = Unlink { path, ours: false };
+                return Ok(Door::Unix(UnixListener::from_std(socket)?, unlink));
+            }
+            None => {}
+        }
         match address {
             Address::Tcp(address) => {
-                let socket = tcp(*address, interface)?;
-                TcpListener::from_std(socket).map(Self::Tcp)
+                let others = if self.reuse_port {
+                    Others::Beside
+                } else {
+                    Others::Nobody
+                };
+                let socket = listen(*address, interface, others)?;
+                Ok(Door::Tcp(TcpListener::from_std(socket)?, others))
             }
             Address::Unix(path) => {
                 let (socket, unlink) = unix(path, access)?;
-                Ok(Self::Unix(UnixListener::from_std(socket)?, unlink))
+                Ok(Door::Unix(UnixListener::from_std(socket)?, unlink))
             }
         }
     }
+}
 
+impl Door {
     /// Where it really is: port 0 became a number.
     ///
     /// # Errors
     /// The system's.
     pub fn address(&self) -> io::Result<Address> {
         match self {
-            Self::Tcp(listener) => listener.local_addr().map(Address::Tcp),
-            Self::Unix(_, unlink) => Ok(Address::Unix(unlink.0.clone())),
+            Self::Tcp(listener, _) => listener.local_addr().map(Address::Tcp),
+            Self::Unix(_, unlink) => Ok(Address::Unix(unlink.path.clone())),
+        }
+    }
+
+    /// Who goes on listening here when we no longer do.
+    #[must_use]
+    pub fn others(&self) -> Others {
+        match self {
+            Self::Tcp(_, others) => *others,
+            Self::Unix(_, unlink) if unlink.ours => Others::Nobody,
+            Self::Unix(..) => Others::Same,
+        }
+    }
+
+    /// Lets no new connection begin here, where the system can do that; those that have begun come
+    /// to their end and can be accepted. What is not taken comes again a second later, and finds
+    /// the other process.
+    pub fn turn_away_new(&self) {
+        if let Self::Tcp(listener, _) = self {
+            // A filter that drops SYN without ACK: byte 13 of a TCP header has the flags (RFC 9293 §3.1).
+            let filter = [
+                SockFilter::new(0x30, 0, 0, 13),          // load the byte
+                SockFilter::new(0x54, 0, 0, 0x12),        // of it, SYN and ACK
+                SockFilter::new(0x15, 0, 1, 0x02),        // SYN alone?
+                SockFilter::new(0x06, 0, 0, 0),           // then drop it
+                SockFilter::new(0x06, 0, 0, 0xffff_ffff), // else take all of it
+            ];
+            // Without it a connection may be lost that begins at this very moment.
+            SockRef::from(listener).attach_filter(&filter).ok();
         }
     }
 
@@ -81,7 +153,7 @@ impl Door {
     /// The system's; most of them pass.
     pub async fn accept(&self) -> io::Result<Arrival> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener, _) => {
                 let (stream, peer) = listener.accept().await?;
                 let local = stream.local_addr().ok();
                 let stream = Stream::from(stream);
@@ -116,12 +188,23 @@ impl Door {
 /// # Errors
 /// The system's.
 pub fn tcp(address: SocketAddr, interface: Option<&str>) -> io::Result<std::net::TcpListener> {
+    listen(address, interface, Others::Nobody)
+}
+
+fn listen(
+    address: SocketAddr,
+    interface: Option<&str>,
+    others: Others,
+) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
     socket.set_reuse_address(true)?;
+    if others == Others::Beside {
+        socket.set_reuse_port(true)?;
+    }
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -155,16 +238,25 @@ pub fn unix(path: &Path, access: Access) -> io::Result<(std::os::unix::net::Unix
     };
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     listener.set_nonblocking(true)?;
-    Ok((listener, Unlink(path.to_owned())))
+    let unlink = Unlink {
+        path: path.to_owned(),
+        ours: true,
+    };
+    Ok((listener, unlink))
 }
 
-/// Removes a socket's file.
+/// Removes a socket's file, if we made it.
 #[derive(Debug)]
-pub struct Unlink(PathBuf);
+pub struct Unlink {
+    path: PathBuf,
+    ours: bool,
+}
 
 impl Drop for Unlink {
     fn drop(&mut self) {
-        // It may be gone with its directory.
-        std::fs::remove_file(&self.0).ok();
+        if self.ours {
+            // It may be gone with its directory.
+            std::fs::remove_file(&self.path).ok();
+        }
     }
 }

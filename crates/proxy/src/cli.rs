@@ -4,6 +4,7 @@ mod check;
 mod explain;
 mod learn;
 mod lint;
+mod manager;
 mod presets;
 mod serve;
 mod tinyproxy;
@@ -127,7 +128,7 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
         Some(Command::Healthcheck { door: Some(door) }) => knock(&door),
         Some(Command::Admin { what }) => ask(cli.config, cli.settings, environment, what),
         None => match settings(cli.config, cli.settings, environment) {
-            Ok(settings) => serve::run(settings, serve::Place::Foreground),
+            Ok(settings) => serve::run(settings, serve::Place::Foreground, environment),
             Err(problems) => complain(&problems),
         },
     };

@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
 use crate::carry::taken;
 use crate::clients;
@@ -25,6 +25,9 @@ use crate::words;
 
 /// Bytes that hyper buffers of one direction at most.
 const MAX_BUFFER: usize = 64 * 1024;
+
+/// How long a connection may take to its first request once the drain has begun.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 
 /// How long, and how many bytes, are read and thrown away after a refusal that closes.
 const LINGER: Duration = Duration::from_millis(500);
@@ -95,15 +98,25 @@ where
     let idle = shared.timeouts.idle;
     let mut draining = pin!(shared.tasks.drain().cancelled());
     let mut begun = false;
+    let mut patience: Option<Pin<Box<Sleep>>> = None;
     let mut moves = session.link.moves();
     let mut silence = pin!(sleep_until(Instant::now() + idle));
     std::future::poll_fn(|cx| {
-        if !begun && draining.as_mut().poll(cx).is_ready() {
-            begun = true;
-            connection.as_mut().begin_to_end();
-        }
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(Some(ended));
+        }
+        if !begun && (patience.is_some() || draining.as_mut().poll(cx).is_ready()) {
+            // hyper would close a connection of which it has seen no request, and that may be on its way:
+            // a client that has not asked for anything is waited for a moment.
+            let wait = patience.get_or_insert_with(|| Box::pin(sleep(FIRST_REQUEST)));
+            if session.has_asked() || wait.as_mut().poll(cx).is_ready() {
+                begun = true;
+                connection.as_mut().begin_to_end();
+                // It acts on that when it is polled.
+                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(Some(ended));
+                }
+            }
         }
         while silence.as_mut().poll(cx).is_ready() {
             let now = session.link.moves();

@@ -1,6 +1,7 @@
 //! The process environment behind a seam, so that no test reads or writes the real one.
 //!
-//! Only `AGENTNET_*`, and the two names of compose files for a parent, are ever asked for. `HTTP_PROXY` and its kin are not: a proxy that takes its
+//! Only `AGENTNET_*`, the two names of compose files for a parent, and what a service manager says of its
+//! own business (`LISTEN_PID`, `NOTIFY_SOCKET`) are ever asked for. `HTTP_PROXY` and its kin are not: a proxy that takes its
 //! upstream from its surroundings can be sent around its own policy (THREATS W91).
 
 use std::collections::BTreeMap;

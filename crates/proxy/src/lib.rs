@@ -43,6 +43,7 @@ pub mod forward;
 pub mod handler;
 pub mod head;
 pub mod headers;
+pub mod inherited;
 pub mod intake;
 pub mod journal;
 pub mod listener;

@@ -177,6 +177,8 @@ pub struct Settings {
     pub listeners: Vec<ListenerSettings>,
     /// The directory in which what was spent of budgets survives the process.
     pub state: Option<PathBuf>,
+    /// Whether another proxy may listen at the same TCP addresses.
+    pub reuse_port: bool,
     /// Where the admin listener is.
     pub admin: AdminAddress,
     /// How events are written.

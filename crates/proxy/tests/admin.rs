@@ -1,6 +1,7 @@
 //! The admin listener.
 
 use agentnet_proxy::admin::bind;
+use agentnet_proxy::bind::Doors;
 use agentnet_proxy::settings::AdminAddress;
 use agentnet_proxy::surroundings::{DefaultRoute, InterfaceAddress, Machine};
 use serde_json::Value;
@@ -150,7 +151,7 @@ async fn binds_loopback_and_the_side_of_the_default_route_only() {
             gateway: None,
         }],
     };
-    let doors = bind(&AdminAddress::Egress(0), &machine).unwrap();
+    let doors = bind(&AdminAddress::Egress(0), &machine, &mut Doors::default()).unwrap();
     let bound: Vec<String> = doors
         .iter()
         .map(|own| own.door.address().unwrap().to_string())
@@ -167,9 +168,18 @@ async fn binds_loopback_and_the_side_of_the_default_route_only() {
         !bound.iter().any(|at| at.starts_with("10.213.")),
         "{bound:?}"
     );
-    let nowhere = bind(&AdminAddress::Egress(0), &Machine::default()).unwrap();
+    let nowhere = bind(
+        &AdminAddress::Egress(0),
+        &Machine::default(),
+        &mut Doors::default(),
+    )
+    .unwrap();
     assert!(nowhere.len() <= 2, "without a default route only loopback");
-    assert!(bind(&AdminAddress::Off, &machine).unwrap().is_empty());
+    assert!(
+        bind(&AdminAddress::Off, &machine, &mut Doors::default())
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]

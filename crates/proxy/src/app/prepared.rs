@@ -11,10 +11,11 @@ use agentnet_policy::event::Text;
 use super::around::Around;
 use super::{App, Feed, Seams, StartError};
 use crate::active::PolicyStore;
-use crate::bind::{Access, Door};
+use crate::bind::{Access, Doors};
 use crate::budget::{Ledger, PurseSettings};
 use crate::dial::Dialer;
 use crate::forward::{Bounds, Pool};
+use crate::inherited::Inherited;
 use crate::journal::Journal;
 use crate::listener::{Listener, Shared};
 use crate::live::Live;
@@ -34,6 +35,7 @@ pub struct Prepared {
     listeners: Arc<[Arc<Listener>]>,
     shared: Arc<Shared>,
     feed: Feed,
+    inherited: Inherited,
 }
 
 impl fmt::Debug for Prepared {
@@ -141,6 +143,7 @@ impl Prepared {
             listeners: listeners.into(),
             shared,
             feed: Box::pin(feed),
+            inherited: seams.inherited,
         })
     }
 
@@ -149,10 +152,14 @@ impl Prepared {
     /// # Errors
     /// When one cannot be bound.
     pub fn bind(self) -> Result<App, StartError> {
+        let mut opened = Doors {
+            inherited: self.inherited,
+            reuse_port: self.settings.reuse_port,
+        };
         let mut doors = Vec::new();
         for (settings, listener) in self.settings.listeners.iter().zip(self.listeners.iter()) {
             for address in &settings.addresses {
-                match Door::open(address, Access::Everybody, None) {
+                match opened.open(address, Access::Everybody, None) {
                     Ok(door) => doors.push((Arc::clone(listener), door)),
                     Err(source) if settings.by_default && is_missing_family(&source) => {}
                     Err(source) => {
@@ -164,7 +171,15 @@ impl Prepared {
                 }
             }
         }
-        let admin = admin::bind(&self.settings.admin, &self.machine)?;
+        let admin = admin::bind(&self.settings.admin, &self.machine, &mut opened)?;
+        let stray: Vec<String> = opened
+            .inherited
+            .unclaimed()
+            .map(Address::to_string)
+            .collect();
+        if !stray.is_empty() {
+            return Err(StartError::Stray(stray.join(", ")));
+        }
         let mut listening: Vec<SocketAddr> = Vec::new();
         for door in doors
             .iter()

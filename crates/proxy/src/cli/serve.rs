@@ -7,11 +7,14 @@ use std::time::Duration;
 use agentnet_policy::tinyproxy::LogLevel;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::manager::{self, Manager};
 use super::{NO, OK, USAGE};
 use crate::app::{App, Prepared, Running, Seams, StartError, stdout};
 use crate::daemon;
 use crate::descriptors::{self, Room};
 use crate::diagnostic;
+use crate::environment::Environment;
+use crate::inherited::Inherited;
 use crate::journal::{Journal, Style};
 use crate::log_file::{LogFile, Rotation};
 use crate::pid_file::PidFile;
@@ -24,7 +27,16 @@ use crate::syslog::{self, Syslog};
 /// docs), but pins every tunnel to the core that accepted it, cannot share a unix socket, and
 /// turns each shared thing here into one per core. Everything a request touches is already behind
 /// `Arc` and free of locks on its way, so that the change stays possible.
-pub(super) fn run(settings: Settings, place: Place) -> u8 {
+pub(super) fn run(settings: Settings, place: Place, environment: &dyn Environment) -> u8 {
+    // Before anything else opens descriptors.
+    let inherited = match Inherited::take(environment).map_err(StartError::Inherited) {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            diagnostic::error(error);
+            return USAGE;
+        }
+    };
+    let manager = Manager::new(environment);
     diagnostic::write_behind();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all().thread_name("proxy");
@@ -42,13 +54,18 @@ pub(super) fn run(settings: Settings, place: Place) -> u8 {
             return NO;
         }
     };
-    let code = runtime.block_on(serve(settings, place));
+    let code = runtime.block_on(serve(settings, place, inherited, &manager));
     // A lookup may hang in a blocking thread for longer than anybody wants to wait.
     runtime.shutdown_background();
     code
 }
 
-async fn serve(mut settings: Settings, place: Place) -> u8 {
+async fn serve(
+    mut settings: Settings,
+    place: Place,
+    inherited: Inherited,
+    manager: &Manager,
+) -> u8 {
     let listeners = settings.listeners.len().max(1);
     let room = descriptors::make_room(Room {
         connections: settings.max_connections,
@@ -60,7 +77,7 @@ async fn serve(mut settings: Settings, place: Place) -> u8 {
     let rotation = Rotation::default();
     let pid_file = settings.process.pid_file.clone();
     let log = log(&mut settings, place, &rotation);
-    let app = match start(settings, log) {
+    let app = match start(settings, log, inherited) {
         Ok(app) => app,
         Err(error) => {
             for line in error.to_string().lines() {
@@ -117,7 +134,10 @@ async fn serve(mut settings: Settings, place: Place) -> u8 {
     journal.say(LogLevel::Info, || {
         "Starting main loop. Accepting connections.".to_owned()
     });
-    let code = signals.obey(running, grace, &journal, &rotation).await;
+    manager.tell(manager::READY);
+    let code = signals
+        .obey(running, grace, (&journal, &rotation), manager)
+        .await;
     tokio::time::timeout(Duration::from_secs(1), journal.flush())
         .await
         .ok();
@@ -133,9 +153,14 @@ pub(super) enum Place {
     Background,
 }
 
-fn start(settings: Settings, log: Box<dyn Write + Send>) -> Result<App, StartError> {
+fn start(
+    settings: Settings,
+    log: Box<dyn Write + Send>,
+    inherited: Inherited,
+) -> Result<App, StartError> {
     let seams = Seams {
         sink: log,
+        inherited,
         ..Seams::system()
     };
     Prepared::new(settings, seams)?.bind()
@@ -235,8 +260,8 @@ impl Signals {
         mut self,
         running: Running,
         grace: Duration,
-        journal: &Journal,
-        rotation: &Rotation,
+        (journal, rotation): (&Journal, &Rotation),
+        manager: &Manager,
     ) -> u8 {
         loop {
             tokio::select! {
@@ -249,6 +274,7 @@ impl Signals {
             reload(&running, journal).await;
         }
         journal.say(LogLevel::Notice, || "Shutting down.".to_owned());
+        manager.tell(manager::STOPPING);
         diagnostic::note(format_args!("draining for up to {} s", grace.as_secs()));
         let again = async {
             tokio::select! {

@@ -104,7 +104,7 @@ impl Tinyproxy {
             serve::Place::Foreground
         };
         match self.settings(environment) {
-            Ok(settings) => serve::run(settings, place),
+            Ok(settings) => serve::run(settings, place, environment),
             Err(problems) => complain(&problems),
         }
     }

@@ -109,6 +109,11 @@ impl Settings {
                         needs it";
             check.problem("private_destinations", what);
         }
+        let reuse_port = match raw.reuse_port.as_deref() {
+            None | Some("no") => false,
+            Some("yes") => true,
+            Some(other) => check.word("reuse_port", other, "yes or no", false),
+        };
         let host_addresses = check.host_addresses(&raw.host_address);
         if !check.problems.is_empty() {
             return Err(check.problems);
@@ -116,6 +121,7 @@ impl Settings {
         Ok(Self {
             listeners,
             state: raw.state,
+            reuse_port,
             admin,
             log,
             process: Process::default(),

@@ -62,6 +62,9 @@ pub struct Raw {
     /// [default: refuse]
     #[arg(long, value_name = "allow|refuse")]
     pub private_destinations: Option<String>,
+    /// Whether another proxy of the same user may listen at the same addresses [default: no]
+    #[arg(long, value_name = "yes|no")]
+    pub reuse_port: Option<String>,
     /// Client connections at once [default: 4096]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<u32>,
@@ -235,6 +238,7 @@ impl Raw {
             forwarding: self.forwarding.or(weaker.forwarding),
             host_address: list(self.host_address, weaker.host_address),
             private_destinations: self.private_destinations.or(weaker.private_destinations),
+            reuse_port: self.reuse_port.or(weaker.reuse_port),
             max_connections: self.max_connections.or(weaker.max_connections),
             max_head_bytes: self.max_head_bytes.or(weaker.max_head_bytes),
             head_timeout_seconds: self.head_timeout_seconds.or(weaker.head_timeout_seconds),

@@ -12,6 +12,7 @@ use agentnet_policy::tinyproxy::Conf;
 use agentnet_proxy::app::{Prepared, Running, Seams};
 use agentnet_proxy::clients::Clients;
 use agentnet_proxy::conduct::Conduct;
+use agentnet_proxy::inherited::Inherited;
 use agentnet_proxy::manners::Manners;
 use agentnet_proxy::settings::{Address, PolicySource, Raw, Settings};
 use agentnet_proxy::surroundings::{DefaultRoute, InterfaceAddress, Machine};
@@ -138,6 +139,7 @@ impl Builder {
             resolve: Arc::new(self.world.clone()),
             connect: Arc::new(self.world.clone()),
             sink: Box::new(written.clone()),
+            inherited: Inherited::default(),
             look,
         };
         let app = Prepared::new(settings, seams).unwrap().bind().unwrap();

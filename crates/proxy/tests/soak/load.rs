@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
+
+/// Held by a test for as long as it needs the machine to itself.
+pub static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// Clients at work.
 pub struct Load {

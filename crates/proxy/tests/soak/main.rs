@@ -19,3 +19,4 @@ mod harness;
 
 mod load;
 mod reloads;
+mod restarts;

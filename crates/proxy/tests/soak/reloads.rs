@@ -9,7 +9,7 @@ use agentnet_policy::{Event, Reason};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::harness::{Client, Origin, Proxy};
-use crate::load::Load;
+use crate::load::{ALONE, Load};
 
 const RELOADS: u32 = 1000;
 /// Between two reloads.
@@ -115,6 +115,7 @@ async fn open_tunnels(proxy: &Proxy) -> Vec<Client> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reloads_under_load_fail_no_request_and_mix_no_policies() {
+    let _alone = ALONE.lock().await;
     let (page, echo) = (Origin::page().await, Origin::echo().await);
     let start = Proxy::with(A).settings(|raw| raw.rescan_seconds = Some(60));
     let proxy = Arc::new(start.start().await);
