@@ -122,6 +122,122 @@ async fn explains_decisions() {
     assert_eq!(explain("GET", "https://u@example.com/").await.code, Some(2));
 }
 
+#[tokio::test]
+async fn explains_which_way_a_request_would_go() {
+    let files = Files::with("w.txt", "example.com\ngit.corp.example private\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    let settings = files.add(
+        "proxy.toml",
+        "upstream = [\"socks5h://me:hunter2@tor.example:9050\"]\n\
+         [[listener]]\nname = \"a\"\nlisten = [\"127.0.0.1:0\"]\n\
+         [[listener]]\nname = \"b\"\nlisten = [\"127.0.0.1:0\"]\n\
+         [[listener.upstream]]\nto = [\"**.corp.example\"]\nvia = \"none\"\n\
+         [[listener.upstream]]\nvia = [\"http://a.example:3128\", \"http://b.example:3128\"]\n",
+    );
+    let explain = async |more: &[&str], variables: &[(&str, &str)], url: &str| {
+        let mut arguments = vec!["explain", "--whitelist", &whitelist];
+        arguments.extend(more);
+        arguments.push(url);
+        let ended = run(&arguments, variables).await;
+        assert!(!ended.stdout.contains("hunter2"), "{}", ended.stdout);
+        ended
+    };
+    let way = async |more: &[&str], variables: &[(&str, &str)], url: &str| {
+        let ended = explain(more, variables, url).await;
+        let line = ended
+            .stdout
+            .lines()
+            .find(|line| line.starts_with("  goes "));
+        line.unwrap_or(&ended.stderr).trim().to_owned()
+    };
+    let url = "https://example.com/";
+    assert_eq!(way(&[], &[], url).await, "goes directly");
+    let flags = ["--upstream", "http://me:hunter2@p.example:3128"];
+    assert_eq!(
+        way(&flags, &[], url).await,
+        "goes through http://p.example:3128"
+    );
+    let variables = [("UPSTREAM_SOCKS5", "tor.example:9050")];
+    assert_eq!(
+        way(&[], &variables, url).await,
+        "goes through socks5://tor.example:9050"
+    );
+    let file = ["-c", &settings];
+    assert_eq!(
+        way(&file, &[], url).await,
+        "goes through socks5h://tor.example:9050, which resolves names"
+    );
+    let listener = ["-c", &settings, "--listener", "b"];
+    assert_eq!(
+        way(&listener, &[], url).await,
+        "goes through http://a.example:3128, else http://b.example:3128"
+    );
+    assert_eq!(
+        way(&listener, &[], "git.corp.example:443").await,
+        "goes directly"
+    );
+    let nobody = ["-c", &settings, "--listener", "c"];
+    assert_eq!(explain(&nobody, &[], url).await.code, Some(2));
+    let refused = explain(&[], &[], "https://evil.example/").await;
+    assert_eq!(refused.code, Some(1));
+    assert!(!refused.stdout.contains("goes"), "{}", refused.stdout);
+}
+
+#[tokio::test]
+async fn starts_with_no_parent_that_it_does_not_understand_and_tells_no_password() {
+    for (arguments, variables, says) in [
+        (
+            vec!["--upstream", "ftp://me:hunter2@p.example:1"],
+            vec![],
+            "upstream: parent 1 is not a parent",
+        ),
+        (
+            vec![],
+            vec![("AGENTNET_UPSTREAM", "http://me:hunter2@p.example")],
+            "upstream: parent 1 is not SCHEME://HOST:PORT: the target has no port",
+        ),
+        (
+            vec![],
+            vec![("UPSTREAM_HTTP", "socks5://me:hunter2@p.example:1")],
+            "UPSTREAM_HTTP: parent 1 is not a parent",
+        ),
+        (
+            vec![
+                "--upstream",
+                "http://p:1",
+                "--upstream-credentials-file",
+                "/nowhere",
+            ],
+            vec![],
+            "/nowhere cannot be read",
+        ),
+        (
+            vec!["--upstream", "none", "--upstream", "http://p:1"],
+            vec![],
+            "`none` stands beside parents",
+        ),
+    ] {
+        let ended = run(&arguments, &variables).await;
+        assert_eq!(ended.code, Some(2), "{arguments:?}");
+        assert!(ended.stderr.contains(says), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn says_at_the_start_what_is_lost_where_a_parent_resolves() {
+    let files = Files::with("w.txt", "example.com\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    let more = ["--upstream", "socks5h://me:hunter2@127.0.0.1:9"];
+    let (program, _, _) = serve(&whitelist, &more).await;
+    let warned = eventually("the warning", || {
+        let said = program.stderr();
+        said.contains("socks5h://127.0.0.1:9 resolves names itself")
+            .then_some(said)
+    });
+    assert!(!warned.await.contains("hunter2"));
+}
+
 /// Arguments, environment, and what stderr says.
 type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str);
 
