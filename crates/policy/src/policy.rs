@@ -5,6 +5,7 @@ mod explain;
 mod filtered;
 mod index;
 mod judge;
+mod permitted;
 mod verdict;
 
 use std::str::FromStr;

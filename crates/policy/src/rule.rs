@@ -182,10 +182,15 @@ impl Origin {
 }
 
 impl Permission {
+    /// Whether the line no longer counts.
+    pub(crate) fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+
     /// What the line says about a request whose host it names. The one place where ports, methods,
     /// paths and ends are compared.
     pub(crate) fn outcome(&self, port: u16, ask: Ask<'_>, now: Timestamp) -> Outcome {
-        if self.until.is_some_and(|until| now >= until) {
+        if self.is_over(now) {
             return Outcome::Expired;
         }
         if !self.ports.contains(port) {

@@ -104,6 +104,34 @@ proptest! {
     }
 
     #[test]
+    fn a_name_is_permitted_if_a_request_to_it_is(
+        lines in prop::collection::vec(arbitrary_line(), 0..12),
+        request in arbitrary_request(),
+    ) {
+        let policy = policy(&lines);
+        let target = request.target();
+        let Host::Name(name) = target.host() else { panic!("no name") };
+        let permitted = policy.permitted(name, now());
+        let passes = |port: u16| {
+            let target = Target::parse(&format!("{name}:{port}"), None).unwrap();
+            judge(&policy, &target, Ask::Tunnel).reason() == Reason::Allowed
+        };
+        // One port of every stretch that the lines can tell apart.
+        let a_tunnel_passes = [1, 22, 80, 81, 443, 444, 9001].into_iter().any(passes);
+        let a_request_passes = judge(&policy, &target, request.ask()).reason() == Reason::Allowed;
+        if a_tunnel_passes || a_request_passes {
+            prop_assert_eq!(&permitted, &Ok(()));
+        } else if lines.iter().all(|line| line.methods.is_none() && line.path.is_none()) {
+            prop_assert!(permitted.is_err());
+        }
+        prop_assert_eq!(permitted.is_ok(), reference::permitted(&lines, &request));
+        if let Err(denial) = permitted {
+            prop_assert_eq!(denial.target().host(), target.host());
+            prop_assert!(denial.reason() != Reason::Allowed);
+        }
+    }
+
+    #[test]
     fn a_new_allowing_line_takes_nothing_away(
         mut lines in prop::collection::vec(arbitrary_line(), 0..8),
         new in arbitrary_line(),

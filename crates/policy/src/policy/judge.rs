@@ -27,20 +27,33 @@ impl Policy {
         {
             return Verdict::Deny(Denial::new(target, Reason::PrivateAddress));
         }
+        match self.weigh(target, ask, now) {
+            Ok(grant) => Verdict::Allow(grant),
+            Err(denial) => self.refuse(denial, now),
+        }
+    }
+
+    /// What the lines say together, whatever the mode.
+    pub(super) fn weigh(
+        &self,
+        target: Target,
+        ask: Ask<'_>,
+        now: Timestamp,
+    ) -> Result<Grant, Denial> {
         let mut tally = Tally::default();
         self.consider(&target, ask, now, |id, rule, outcome| {
             tally.add(id, rule, outcome)
         });
         match (tally.denied, tally.allowed) {
-            (None, Some(allowed)) => Verdict::Allow(allowed.grant(target, now)),
+            (None, Some(allowed)) => Ok(allowed.grant(target, now)),
             (Some(denied), _) => {
                 let rule = Some(denied.rule);
-                let denial = Denial::by_rule(target, Reason::RuleDenied, rule, denied.quiet);
-                self.refuse(denial, now)
+                let reason = Reason::RuleDenied;
+                Err(Denial::by_rule(target, reason, rule, denied.quiet))
             }
             (None, None) => {
                 let (reason, rule) = tally.nearest(target.host());
-                self.refuse(Denial::by_rule(target, reason, rule, false), now)
+                Err(Denial::by_rule(target, reason, rule, false))
             }
         }
     }
@@ -53,14 +66,20 @@ impl Policy {
         now: Timestamp,
         mut visit: impl FnMut(RuleId, &'r Rule, Outcome),
     ) {
-        let odd = target.host().name().is_some_and(has_odd_hyphen);
-        self.index
-            .lines(&self.rules, target.host(), |id, rule, naming| {
-                if odd && naming == Naming::Wildcard && !rule.is_deny() {
-                    return;
-                }
-                visit(id, rule, rule.permission.outcome(target.port(), ask, now));
-            });
+        self.naming(target.host(), |id, rule| {
+            visit(id, rule, rule.permission.outcome(target.port(), ask, now));
+        });
+    }
+
+    /// The same, whatever is asked of the host.
+    pub(super) fn naming<'r>(&'r self, host: &Host, mut visit: impl FnMut(RuleId, &'r Rule)) {
+        let odd = host.name().is_some_and(has_odd_hyphen);
+        self.index.lines(&self.rules, host, |id, rule, naming| {
+            if odd && naming == Naming::Wildcard && !rule.is_deny() {
+                return;
+            }
+            visit(id, rule);
+        });
     }
 
     pub(super) fn refuse(&self, denial: Denial, judged: Timestamp) -> Verdict {

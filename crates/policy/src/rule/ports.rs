@@ -84,7 +84,8 @@ impl Ports {
         self.ranges().iter().map(single).collect()
     }
 
-    fn ranges(&self) -> &[RangeInclusive<u16>] {
+    /// Sorted, and apart from each other.
+    pub(crate) fn ranges(&self) -> &[RangeInclusive<u16>] {
         const WEB: &[RangeInclusive<u16>] = &[80..=80, 443..=443];
         const HTTP: &[RangeInclusive<u16>] = &[80..=80];
         const ALL: &[RangeInclusive<u16>] = &[1..=u16::MAX];

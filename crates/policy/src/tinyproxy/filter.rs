@@ -8,6 +8,8 @@ mod pattern;
 mod posix;
 mod shell;
 
+use std::num::NonZeroU16;
+
 use regex_automata::{Input, meta};
 
 pub(super) use self::compile::{alone, is_small, together};
@@ -59,6 +61,21 @@ impl Filter {
                 ports.is_empty() || ports.contains(&target.port())
             }
         }
+    }
+
+    /// Whether the patterns see more of a request than its host.
+    pub(crate) fn judges_urls(&self) -> bool {
+        self.subject == Subject::Url
+    }
+
+    /// The ports of CONNECT; where every one is, that of the web.
+    pub(crate) fn tunnel_ports(&self) -> impl Iterator<Item = NonZeroU16> {
+        const ANY: &[u16] = &[443];
+        let ports = match self.connect_ports.as_slice() {
+            [] => ANY,
+            ports => ports,
+        };
+        ports.iter().copied().filter_map(NonZeroU16::new)
     }
 
     /// The pattern that matches; of several the one whose match begins first, and of these the
