@@ -139,20 +139,17 @@ impl Manners {
         plain && target.is_some_and(|target| target.host() == host)
     }
 
-    /// What is added to a refusal. 401 is what a reader of the statistics gets.
+    /// What is added to a refusal that Tinyproxy would call `cause`.
     #[must_use]
     pub fn dress(
         &self,
         reason: Reason,
+        cause: Cause,
         status: StatusCode,
         sentence: &str,
         occasion: Occasion<'_>,
     ) -> Dress {
-        let reader = status == StatusCode::UNAUTHORIZED;
-        let cause = match reader {
-            true => Cause::UNAUTHORIZED,
-            false => Cause::of(reason),
-        };
+        let reader = cause == Cause::UNAUTHORIZED;
         let challenge = self
             .credentials
             .as_ref()

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use crate::active::Active;
 use crate::body::Body;
 use crate::listener::Session;
+use crate::manners::cause::Cause;
 use crate::manners::{Dress, Manners, Occasion};
 use crate::refusal::Refusal;
 use crate::request::BadRequest;
@@ -214,8 +215,12 @@ impl Record {
         let status =
             StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let manners = active.conduct.manners.as_deref();
+        let cause = || match active.conduct.routes.take(denial.target()).1 {
+            Via::Parents(_) | Via::Nowhere if reason == Reason::UpstreamFailed => Cause::PARENT,
+            Via::Direct | Via::Parents(_) | Via::Nowhere => Cause::of(reason),
+        };
         self.answer(
-            manners,
+            manners.map(|manners| (manners, cause())),
             reason,
             status,
             Some(denial.target()),
@@ -234,7 +239,7 @@ impl Record {
         self.event.reason = bad.reason;
         let sentence = format!("The request was refused ({}): {}.", bad.reason, bad.what);
         self.answer(
-            active.conduct.manners.as_deref(),
+            (active.conduct.manners.as_deref()).map(|manners| (manners, Cause::of(bad.reason))),
             bad.reason,
             bad.status,
             bad.target.as_ref(),
@@ -256,6 +261,7 @@ impl Record {
         );
         let status = StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::FORBIDDEN);
         let manners = active.conduct.manners.as_deref();
+        let manners = manners.map(|manners| (manners, Cause::of(reason)));
         self.answer(manners, reason, status, None, clause, &sentence)
     }
 
@@ -274,7 +280,7 @@ impl Record {
             Reason::AuthRequired
         );
         let status = StatusCode::UNAUTHORIZED;
-        let manners = Some(manners);
+        let manners = Some((manners, Cause::UNAUTHORIZED));
         self.answer(
             manners,
             Reason::AuthRequired,
@@ -287,7 +293,7 @@ impl Record {
 
     fn answer(
         &mut self,
-        manners: Option<&Manners>,
+        manners: Option<(&Manners, Cause)>,
         reason: Reason,
         status: StatusCode,
         target: Option<&Target>,
@@ -302,7 +308,7 @@ impl Record {
         self.tell();
         let dress = match manners {
             None => Dress::default(),
-            Some(manners) => {
+            Some((manners, cause)) => {
                 let line = self.line.as_ref();
                 let client = self.session.address.map(|address| address.to_string());
                 let occasion = Occasion {
@@ -310,7 +316,7 @@ impl Record {
                     url: line.map(|line| line.url.as_str()),
                     client: client.as_deref().unwrap_or_default(),
                 };
-                manners.dress(reason, status, sentence.as_str(), occasion)
+                manners.dress(reason, cause, status, sentence.as_str(), occasion)
             }
         };
         let refusal = Refusal {

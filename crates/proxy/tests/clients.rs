@@ -195,3 +195,40 @@ async fn counts_what_cannot_be_looked_up_against_the_client() {
         "it has no name at all"
     );
 }
+
+#[tokio::test]
+async fn asks_again_after_a_reload_and_ends_what_is_no_longer_let_in() {
+    let proxy = Proxy::with("").conf("Allow 127.0.0.0/8\n").start().await;
+    let _origin = site(&proxy).await;
+    let echo = Origin::echo().await;
+    proxy.world.site("example.com", 443, echo.address);
+    let mut kept = Client::from("127.0.0.7", proxy.address).await;
+    assert_eq!(kept.get("http://example.com/").await.status, 200);
+    let mut tunnel = Client::from("127.0.0.7", proxy.address).await;
+    assert_eq!(tunnel.connect("example.com:443").await.status, 200);
+    let mut other = Client::from("127.0.0.8", proxy.address).await;
+    assert_eq!(other.connect("example.com:443").await.status, 200);
+    proxy.write("tinyproxy.conf", "Deny 127.0.0.7\nAllow 127.0.0.0/8\n");
+    proxy.reload().await;
+    let (rest, reset) = tunnel.rest_or_reset().await;
+    assert!(
+        rest.is_empty() && reset,
+        "ended, and not as if it were whole"
+    );
+    let answer = kept.get("http://example.com/").await;
+    assert_eq!(
+        (answer.status, answer.reason()),
+        (403, "client_not_allowed")
+    );
+    assert!(kept.rest().await.is_empty());
+    assert_eq!(status(&proxy, "127.0.0.7").await, 403);
+    other.send("still here").await;
+    assert_eq!(other.read(10).await, b"still here");
+    // A line that is none changes nothing.
+    proxy.write("tinyproxy.conf", "Allow 127.0.0.300\n");
+    proxy.reload().await;
+    assert_eq!(status(&proxy, "127.0.0.8").await, 200);
+    proxy.write("tinyproxy.conf", "");
+    proxy.reload().await;
+    assert_eq!(status(&proxy, "127.0.0.7").await, 200);
+}

@@ -425,3 +425,48 @@ async fn says_tinyproxys_words_beside_its_own() {
     let answer = native.client().await.get("http://evil.example/").await;
     assert_eq!(answer.text().lines().count(), 2);
 }
+
+#[tokio::test]
+async fn says_as_tinyproxy_does_that_a_parent_is_not_there() {
+    let proxy = Proxy::with("example.com\n")
+        .tinyproxy("Upstream http parent.example:3128\n")
+        .start()
+        .await;
+    proxy.world.name("example.com", &["9.9.9.10"]);
+    proxy.world.name("parent.example", &["9.9.9.11"]);
+    let answer = proxy.client().await.get("http://example.com/").await;
+    assert_eq!((answer.status, answer.reason()), (502, "upstream_failed"));
+    let text = answer.text();
+    assert!(
+        text.contains("\n502 Unable to connect to upstream proxy: "),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn takes_a_changed_page_at_a_reload_and_keeps_the_old_one_over_a_bad_one() {
+    let conf = "DefaultErrorFile \"@page\"\nConnectPort 443\n";
+    let (directory, conf) = with_pages(conf, &[("page", "one {cause}")]);
+    let proxy = Proxy::with("").conf(&conf).start().await;
+    let refused = async || {
+        let answer = proxy.client().await.connect("example.com:25").await;
+        assert_eq!((answer.status, answer.reason()), (403, "port_not_listed"));
+        String::from_utf8(answer.body).unwrap()
+    };
+    assert_eq!(refused().await, "one Access violation");
+    let page = directory.path().join("page");
+    std::fs::write(&page, "two {cause}").unwrap();
+    // Never read on the way of a request.
+    assert_eq!(refused().await, "one Access violation");
+    proxy.reload().await;
+    assert_eq!(refused().await, "two Access violation");
+    std::fs::write(&page, "x".repeat(65 * 1024)).unwrap();
+    proxy.reload().await;
+    assert_eq!(refused().await, "two Access violation");
+    std::fs::remove_file(&page).unwrap();
+    proxy.reload().await;
+    assert!(
+        refused().await.contains("\n403 Access violation: "),
+        "our own words"
+    );
+}

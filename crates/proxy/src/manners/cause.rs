@@ -88,6 +88,13 @@ impl Cause {
         }
     }
 
+    /// What Tinyproxy says where no parent could be reached.
+    pub const PARENT: Self = Self::new(
+        502,
+        "Unable to connect to upstream proxy",
+        "A network error occurred while trying to connect to the upstream web proxy.",
+    );
+
     /// What Tinyproxy says to somebody who may not see its statistics.
     pub const UNAUTHORIZED: Self = Self::new(
         401,

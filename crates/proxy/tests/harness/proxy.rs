@@ -14,8 +14,9 @@ use agentnet_proxy::clients::Clients;
 use agentnet_proxy::conduct::Conduct;
 use agentnet_proxy::inherited::Inherited;
 use agentnet_proxy::manners::Manners;
-use agentnet_proxy::settings::{Address, PolicySource, Raw, Settings};
+use agentnet_proxy::settings::{Address, PolicySource, Raw, Settings, TinyproxyFile};
 use agentnet_proxy::surroundings::{DefaultRoute, InterfaceAddress, Machine};
+use agentnet_proxy::upstream::Routes;
 use tempfile::TempDir;
 
 use super::{Client, World, eventually, within};
@@ -27,6 +28,7 @@ pub struct Builder {
     raw: Raw,
     world: World,
     conduct: Conduct,
+    conf: Option<String>,
 }
 
 /// A running proxy.
@@ -104,6 +106,13 @@ impl Builder {
         let (manners, _) = Manners::from_tinyproxy(&conf, read).unwrap();
         self.conduct.clients = Clients::new(conf.clients.clone(), false);
         self.conduct.manners = Some(Box::new(manners));
+        self.conduct.routes = Routes::from_tinyproxy(&conf.upstreams);
+        self
+    }
+
+    /// Reads policy and conduct from a `tinyproxy.conf` with this text, which can be reloaded.
+    pub fn conf(mut self, text: &str) -> Self {
+        self.conf = Some(text.to_owned());
         self
     }
 
@@ -133,6 +142,12 @@ impl Builder {
                 panic!("the settings name a whitelist");
             };
             *conduct = Arc::new(self.conduct);
+        }
+        if let Some(text) = self.conf {
+            let path = directory.path().join("tinyproxy.conf");
+            std::fs::write(&path, text).unwrap();
+            let file = TinyproxyFile::new(Some(path), None);
+            settings.listeners[0].source = PolicySource::Tinyproxy(Box::new(file));
         }
         let written = Written::default();
         let seams = Seams {
@@ -174,6 +189,7 @@ impl Proxy {
             raw: Raw::default(),
             world: World::default(),
             conduct: Conduct::default(),
+            conf: None,
         }
     }
 
