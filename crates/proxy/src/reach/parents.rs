@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agentnet_policy::{Admitted, Denial, Grant, Host, Reason};
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Reached, Unreached, Wish, admitted};
 use crate::active::Active;
@@ -122,10 +122,14 @@ impl Way<'_> {
             && (target.host().ip().is_some()
                 || sends.iter().any(|sent| matches!(sent, Sent::Name(..))));
         let answers = self.answers(parent).await?;
+        // For all addresses together, or a parent that is slow to say no would cost their sum.
+        let timeouts = self.shared.timeouts;
+        let until = Instant::now() + timeouts.connect + timeouts.upstream;
         let mut trouble = Trouble::Unreachable("was asked for nothing".to_owned());
         for sent in sends {
             let attempt = self.attempt(parent, &answers, &sent, absolute);
-            match attempt.await {
+            let in_time = timeout_at(until, attempt).await;
+            match in_time.unwrap_or_else(|_| Err(Trouble::Down("took too long".to_owned()))) {
                 Err(Trouble::Unreachable(what)) => trouble = Trouble::Unreachable(what),
                 Err(other) => return Err(other.into()),
                 Ok(reached) => return Ok(reached),
