@@ -3,12 +3,14 @@
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::indexing_slicing,
     reason = "a benchmark prints, and has nobody to hand an error to"
 )]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use agentnet_policy::tinyproxy::{Conf, Options};
 use agentnet_policy::{
     Ask, Layer, LoadOptions, Policy, Request, Source, Surroundings, Target, Verdict, load,
 };
@@ -122,6 +124,82 @@ fn main() {
             "{:>9} ns",
             nanoseconds(|| drop(black_box(policy.admit(&grant, &answers, &around))))
         );
+    }
+    println!();
+    filters();
+}
+
+/// A filter file as people write them: two thirds of the lines are names, with their dots escaped
+/// or not, anchored or not; the others have a repetition or a choice.
+fn filter(patterns: usize) -> Policy {
+    let text: String = (0..patterns)
+        .map(|n| match n % 6 {
+            0 => format!("^host{n}\\.example$\n"),
+            1 => format!("(^|\\.)name{n}\\.example$\n"),
+            2 => format!("ads{n}\n"),
+            3 => format!(".*\\.track{n}[0-9]+\\.example\n"),
+            4 => format!("cdn{n}.example.(com|net)$\n"),
+            _ => format!("^region[0-9]+\\.cloud{n}\\.example$\n"),
+        })
+        .collect();
+    let conf = "Port 1\nFilter \"f\"\nFilterType ere\nFilterDefaultDeny Yes\n";
+    let (conf, _) = Conf::parse("bench", conf).unwrap();
+    conf.policy(Some(("f", &text)), Options::default())
+        .unwrap()
+        .policy
+}
+
+fn filters() {
+    println!(
+        "\n{:<26}{:>12}{:>12}{:>12}",
+        "filter, patterns", "10", "1,000", "5,000"
+    );
+    print!("{:<26}", "load, ms");
+    let policies = [10, 1_000, 5_000].map(|patterns| {
+        let start = Instant::now();
+        let policy = filter(patterns);
+        print!("{:>12.2}", start.elapsed().as_secs_f64() * 1e3);
+        policy
+    });
+    println!();
+    let ask = |policy: &Policy, name: &str| {
+        let target = Target::parse(&format!("{name}:443"), None).unwrap();
+        let ask = Ask::Tunnel;
+        drop(black_box(
+            policy.judge(Request { target, ask }, Timestamp::UNIX_EPOCH),
+        ));
+    };
+    for (title, name) in [
+        ("a name, listed", "host0.example"),
+        ("a name, not listed", "tracker.unknown.invalid"),
+    ] {
+        print!("{title:<26}");
+        for policy in &policies {
+            print!("{:>9} ns", nanoseconds(|| ask(policy, name)));
+        }
+        println!();
+    }
+    // What nobody has asked before meets states that nobody has made before.
+    print!("{:<26}", "250 new letters each time");
+    for policy in &policies {
+        let mut state = 1_u64;
+        let mut letter = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            char::from(b"abcdefghijklmnopqrstuvwxyz0123456789"[(state >> 33) as usize % 36])
+        };
+        let names: Vec<String> = (0..200)
+            .map(|_| {
+                let labels: Vec<String> = (0..5)
+                    .map(|_| (0..49).map(|_| letter()).collect())
+                    .collect();
+                format!("{}.a", labels.join("."))
+            })
+            .collect();
+        let start = Instant::now();
+        names.iter().for_each(|name| ask(policy, name));
+        print!("{:>9} ns", start.elapsed().as_nanos() / 200);
     }
     println!();
 }

@@ -34,6 +34,9 @@ pub(in crate::tinyproxy) fn is_small(hir: &Hir) -> bool {
 
 fn builder(limit: usize) -> meta::Builder {
     let config = Config::new()
+        // Looking for the literals of thousands of patterns takes seconds at the load and finds none
+        // that would help.
+        .auto_prefilter(false)
         .utf8_empty(false)
         .nfa_size_limit(Some(limit))
         .hybrid_cache_capacity(CACHE)
