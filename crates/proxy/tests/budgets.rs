@@ -444,3 +444,46 @@ async fn plain_requests_pay_for_exactly_what_arrives() {
         within(&format!("the bytes of {request:.4} on both sides"), same).await;
     }
 }
+
+#[tokio::test]
+async fn a_default_limits_each_pattern_of_a_tinyproxy_filter() {
+    let sink = Sink::new().await;
+    let files = tempfile::tempdir().unwrap();
+    let path = |name: &str| files.path().join(name).display().to_string();
+    std::fs::write(path("filter"), "^127\\.0\\.0\\.1$\n").unwrap();
+    let port = sink.origin.address.port();
+    let conf = format!(
+        "ConnectPort {port}\nFilter \"{}\"\nFilterDefaultDeny Yes\nFilterExtended On\n",
+        path("filter")
+    );
+    std::fs::write(path("tinyproxy.conf"), conf).unwrap();
+    let (conf, state) = (path("tinyproxy.conf"), path("state"));
+    let arguments = [
+        "-c",
+        &conf,
+        "--listen",
+        "127.0.0.1:0",
+        "--private-destinations",
+        "allow",
+        "--default-up",
+        "5B",
+        "--state",
+        &state,
+        "--log",
+        "json",
+    ];
+    let program = Program::start(&arguments, &[]);
+    let address = program.says("listener default at ").await.parse().unwrap();
+    let mut client = Client::tcp(address).await;
+    let answer = client.connect(&sink.origin.address.to_string()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    client.try_send("1234567").await;
+    client.rest_or_reset().await;
+    let mut client = Client::tcp(address).await;
+    let answer = client.connect(&sink.origin.address.to_string()).await;
+    assert_eq!(answer.reason(), "budget_spent");
+    program.signal(Signal::TERM);
+    assert_eq!(program.ended().await.code, Some(0));
+    let book = std::fs::read_to_string(files.path().join("state").join("budgets")).unwrap();
+    assert!(book.contains("+5 default ^127"), "{book}");
+}

@@ -413,9 +413,6 @@ fn strangers(flags: &Raw, environment: &Raw) -> Vec<Problem> {
     refuse("AGENTNET_TASK_WHITELIST", task, lines);
     let users = flags.credentials_file.is_some() || environment.credentials_file.is_some();
     refuse("credentials_file", users, "write BasicAuth lines");
-    let budgets = "its filter has no budgets; write a whitelist with `up=`";
-    let up = flags.default_up.is_some() || environment.default_up.is_some();
-    refuse("default_up", up, budgets);
     problems
 }
 
