@@ -115,6 +115,14 @@ impl Exchange {
         }
     }
 
+    /// Nothing of what was paid for has left.
+    pub fn unsent(&self) {
+        let bytes = self.up.swap(0, Ordering::Relaxed);
+        if let Some(purse) = self.standing.purse() {
+            purse.refund(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+    }
+
     /// Asks the policy again if it has changed, or the rule may have ended. A body looks here before
     /// each piece, so that the flow stops at the next byte.
     ///

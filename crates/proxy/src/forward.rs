@@ -178,6 +178,7 @@ impl Send<'_> {
         let mut request = self
             .request(Upload::new(incoming, Arc::clone(exchange)), exchange)
             .await?;
+        let mut tried = false;
         while let Some(mut connection) = pool.take(&self.key) {
             // Its last response was read to the end; that hyper is done with it as well takes a moment
             // only. A server that answered before it had the whole request is another matter.
@@ -185,6 +186,7 @@ impl Send<'_> {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) | Err(_) => continue,
             }
+            tried = true;
             match self.try_on(&mut connection, request, exchange).await {
                 Ok(response) => return Ok((response, lease(connection))),
                 Err(Tried::Unsent(unsent)) => request = self.undress(*unsent),
@@ -199,7 +201,15 @@ impl Send<'_> {
                 Err(Tried::Failed(failure)) => return Err(failure),
             }
         }
-        let mut connection = self.open().await?;
+        let mut connection = match self.open().await {
+            Ok(connection) => connection,
+            Err(failure) => {
+                if !tried {
+                    exchange.unsent();
+                }
+                return Err(failure);
+            }
+        };
         match self.try_on(&mut connection, request, exchange).await {
             Ok(response) => Ok((response, lease(connection))),
             Err(Tried::Failed(failure)) => Err(failure),

@@ -487,3 +487,13 @@ async fn a_default_limits_each_pattern_of_a_tinyproxy_filter() {
     let book = std::fs::read_to_string(files.path().join("state").join("budgets")).unwrap();
     assert!(book.contains("+5 default ^127"), "{book}");
 }
+
+#[tokio::test]
+async fn what_reaches_nobody_costs_nothing() {
+    let proxy = Proxy::start("a.example up=1MB\n").await;
+    proxy.world.name("a.example", &["9.9.9.9"]);
+    let answer = proxy.client().await.get("http://a.example/").await;
+    assert_eq!(answer.reason(), "connect_failed");
+    let spent = "budget_spent_bytes{listener=\"default\",rule=\"a.example up=1MB\"}";
+    assert_eq!(proxy.metric(spent).await, Some(0.0));
+}

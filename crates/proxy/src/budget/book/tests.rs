@@ -1,3 +1,4 @@
+use super::rewrite::ASIDE;
 use super::*;
 
 fn wish(rule: &str, limit: u64, wanted: u64) -> Wish {
