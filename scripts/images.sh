@@ -91,7 +91,8 @@ for image in $images; do
     case $image in
     proxy)
         install -m 755 "$binaries/agentnet-proxy" "$context/"
-        mkdir "$context/run"
+        mkdir "$context/run" "$context/bin"
+        ln -s /agentnet-proxy "$context/bin/tinyproxy"
         build proxy "$context"
         ;;
     gate)

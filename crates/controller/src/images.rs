@@ -40,6 +40,8 @@ struct Tool {
     dockerfile: &'static str,
     /// Empty directories that the Dockerfile copies.
     directories: &'static [&'static str],
+    /// Links that the Dockerfile copies, and what they lead to.
+    links: &'static [(&'static str, &'static str)],
 }
 
 const PROXY: Tool = Tool {
@@ -47,6 +49,7 @@ const PROXY: Tool = Tool {
     program: "agentnet-proxy",
     dockerfile: PROXY_DOCKERFILE,
     directories: &["run/"],
+    links: &[("bin/tinyproxy", "/agentnet-proxy")],
 };
 
 const GATE: Tool = Tool {
@@ -54,6 +57,7 @@ const GATE: Tool = Tool {
     program: "agentnet-gate",
     dockerfile: GATE_DOCKERFILE,
     directories: &[],
+    links: &[],
 };
 
 /// Where images come from.
@@ -128,7 +132,7 @@ impl Sources<'_> {
             ("Dockerfile", 0o644, tool.dockerfile.as_bytes()),
             (tool.program, 0o755, &program),
         ];
-        let context = context::tar(&files, tool.directories)?;
+        let context = context::tar(&files, tool.directories, tool.links)?;
         build(engine, tag.clone(), context, progress).await?;
         Ok(tag)
     }

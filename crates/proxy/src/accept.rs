@@ -127,9 +127,14 @@ impl Entrance {
             },
         };
         let client = (arrival.peer, arrival.stream.descriptor());
-        let session = Session::new(Arc::clone(listener), client, arrival.address, permit);
+        let addresses = (arrival.address, arrival.local.map(|local| local.ip()));
+        let session = Session::new(Arc::clone(listener), client, addresses, permit);
         let session = Arc::new(session);
-        session.say(|| words::arrived(session.client.as_str(), session.socket));
+        session.say(|| {
+            let bind = &listener.policy.now().conduct.bind;
+            let at = session.local.filter(|_| bind.same);
+            words::arrived(session.client.as_str(), session.socket, at)
+        });
         shared
             .tasks
             .spawn("connection", connection::serve(arrival.stream, session));

@@ -28,7 +28,8 @@ pub async fn serve(
         purse,
     } = granted;
     let session = Arc::clone(record.session());
-    let reached = match reach(session.shared(), &active, &grant, Wish::Tunnel).await {
+    let from = active.conduct.bind.of(session.local);
+    let reached = match reach(session.shared(), &active, &grant, Wish::Tunnel, &from).await {
         Ok(reached) => reached,
         Err(unreached) => {
             return record.refused(&active, &unreached.denial, unreached.detail.as_deref());

@@ -17,7 +17,7 @@ use std::time::Duration;
 use agentnet_policy::{Admitted, Grant};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 
@@ -36,8 +36,8 @@ pub type Connecting<'a> = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + S
 
 /// Opens a TCP connection. The tests map admitted public addresses to loopback listeners here.
 pub trait Connect: fmt::Debug + Send + Sync + 'static {
-    /// Connects to exactly `address`.
-    fn connect(&self, address: SocketAddr) -> Connecting<'_>;
+    /// Connects to exactly `address`, from an own address if one is given, which is of its family.
+    fn connect(&self, address: SocketAddr, from: Option<IpAddr>) -> Connecting<'_>;
 }
 
 /// Connects by the system.
@@ -45,10 +45,17 @@ pub trait Connect: fmt::Debug + Send + Sync + 'static {
 pub struct SystemConnect;
 
 impl Connect for SystemConnect {
-    fn connect(&self, address: SocketAddr) -> Connecting<'_> {
+    fn connect(&self, address: SocketAddr, from: Option<IpAddr>) -> Connecting<'_> {
         Box::pin(async move {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            if let Some(from) = from {
+                socket.bind(SocketAddr::new(from, 0))?;
+            }
             #[expect(clippy::disallowed_methods, reason = "this is the door")]
-            let stream = TcpStream::connect(address).await?;
+            let stream = socket.connect(address).await?;
             // A redirecting firewall rule or a translated address would make these differ; what is
             // talked to must be what was admitted (THREATS §0 rule 3).
             let peer = stream.peer_addr()?;
@@ -110,12 +117,13 @@ impl Dialer {
         }
     }
 
-    /// Connects to the first address that answers, IPv6 and IPv4 in turn.
+    /// Connects to the first address that answers, IPv6 and IPv4 in turn. With `from`, from the first
+    /// of these own addresses that has the family and can be used.
     ///
     /// # Errors
     /// When none does, with what the last one said.
-    pub async fn dial(&self, admitted: &[Admitted]) -> Result<Dialed, DialError> {
-        self.first_of(happy_order(admitted.iter().map(Admitted::address)))
+    pub async fn dial(&self, admitted: &[Admitted], from: &[IpAddr]) -> Result<Dialed, DialError> {
+        self.first_of(happy_order(admitted.iter().map(Admitted::address)), from)
             .await
     }
 
@@ -130,18 +138,19 @@ impl Dialer {
         _grant: &Grant,
         parent: &Parent,
         answers: &[IpAddr],
+        from: &[IpAddr],
     ) -> Result<Dialed, DialError> {
         let port = parent.at().port();
         let addresses = answers.iter().map(|ip| SocketAddr::new(*ip, port));
-        self.first_of(happy_order(addresses)).await
+        self.first_of(happy_order(addresses), from).await
     }
 
-    async fn first_of(&self, order: Vec<SocketAddr>) -> Result<Dialed, DialError> {
+    async fn first_of(&self, order: Vec<SocketAddr>, from: &[IpAddr]) -> Result<Dialed, DialError> {
         let mut order = order.into_iter();
         let mut attempts = FuturesUnordered::new();
         let mut last = DialError::Nothing;
         if let Some(address) = order.next() {
-            attempts.push(self.attempt(address, None));
+            attempts.push(self.attempt(address, from, None));
         }
         loop {
             let next = async {
@@ -169,18 +178,35 @@ impl Dialer {
                 continue;
             };
             if let Some(address) = order.next() {
-                attempts.push(self.attempt(address, place));
+                attempts.push(self.attempt(address, from, place));
             }
         }
+    }
+
+    async fn connect_from(&self, address: SocketAddr, from: &[IpAddr]) -> io::Result<TcpStream> {
+        if from.is_empty() {
+            return self.connect.connect(address, None).await;
+        }
+        // The system would choose another address than those that were asked for.
+        let what = "none of the own addresses to dial from has this family";
+        let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, what);
+        for own in from.iter().filter(|own| own.is_ipv4() == address.is_ipv4()) {
+            match self.connect.connect(address, Some(*own)).await {
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => last = error,
+                connected => return connected,
+            }
+        }
+        Err(last)
     }
 
     /// `_beside` is held for as long as the attempt is one of several.
     async fn attempt(
         &self,
         address: SocketAddr,
+        from: &[IpAddr],
         _beside: Option<SemaphorePermit<'_>>,
     ) -> Result<Dialed, DialError> {
-        match timeout(self.per_address, self.connect.connect(address)).await {
+        match timeout(self.per_address, self.connect_from(address, from)).await {
             Ok(Ok(stream)) => {
                 let stream = Stream::from(stream);
                 stream.set_nodelay();
@@ -239,7 +265,7 @@ mod tests {
     struct Silent(AtomicUsize);
 
     impl Connect for Silent {
-        fn connect(&self, _: SocketAddr) -> Connecting<'_> {
+        fn connect(&self, _: SocketAddr, _: Option<IpAddr>) -> Connecting<'_> {
             self.0.fetch_add(1, Ordering::Relaxed);
             Box::pin(std::future::pending())
         }
@@ -271,11 +297,11 @@ mod tests {
         let dialer = Dialer::new(silent.clone(), Duration::from_secs(10));
         let answers: Vec<IpAddr> = (1..=8).map(|last| IpAddr::from([9, 9, 9, last])).collect();
         let admitted = admitted(&answers);
-        let dials = futures_util::future::join_all((0..100).map(|_| dialer.dial(&admitted)));
+        let dials = futures_util::future::join_all((0..100).map(|_| dialer.dial(&admitted, &[])));
         assert!(timeout(Duration::from_secs(9), dials).await.is_err());
         assert_eq!(silent.0.load(Ordering::Relaxed), 100 + BESIDE);
-        assert!(dialer.dial(&[]).await.is_err());
-        let last = dialer.dial(&admitted).await;
+        assert!(dialer.dial(&[], &[]).await.is_err());
+        let last = dialer.dial(&admitted, &[]).await;
         assert!(matches!(last, Err(DialError::TimedOut { .. })));
         assert_eq!(dialer.beside.available_permits(), BESIDE);
     }

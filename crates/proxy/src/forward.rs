@@ -74,6 +74,7 @@ pub async fn serve(
         rule: granted.grant.rule(),
         generation,
         route: active.conduct.routes.take(&target).0,
+        from: active.conduct.bind.of(session.local),
     };
     let send = Send {
         session: &session,
@@ -233,9 +234,15 @@ impl Send<'_> {
             address,
             route,
             form,
-        } = reach(shared, &self.granted.active, &self.granted.grant, wish)
-            .await
-            .map_err(Failure::Unreached)?;
+        } = reach(
+            shared,
+            &self.granted.active,
+            &self.granted.grant,
+            wish,
+            &self.key.from,
+        )
+        .await
+        .map_err(Failure::Unreached)?;
         if !early.is_empty() {
             let said = "it answered before it was asked".to_owned();
             return Err(Failure::Broken(Reason::UpstreamFailed, Some(said)));

@@ -125,6 +125,8 @@ pub struct Session {
     pub client: Text,
     /// Its address; a client of a unix socket has none.
     pub address: Option<IpAddr>,
+    /// The own address that it came to.
+    pub local: Option<IpAddr>,
     /// The client's connection.
     pub link: Link,
     /// The number of its descriptor, for the log.
@@ -143,7 +145,7 @@ impl Session {
     pub fn new(
         listener: Arc<Listener>,
         (client, socket): (Text, i32),
-        address: Option<IpAddr>,
+        (address, local): (Option<IpAddr>, Option<IpAddr>),
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let open = Raised::new(&listener.shared.metrics.connections);
@@ -152,6 +154,7 @@ impl Session {
             listener,
             client,
             address,
+            local,
             link: Link::default(),
             socket,
             refused: AtomicBool::new(false),

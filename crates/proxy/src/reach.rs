@@ -61,7 +61,8 @@ impl Unreached {
     }
 }
 
-/// Connects to the target of a grant, by the route that the listener has for it.
+/// Connects to the target of a grant, by the route that the listener has for it, from one of the own
+/// addresses `from` where there are any.
 ///
 /// # Errors
 /// When the name has no address, an address is not admitted, none can be connected, or no parent of
@@ -71,12 +72,20 @@ pub async fn reach(
     active: &Active,
     grant: &Grant,
     wish: Wish,
+    from: &[IpAddr],
 ) -> Result<Reached, Unreached> {
     match active.conduct.routes.take(grant.target()).1 {
-        Via::Direct => directly(shared, active, grant).await,
+        Via::Direct => directly(shared, active, grant, from).await,
         // Boxed: most tasks do not go this way and should not be its size.
         Via::Parents(parents) => {
-            Box::pin(parents::through(shared, active, grant, wish, parents)).await
+            Box::pin(parents::through(
+                shared,
+                active,
+                grant,
+                (wish, from),
+                parents,
+            ))
+            .await
         }
         Via::Nowhere => {
             let what = "the route for this host is closed";
@@ -85,10 +94,15 @@ pub async fn reach(
     }
 }
 
-async fn directly(shared: &Shared, active: &Active, grant: &Grant) -> Result<Reached, Unreached> {
+async fn directly(
+    shared: &Shared,
+    active: &Active,
+    grant: &Grant,
+    from: &[IpAddr],
+) -> Result<Reached, Unreached> {
     let admitted = admitted(shared, active, grant).await?;
     let timer = shared.metrics.dial_seconds.start_timer();
-    let dialed = shared.dialer.dial(&admitted).await;
+    let dialed = shared.dialer.dial(&admitted, from).await;
     timer.observe_duration();
     let dialed = dialed.map_err(|error| {
         let reason = match error {

@@ -5,6 +5,8 @@
 //! one request a connection: of a kept connection each request has its lines. A descriptor's number
 //! ties the lines of a connection together, in Tinyproxy as here.
 
+use std::net::IpAddr;
+
 use agentnet_policy::Reason;
 use agentnet_policy::event::{Event, Protocol, Text};
 use agentnet_policy::tinyproxy::LogLevel;
@@ -197,9 +199,11 @@ pub enum Filtered {
     Url,
 }
 
-/// A client has come.
-pub(crate) fn arrived(client: &str, socket: i32) -> Line {
-    let text = format!("Connect (file descriptor {socket}): {}", address(client));
+/// A client has come; to which address is told where that is the one to dial from.
+pub(crate) fn arrived(client: &str, socket: i32, at: Option<IpAddr>) -> Line {
+    let client = address(client);
+    let at = at.map(|at| format!(" at [{at}]")).unwrap_or_default();
+    let text = format!("Connect (file descriptor {socket}): {client}{at}");
     (LogLevel::Connect, text)
 }
 

@@ -455,3 +455,34 @@ async fn takes_the_clients_that_docker_images_are_told_as_arguments() {
         assert_eq!(answer.reason(), reason, "{clients}");
     }
 }
+
+#[tokio::test]
+async fn dials_from_the_address_that_it_is_told() {
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let origin = Origin::serving(move |stream| {
+        tell.send(stream.peer_addr().unwrap().ip().to_string()).ok();
+        async { drop(stream) }
+    })
+    .await;
+    let target = origin.address.to_string();
+    for (lines, from) in [
+        ("Bind 127.0.0.7\n", "127.0.0.7"),
+        // Not ours, and of another family: the next is tried.
+        ("Bind 198.51.100.1\nBind ::1\nBind 127.0.0.8\n", "127.0.0.8"),
+        ("BindSame Yes\nBind 127.0.0.9\n", "127.0.0.1"),
+    ] {
+        let files = Files::with(&format!("{LOCAL}{lines}"));
+        let (_program, address) = serve(&files, &["--private-destinations", "allow"]).await;
+        let answer = Client::tcp(address).await.connect(&target).await;
+        assert_eq!(answer.status, 200, "{lines}: {}", answer.head);
+        assert_eq!(told.recv().await.as_deref(), Some(from), "{lines}");
+    }
+    let files = Files::with(&format!("{LOCAL}Bind ::1\n"));
+    let (_program, address) = serve(&files, &["--private-destinations", "allow"]).await;
+    let answer = Client::tcp(address).await.connect(&target).await;
+    assert_eq!(
+        answer.reason(),
+        "connect_failed",
+        "never from another than was asked for"
+    );
+}

@@ -19,13 +19,22 @@ pub(super) fn fingerprint(content: &[u8]) -> String {
     hash.chars().take(12).collect()
 }
 
-/// An archive of files (name, mode, content) and empty directories.
-pub(super) fn tar(files: &[(&str, u32, &[u8])], directories: &[&str]) -> Result<Vec<u8>> {
+/// An archive of files (name, mode, content), empty directories and links (name, target).
+pub(super) fn tar(
+    files: &[(&str, u32, &[u8])],
+    directories: &[&str],
+    links: &[(&str, &str)],
+) -> Result<Vec<u8>> {
     let mut archive = tar::Builder::new(Vec::new());
     for name in directories {
         let mut header = header(0o755, 0);
         header.set_entry_type(tar::EntryType::Directory);
         archive.append_data(&mut header, name, std::io::empty())?;
+    }
+    for (name, target) in links {
+        let mut header = header(0o777, 0);
+        header.set_entry_type(tar::EntryType::Symlink);
+        archive.append_link(&mut header, name, target)?;
     }
     for (name, mode, content) in files {
         let mut header = header(*mode, content.len() as u64);

@@ -29,6 +29,8 @@ pub struct Key {
     pub generation: u64,
     /// The place of its route among those of the listener.
     pub route: Option<usize>,
+    /// The own addresses it was dialled from, which may be those that the client came to.
+    pub from: Vec<IpAddr>,
 }
 
 /// An upstream connection that speaks HTTP/1.1.

@@ -23,6 +23,8 @@ struct Way<'a> {
     active: &'a Active,
     grant: &'a Grant,
     wish: Wish,
+    /// The own addresses to dial from.
+    from: &'a [IpAddr],
     /// The target's addresses, once they were needed: they are resolved and admitted once.
     addresses: Option<Vec<Sent>>,
 }
@@ -45,7 +47,7 @@ pub(super) async fn through(
     shared: &Shared,
     active: &Active,
     grant: &Grant,
-    wish: Wish,
+    (wish, from): (Wish, &[IpAddr]),
     parents: &[Parent],
 ) -> Result<Reached, Unreached> {
     if grant.only_here() {
@@ -62,6 +64,7 @@ pub(super) async fn through(
         active,
         grant,
         wish,
+        from,
         addresses: None,
     };
     let mut said: Vec<String> = Vec::new();
@@ -148,7 +151,7 @@ impl Way<'_> {
         let dialed = self
             .shared
             .dialer
-            .dial_parent(self.grant, parent, answers)
+            .dial_parent(self.grant, parent, answers, self.from)
             .await
             .map_err(|error| Trouble::Down(format!("cannot be reached ({error})")))?;
         let limit = self.shared.timeouts.upstream;

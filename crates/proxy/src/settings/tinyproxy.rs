@@ -15,7 +15,7 @@ use super::{
     Destination, ListenerSettings, LogFormat, PolicySource, Problem, Process, Raw, Settings,
 };
 use crate::clients::Clients;
-use crate::conduct::Conduct;
+use crate::conduct::{Bind, Conduct};
 use crate::journal::Style;
 use crate::manners::Manners;
 use crate::syslog;
@@ -236,6 +236,10 @@ impl TinyproxyFile {
         let conduct = Conduct {
             clients,
             routes,
+            bind: Bind {
+                addresses: conf.bind.iter().map(|bind| bind.value).collect(),
+                same: conf.bind_same,
+            },
             manners: Some(Box::new(manners)),
             filtered,
             log_level: Some(conf.log_level),

@@ -73,8 +73,8 @@ fn tells_a_request_as_it_was_sent() {
 fn tells_of_the_connection_itself() {
     assert_eq!(
         text(&[
-            arrived("127.0.0.1:40000", 4),
-            arrived("[::1]:40000", 5),
+            arrived("127.0.0.1:40000", 4, None),
+            arrived("[::1]:40000", 5, "::1".parse().ok()),
             unauthorized("127.0.0.1:40000"),
             left(4),
             bad_request(4),
@@ -82,7 +82,7 @@ fn tells_of_the_connection_itself() {
             statistics(),
         ]),
         "Connect|Connect (file descriptor 4): 127.0.0.1\n\
-         Connect|Connect (file descriptor 5): ::1\n\
+         Connect|Connect (file descriptor 5): ::1 at [::1]\n\
          Notice|Unauthorized connection from \"127.0.0.1\".\n\
          Error|read_request_line: Client (file descriptor: 4) closed socket before read.\n\
          Error|process_request: Bad Request on file descriptor 4\n\

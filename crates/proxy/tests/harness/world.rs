@@ -131,7 +131,7 @@ impl Resolve for World {
 }
 
 impl Connect for World {
-    fn connect(&self, address: SocketAddr) -> Connecting<'_> {
+    fn connect(&self, address: SocketAddr, _: Option<IpAddr>) -> Connecting<'_> {
         self.0.dialled.fetch_add(1, Ordering::SeqCst);
         self.0.to.lock().unwrap().push(address);
         let road = self.0.roads.lock().unwrap().get(&address).copied();
