@@ -1,8 +1,9 @@
 //! agentnet's egress proxy: the only thing that answers in a task's network.
 //!
-//! A request's way through the modules: [`accept`] → [`connection`] (hyper, with limits, behind
-//! [`intake`], which checks every [`head`]) →
-//! [`handler`] → [`request`] (strict canonical target) → the policy's `judge` → [`reach`]:
+//! A request's way through the modules: [`accept`] → [`clients`] (may it come in) →
+//! [`connection`] (hyper, with limits, behind [`intake`], which checks every [`head`]) →
+//! [`handler`] → [`request`] (strict canonical target) → [`manners`] (credentials) → the policy's
+//! `judge` → [`reach`]:
 //! [`resolve`] once, `admit` every answer, [`dial`] what was admitted, or a parent that is asked for it
 //! ([`upstream`]) → [`connect`] and [`tunnel`],
 //! or [`forward`]. A refusal is a [`record`], which tells the counters ([`metrics`]), the

@@ -5,6 +5,7 @@
 
 mod address;
 mod check;
+mod listeners;
 mod raw;
 mod tinyproxy;
 mod upstream;

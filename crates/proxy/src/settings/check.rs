@@ -1,20 +1,14 @@
 //! From what was written to settings that fit together.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::num::NonZeroU64;
-use std::sync::Arc;
 use std::time::Duration;
 
 use agentnet_policy::{Mode, parse_bytes};
 
 use super::{
-    Address, AdminAddress, DEFAULT_LISTENER, Forwarding, ListenerSettings, LogFormat, PolicySource,
-    Problem, Process, Raw, Settings, Timeouts, upstream, whitelist_files,
+    Address, AdminAddress, Forwarding, LogFormat, Problem, Process, Raw, Settings, Timeouts,
 };
-use crate::clients::Clients;
-use crate::conduct::Conduct;
-use crate::upstream::Routes;
 
 impl Settings {
     /// Checks what was written.
@@ -140,12 +134,12 @@ impl Settings {
 }
 
 #[derive(Default)]
-struct Check {
-    problems: Vec<Problem>,
+pub(super) struct Check {
+    pub(super) problems: Vec<Problem>,
 }
 
 impl Check {
-    fn problem(&mut self, place: &str, what: impl Into<String>) {
+    pub(super) fn problem(&mut self, place: &str, what: impl Into<String>) {
         self.problems.push(Problem::new(place, what));
     }
 
@@ -157,7 +151,7 @@ impl Check {
         fallback
     }
 
-    fn mode(&mut self, place: &str, word: Option<&str>, default: Mode) -> Mode {
+    pub(super) fn mode(&mut self, place: &str, word: Option<&str>, default: Mode) -> Mode {
         match word {
             None => default,
             Some("enforce") => Mode::Enforce,
@@ -166,7 +160,7 @@ impl Check {
         }
     }
 
-    fn bytes(&mut self, place: &str, text: Option<&str>) -> Option<NonZeroU64> {
+    pub(super) fn bytes(&mut self, place: &str, text: Option<&str>) -> Option<NonZeroU64> {
         let text = text?;
         let bytes = parse_bytes(text);
         if bytes.is_none() {
@@ -228,129 +222,5 @@ impl Check {
             }
         }
         addresses
-    }
-
-    fn listeners(
-        &mut self,
-        raw: &Raw,
-        mode: Mode,
-        default_up: Option<NonZeroU64>,
-    ) -> Vec<ListenerSettings> {
-        let mut listeners = Vec::new();
-        let common = upstream::Common {
-            remote_dns: raw.upstream_remote_dns,
-            credentials_file: raw.upstream_credentials_file.as_deref(),
-            ca_file: raw.upstream_ca_file.as_deref(),
-        };
-        let shared = upstream::routes(&raw.upstream, &common, &mut self.problems);
-        let said = |raw: &Raw| {
-            !(raw.listen.is_empty() && raw.whitelist.is_empty() && raw.task_whitelist.is_empty())
-        };
-        if raw.listener.is_empty() || said(raw) {
-            let by_default = raw.listen.is_empty();
-            let listen = if by_default {
-                vec!["0.0.0.0:8888".to_owned(), "[::]:8888".to_owned()]
-            } else {
-                raw.listen.clone()
-            };
-            listeners.push(ListenerSettings {
-                name: DEFAULT_LISTENER.to_owned(),
-                addresses: self.addresses("listen", &listen),
-                by_default,
-                source: PolicySource::Whitelist {
-                    files: whitelist_files(&raw.whitelist, &raw.task_whitelist),
-                    presets: raw.presets.clone(),
-                    mode,
-                    default_up,
-                    credentials: raw.credentials_file.clone(),
-                    conduct: self.conduct("client", raw.client.as_deref(), &shared),
-                },
-                default_up,
-            });
-        }
-        for (position, listener) in raw.listener.iter().enumerate() {
-            let place = format!("listener {}", position + 1);
-            if listener.listen.is_empty() {
-                self.problem(&place, "has no `listen`: write listen = [\"IP:PORT\"]");
-            }
-            let default_up = self
-                .bytes(&place, listener.default_up.as_deref())
-                .or(default_up);
-            let routes = if listener.upstream.is_empty() {
-                shared.clone()
-            } else {
-                upstream::routes(&listener.upstream, &common, &mut self.problems)
-            };
-            let clients = listener.client.as_deref().or(raw.client.as_deref());
-            listeners.push(ListenerSettings {
-                name: listener.name.clone(),
-                addresses: self.addresses(&place, &listener.listen),
-                by_default: false,
-                source: PolicySource::Whitelist {
-                    files: whitelist_files(&listener.whitelist, &listener.task_whitelist),
-                    presets: raw.presets.clone(),
-                    mode: self.mode(&place, listener.mode.as_deref(), mode),
-                    default_up,
-                    credentials: (listener.credentials_file.as_ref())
-                        .or(raw.credentials_file.as_ref())
-                        .cloned(),
-                    conduct: self.conduct(&place, clients, &routes),
-                },
-                default_up,
-            });
-        }
-        self.unique(&listeners);
-        listeners
-    }
-
-    fn conduct(
-        &mut self,
-        place: &str,
-        clients: Option<&[String]>,
-        routes: &Routes,
-    ) -> Arc<Conduct> {
-        let clients = clients.map_or(Ok(Clients::default()), Clients::parse);
-        let clients = clients.unwrap_or_else(|what| {
-            self.problem(place, what);
-            Clients::default()
-        });
-        Arc::new(Conduct {
-            clients,
-            routes: routes.clone(),
-            ..Conduct::default()
-        })
-    }
-
-    fn addresses(&mut self, place: &str, texts: &[String]) -> Vec<Address> {
-        let mut addresses = Vec::new();
-        for text in texts {
-            match text.parse::<Address>() {
-                Ok(address) => addresses.push(address),
-                Err(error) => self.problem(place, error.to_string()),
-            }
-        }
-        addresses
-    }
-
-    fn unique(&mut self, listeners: &[ListenerSettings]) {
-        let mut names = HashSet::new();
-        let mut addresses = HashSet::new();
-        for listener in listeners {
-            let name = &listener.name;
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-            if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
-                let rule = "write 1 to 64 letters, digits, `-` or `_`";
-                self.problem("listener", format!("`{name}` is not a name: {rule}"));
-            }
-            if !names.insert(name) {
-                self.problem("listener", format!("two listeners are named `{name}`"));
-            }
-            for address in &listener.addresses {
-                let any = matches!(address, Address::Tcp(tcp) if tcp.port() == 0);
-                if !any && !addresses.insert(address.to_string()) {
-                    self.problem("listen", format!("{address} is given twice"));
-                }
-            }
-        }
     }
 }
