@@ -55,7 +55,7 @@ impl Daemon {
         };
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if listens(address.port()) {
+            if listens_itself(daemon.child.id(), address.port()) {
                 return Ok(daemon);
             }
             if let Some(status) = daemon.child.try_wait().expect("a child of ours") {
@@ -124,14 +124,43 @@ pub fn free_port() -> u16 {
 /// Does a socket of this network namespace listen on `port`? Asked of the kernel, so that the program that is waited
 /// for counts no connection of ours.
 pub fn listens(port: u16) -> bool {
+    !listeners(port).is_empty()
+}
+
+/// Does this process? Somebody else may have taken a port that was free.
+fn listens_itself(pid: u32, port: u16) -> bool {
+    let sockets = listeners(port);
+    if sockets.is_empty() {
+        return false;
+    }
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten();
+    let links = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    let mut names = links.map(|link| link.to_string_lossy().into_owned());
+    names.any(|name| sockets.contains(&name))
+}
+
+/// The sockets that listen on a port, as `/proc/PID/fd` names them.
+fn listeners(port: u16) -> Vec<String> {
     const LISTEN: &str = "0A";
     let wanted = format!("{port:04X}");
-    ["/proc/net/tcp", "/proc/net/tcp6"].iter().any(|table| {
-        let text = fs::read_to_string(table).unwrap_or_default();
-        text.lines().skip(1).any(|line| {
-            let mut words = line.split_whitespace().skip(1);
-            let local = words.next().and_then(|local| local.rsplit_once(':'));
-            local.is_some_and(|(_, port)| port == wanted) && words.nth(1) == Some(LISTEN)
-        })
-    })
+    let mut found = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        for line in fs::read_to_string(table)
+            .unwrap_or_default()
+            .lines()
+            .skip(1)
+        {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            if let [_, local, _, LISTEN, _, _, _, _, _, inode, ..] = words.as_slice()
+                && local
+                    .rsplit_once(':')
+                    .is_some_and(|(_, port)| port == wanted)
+            {
+                found.push(format!("socket:[{inode}]"));
+            }
+        }
+    }
+    found
 }

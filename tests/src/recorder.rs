@@ -114,6 +114,10 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Vec<Seen>>) -> std::io::Result<()> 
                 body,
                 peer,
             });
+        if connect && target.starts_with("refused.") {
+            stream.write_all(b"HTTP/1.1 407 Parent says no\r\nProxy-Authenticate: Basic realm=\"parent\"\r\nContent-Length: 2\r\n\r\nno")?;
+            return Ok(());
+        }
         if connect {
             through = format!("CONNECT {target}");
             stream.write_all(b"HTTP/1.1 200 Parent says yes\r\nX-Parent: yes\r\n\r\n")?;
