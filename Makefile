@@ -32,9 +32,10 @@ binaries: ## the static binaries that the images carry
 images: binaries ## the proxy, gate and agent images, built on your engine
 	AGENTNET_BIN_DIR="$(BIN)" sh scripts/images.sh
 
-bench: binaries ## timings side by side: `agentnet up` against `docker compose up -d`, decisions per second
+bench: binaries ## timings side by side: `up` against `docker compose up -d`, the proxy against Tinyproxy and Squid
 	cargo bench --locked -p agentnet-policy
 	AGENTNET_BIN_DIR="$(BIN)" sh scripts/bench-up.sh
+	AGENTNET_BIN_DIR="$(BIN)" sh scripts/bench-peers.sh
 
 deny: ## licences, advisories, bans and sources (needs cargo-deny)
 	cargo deny --locked check
