@@ -166,19 +166,21 @@ fn too_many(stage: &mut Stage) -> Sights {
 }
 
 fn silent_client(stage: &mut Stage) -> Sights {
-    let mut wire = stage.connect();
-    let nothing = observation::answer("", &wire.answer("GET"));
-    let mut wire = stage.connect();
-    wire.send(
-        stage
-            .fill("GET http://$ORIGIN/ HTTP/1.1\r\nHost: $ORIGIN\r\n")
-            .as_bytes(),
-    );
-    let half = observation::answer("", &wire.answer("GET"));
-    vec![
-        ("nothing".to_owned(), nothing),
-        ("half a head".to_owned(), half),
-    ]
+    let start = "GET http://$ORIGIN/ HTTP/1.1\r\nHost: $ORIGIN\r\n";
+    let mut sights = Sights::new();
+    for (name, sent) in [("nothing", ""), ("half a head", start)] {
+        let began = Instant::now();
+        let mut wire = stage.connect();
+        wire.send(stage.fill(sent).as_bytes());
+        sights.push((
+            name.to_owned(),
+            observation::answer("", &wire.answer("GET")),
+        ));
+        let soon = began.elapsed() < Duration::from_secs(5);
+        let seen = Observation::from([("ends within the Timeout".to_owned(), soon.to_string())]);
+        sights.push((format!("{name}, how long"), seen));
+    }
+    sights
 }
 
 fn silent_origin(stage: &mut Stage) -> Sights {
