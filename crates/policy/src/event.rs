@@ -91,6 +91,11 @@ pub enum Protocol {
     Connect,
     /// A plain request.
     Http,
+    /// TLS at a transparent listener: a tunnel to the name in its handshake.
+    Tls,
+    /// A question to the DNS: the method is its type, and the port is the one that its refusal
+    /// speaks of.
+    Dns,
 }
 
 /// A verdict without its values.

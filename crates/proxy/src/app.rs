@@ -7,6 +7,7 @@ mod prepared;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use self::around::Around;
 pub use self::prepared::Prepared;
 use crate::accept;
 use crate::admin::{self, Admin};
+use crate::answerer::{self, Counter};
 use crate::bind::Door;
 use crate::dial::{Connect, SystemConnect};
 use crate::inherited::Inherited;
@@ -27,7 +29,7 @@ use crate::listener::{Listener, Shared};
 use crate::metrics::Metrics;
 use crate::reload::{Reloader, Report, Trigger, review};
 use crate::resolve::{Resolve, SystemResolver};
-use crate::settings::{Address, Settings};
+use crate::settings::{Address, Settings, SideDoors};
 use crate::surroundings::Machine;
 use crate::tasks::Tasks;
 
@@ -127,6 +129,8 @@ pub struct App {
     shared: Arc<Shared>,
     feed: Feed,
     doors: Vec<(Arc<Listener>, Door)>,
+    counters: Vec<(Arc<Listener>, SideDoors, Vec<Counter>)>,
+    machine: Machine,
     admin: Vec<admin::Own>,
     around: Around,
 }
@@ -145,6 +149,19 @@ impl App {
             Some((listener.name.to_string(), door.address().ok()?))
         };
         self.doors.iter().filter_map(known).collect()
+    }
+
+    /// Where it really answers questions to the DNS, by listener name.
+    #[must_use]
+    pub fn dns_addresses(&self) -> Vec<(String, SocketAddr)> {
+        let of = |(listener, _, counters): &(Arc<Listener>, SideDoors, Vec<Counter>)| {
+            let name = listener.name.to_string();
+            let addresses = counters.iter().map(Counter::address);
+            addresses
+                .map(|address| (name.clone(), address))
+                .collect::<Vec<_>>()
+        };
+        self.counters.iter().flat_map(of).collect()
     }
 
     /// Where events and, in Tinyproxy's words, lines are written.
@@ -191,6 +208,9 @@ impl App {
         background.spawn("surroundings", until_stop(looking));
         for (listener, door) in self.doors {
             tasks.spawn("accept", accept::run(door, listener, Arc::clone(&permits)));
+        }
+        for (listener, doors, counters) in self.counters {
+            answerer::serve(counters, &doors, &self.machine, &listener);
         }
         let admin = Arc::new(Admin::new(
             Arc::clone(&self.listeners),

@@ -111,7 +111,9 @@ async fn answer(
         purse,
     };
     match asked.protocol {
-        Protocol::Connect => connect::serve(record, granted, upgrade).await,
+        Protocol::Connect | Protocol::Tls | Protocol::Dns => {
+            connect::serve(record, granted, upgrade).await
+        }
         Protocol::Http => {
             forward::serve(record, granted, Request::from_parts(parts, incoming)).await
         }

@@ -9,6 +9,8 @@
 //! or [`forward`]. A refusal is a [`record`], which tells the counters ([`metrics`]), the
 //! [`journal`] and the client ([`refusal`]) the same word.
 //!
+//! Programs that know nothing of proxies ask the DNS, which is the [`answerer`].
+//!
 //! Two doors: names become addresses only in [`resolve`], sockets are opened only in [`dial`].
 //!
 //! Places that later work fills, so that it need not be looked for:
@@ -18,11 +20,12 @@
 //! | ClientHello check | `sni.rs`, between the 200 and the copying in [`connect`] |
 //! | `tinyproxy.conf` | `settings/tinyproxy.rs`, beside the TOML file; a [`PolicySource`](settings::PolicySource) of its own |
 //! | parents, clients, fields of a listener | [`conduct`] |
-//! | DNS answerer, transparent doors | `answer.rs`, `transparent.rs`, beside [`accept`] |
+//! | transparent doors | `transparent.rs`, beside [`accept`] |
 
 pub mod accept;
 pub mod active;
 pub mod admin;
+pub mod answerer;
 pub mod app;
 pub mod bind;
 pub mod body;

@@ -45,7 +45,7 @@ impl Record {
     #[must_use]
     pub fn begin(session: &Arc<Session>, protocol: Protocol, parts: &Parts) -> Self {
         let path = match protocol {
-            Protocol::Connect => None,
+            Protocol::Connect | Protocol::Tls | Protocol::Dns => None,
             Protocol::Http => Some(Text::new(parts.uri.path())),
         };
         let mut record = Self::new(session, protocol, Text::new(parts.method.as_str()), path);

@@ -7,6 +7,7 @@ mod address;
 mod check;
 mod listeners;
 mod raw;
+mod side_doors;
 mod tinyproxy;
 mod upstream;
 
@@ -25,6 +26,7 @@ use crate::journal::Style;
 
 pub use self::address::{Address, AddressError, AdminAddress, AdminAddressError};
 pub use self::raw::{Raw, RawListener};
+pub use self::side_doors::SideDoors;
 pub use self::tinyproxy::{DEFAULT_PATH, TinyproxyFile, Understood, is_tinyproxy};
 pub use self::upstream::RawUpstream;
 
@@ -112,6 +114,8 @@ pub struct ListenerSettings {
     pub source: PolicySource,
     /// The bytes that may be sent under a line that says no `up=`.
     pub default_up: Option<NonZeroU64>,
+    /// Its doors for programs that know nothing of proxies.
+    pub side_doors: SideDoors,
 }
 
 /// Where a listener's policy and conduct are read from, at the start and at each reload.

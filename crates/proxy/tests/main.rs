@@ -20,6 +20,7 @@ mod budgets;
 mod cli;
 mod clients;
 mod connect;
+mod dns;
 mod forward;
 mod hostile;
 mod learn;

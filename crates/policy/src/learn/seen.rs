@@ -60,7 +60,7 @@ impl Seen {
             Manner::Failed => {
                 self.failed.note(event);
                 self.failed_ask.get_or_insert_with(|| match event.protocol {
-                    Protocol::Connect => None,
+                    Protocol::Connect | Protocol::Tls | Protocol::Dns => None,
                     Protocol::Http => {
                         let path = event.path.as_ref().map_or("", |path| path.as_str());
                         Some((event.method.to_string(), path.to_owned()))
@@ -74,7 +74,7 @@ impl Seen {
     fn want(&mut self, event: &Event) {
         self.wanted.note(event);
         match event.protocol {
-            Protocol::Connect => self.tunnel = true,
+            Protocol::Connect | Protocol::Tls | Protocol::Dns => self.tunnel = true,
             // The end of a request that was counted says the same path again.
             Protocol::Http if event.event == Moment::Closed && self.wanted.has_decisions() => {}
             Protocol::Http => {

@@ -11,6 +11,7 @@ use agentnet_policy::event::Text;
 use super::around::Around;
 use super::{App, Feed, Seams, StartError};
 use crate::active::PolicyStore;
+use crate::answerer::Counter;
 use crate::bind::{Access, Doors};
 use crate::budget::{Ledger, PurseSettings};
 use crate::dial::Dialer;
@@ -25,7 +26,7 @@ use crate::settings::{Address, Forwarding, Settings};
 use crate::statistics::Tally;
 use crate::surroundings::{Machine, sysctl};
 use crate::tasks::Tasks;
-use crate::{admin, diagnostic};
+use crate::{admin, answerer, diagnostic};
 
 /// Settings and policies that fit together. Nothing is bound.
 pub struct Prepared {
@@ -171,6 +172,15 @@ impl Prepared {
                 }
             }
         }
+        let mut counters = Vec::new();
+        for (settings, listener) in self.settings.listeners.iter().zip(self.listeners.iter()) {
+            let opened = answerer::open(&settings.side_doors, &self.machine);
+            let opened = opened.map_err(|(address, source)| StartError::Bind {
+                address: Address::Tcp(address),
+                source,
+            })?;
+            counters.push((Arc::clone(listener), settings.side_doors.clone(), opened));
+        }
         let admin = admin::bind(&self.settings.admin, &self.machine, &mut opened)?;
         let stray: Vec<String> = opened
             .inherited
@@ -190,6 +200,8 @@ impl Prepared {
                 listening.push(address);
             }
         }
+        let dns = counters.iter().flat_map(|(_, _, counters)| counters);
+        listening.extend(dns.map(Counter::address));
         let around = Around {
             look: self.look,
             listening,
@@ -203,6 +215,7 @@ impl Prepared {
             listeners,
             shared,
             feed,
+            machine,
             ..
         } = self;
         Ok(App {
@@ -211,6 +224,8 @@ impl Prepared {
             shared,
             feed,
             doors,
+            counters,
+            machine,
             admin,
             around,
         })

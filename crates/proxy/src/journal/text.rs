@@ -22,7 +22,13 @@ pub(super) fn line(event: &Event) -> String {
         event.reason.as_str()
     )
     .ok();
-    write!(line, "{} {}:{}", event.method, event.host, event.port).ok();
+    match event.protocol {
+        Protocol::Dns => write!(line, "{} {}", event.method, event.host),
+        Protocol::Connect | Protocol::Http | Protocol::Tls => {
+            write!(line, "{} {}:{}", event.method, event.host, event.port)
+        }
+    }
+    .ok();
     if let (Protocol::Http, Some(path)) = (event.protocol, &event.path) {
         write!(line, "{path}").ok();
     }

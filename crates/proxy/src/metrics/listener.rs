@@ -6,7 +6,12 @@ use prometheus::IntCounter;
 
 use super::{BlockedHosts, Metrics};
 
-const PROTOCOLS: [(Protocol, &str); 2] = [(Protocol::Connect, "connect"), (Protocol::Http, "http")];
+const PROTOCOLS: [(Protocol, &str); 4] = [
+    (Protocol::Connect, "connect"),
+    (Protocol::Http, "http"),
+    (Protocol::Tls, "tls"),
+    (Protocol::Dns, "dns"),
+];
 const WORDS: [(Word, &str); 3] = [
     (Word::Allow, "allow"),
     (Word::Report, "report"),
@@ -34,10 +39,12 @@ impl ListenerMetrics {
     #[must_use]
     pub fn new(metrics: &Metrics, name: &str, hosts: usize) -> Self {
         let mut requests = Vec::new();
-        for (_, protocol) in PROTOCOLS {
+        for (kind, protocol) in PROTOCOLS {
             for (word, verdict) in WORDS {
                 for reason in Reason::ALL {
-                    requests.push(can_be(word, *reason).then(|| {
+                    let is_known =
+                        can_be(word, *reason) && (kind != Protocol::Dns || can_be_of_dns(*reason));
+                    requests.push(is_known.then(|| {
                         let labels = [name, protocol, verdict, reason.as_str()];
                         metrics.requests.with_label_values(&labels)
                     }));
@@ -139,6 +146,19 @@ fn can_be(word: Word, reason: Reason) -> bool {
         Word::Report => report,
         Word::Deny => deny,
     }
+}
+
+/// Which of them a question to the DNS can have.
+fn can_be_of_dns(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Allowed
+            | Reason::NotListed
+            | Reason::RuleDenied
+            | Reason::PrivateAddress
+            | Reason::ClientNotAllowed
+            | Reason::BadRequest
+    )
 }
 
 /// Which reasons a tunnel can end with today.

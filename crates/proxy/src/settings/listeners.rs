@@ -7,8 +7,10 @@ use std::sync::Arc;
 use agentnet_policy::Mode;
 
 use super::check::Check;
+use super::side_doors::RawSideDoors;
 use super::{
-    Address, DEFAULT_LISTENER, ListenerSettings, PolicySource, Raw, upstream, whitelist_files,
+    Address, DEFAULT_LISTENER, ListenerSettings, PolicySource, Raw, SideDoors, upstream,
+    whitelist_files,
 };
 use crate::clients::Clients;
 use crate::conduct::Conduct;
@@ -29,7 +31,11 @@ impl Check {
         };
         let shared = upstream::routes(&raw.upstream, &common, &mut self.problems);
         let said = |raw: &Raw| {
-            !(raw.listen.is_empty() && raw.whitelist.is_empty() && raw.task_whitelist.is_empty())
+            !(raw.listen.is_empty()
+                && raw.whitelist.is_empty()
+                && raw.task_whitelist.is_empty()
+                && raw.dns.is_empty()
+                && raw.dns_address.is_empty())
         };
         if raw.listener.is_empty() || said(raw) {
             let by_default = raw.listen.is_empty();
@@ -38,6 +44,11 @@ impl Check {
             } else {
                 raw.listen.clone()
             };
+            let side_doors = RawSideDoors {
+                dns: &raw.dns,
+                dns_address: &raw.dns_address,
+            };
+            let side_doors = SideDoors::check("", side_doors, &mut self.problems);
             listeners.push(ListenerSettings {
                 name: DEFAULT_LISTENER.to_owned(),
                 addresses: self.addresses("listen", &listen),
@@ -51,6 +62,7 @@ impl Check {
                     conduct: self.conduct("client", raw.client.as_deref(), &shared),
                 },
                 default_up,
+                side_doors,
             });
         }
         for (position, listener) in raw.listener.iter().enumerate() {
@@ -67,6 +79,11 @@ impl Check {
                 upstream::routes(&listener.upstream, &common, &mut self.problems)
             };
             let clients = listener.client.as_deref().or(raw.client.as_deref());
+            let side_doors = RawSideDoors {
+                dns: &listener.dns,
+                dns_address: &listener.dns_address,
+            };
+            let side_doors = SideDoors::check(&place, side_doors, &mut self.problems);
             listeners.push(ListenerSettings {
                 name: listener.name.clone(),
                 addresses: self.addresses(&place, &listener.listen),
@@ -82,6 +99,7 @@ impl Check {
                     conduct: self.conduct(&place, clients, &routes),
                 },
                 default_up,
+                side_doors,
             });
         }
         self.unique(&listeners);
@@ -130,7 +148,9 @@ impl Check {
             if !names.insert(name) {
                 self.problem("listener", format!("two listeners are named `{name}`"));
             }
-            for address in &listener.addresses {
+            let doors = &listener.side_doors;
+            let aside: Vec<Address> = doors.dns.iter().copied().map(Address::Tcp).collect();
+            for address in listener.addresses.iter().chain(&aside) {
                 let any = matches!(address, Address::Tcp(tcp) if tcp.port() == 0);
                 if !any && !addresses.insert(address.to_string()) {
                     self.problem("listen", format!("{address} is given twice"));

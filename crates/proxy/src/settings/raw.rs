@@ -16,6 +16,12 @@ pub struct Raw {
     /// Where clients come in; repeats [default: port 8888 of every address, both families]
     #[arg(long, value_name = "IP:PORT|unix:PATH", value_delimiter = ',')]
     pub listen: Vec<String>,
+    /// Where questions to the DNS are answered: permitted names are here, no others exist; repeats
+    #[arg(long, value_name = "IP:PORT", value_delimiter = ',')]
+    pub dns: Vec<String>,
+    /// The address that permitted names are given, one a family [default: the address that was asked]
+    #[arg(long, value_name = "IP", value_delimiter = ',')]
+    pub dns_address: Vec<String>,
     /// A whitelist file; repeats, in layer order. A file named task.txt holds task grants
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     pub whitelist: Vec<PathBuf>,
@@ -138,6 +144,10 @@ pub struct RawListener {
     pub name: String,
     /// Where its clients come in.
     pub listen: Vec<String>,
+    /// Where it answers questions to the DNS.
+    pub dns: Vec<String>,
+    /// What it answers.
+    pub dns_address: Vec<String>,
     /// Its whitelist files.
     pub whitelist: Vec<PathBuf>,
     /// Its whitelist files of the task layer.
@@ -225,6 +235,8 @@ impl Raw {
         }
         Self {
             listen: list(self.listen, weaker.listen),
+            dns: list(self.dns, weaker.dns),
+            dns_address: list(self.dns_address, weaker.dns_address),
             whitelist: list(self.whitelist, weaker.whitelist),
             task_whitelist: list(self.task_whitelist, weaker.task_whitelist),
             presets: self.presets.or(weaker.presets),

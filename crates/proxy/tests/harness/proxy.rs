@@ -37,6 +37,8 @@ pub struct Proxy {
     pub address: SocketAddr,
     pub socket: PathBuf,
     pub admin: SocketAddr,
+    /// Where questions to the DNS are answered, if anywhere.
+    dns: Option<SocketAddr>,
     running: Option<Running>,
     written: Written,
     directory: TempDir,
@@ -168,12 +170,14 @@ impl Builder {
             .find_map(|(_, address)| tcp(address))
             .unwrap();
         let admin = app.admin_addresses().iter().find_map(tcp).unwrap();
+        let dns = app.dns_addresses().first().map(|(_, address)| *address);
         let running = Some(app.spawn());
         Proxy {
             world: self.world,
             address,
             socket,
             admin,
+            dns,
             running,
             written,
             directory,
@@ -195,6 +199,11 @@ impl Proxy {
 
     pub async fn start(whitelist: &str) -> Self {
         Self::with(whitelist).start().await
+    }
+
+    /// Where questions to the DNS are answered.
+    pub fn dns(&self) -> SocketAddr {
+        self.dns.unwrap()
     }
 
     pub async fn client(&self) -> Client {

@@ -1,0 +1,168 @@
+//! The DNS of a fence: a permitted name is at the proxy's own address, and no other name exists.
+//!
+//! For programs that ignore the proxy's variables: whoever looks up a name that is not permitted learns
+//! at once that it will not get there. No question is ever passed on: nothing leaves in a name, and a
+//! denied name is told from a permitted one by the same policy as everywhere (THREATS §1.2).
+//!
+//! [`reply`] makes the answers and touches nothing; [`udp`] and [`tcp`] carry them. What is refused is
+//! counted every time and told at a bounded rate ([`ration`]): a question costs its sender 30 bytes.
+
+mod bind;
+mod ration;
+pub mod reply;
+mod tcp;
+mod udp;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use agentnet_policy::event::{Event, Moment, Protocol, Text, Version, Word};
+use agentnet_policy::{Denial, Host, Reason};
+use domain::base::iana::Rtype;
+use jiff::Timestamp;
+
+pub(crate) use self::bind::serve;
+pub use self::bind::{Counter, open};
+pub use self::ration::Ration;
+use self::reply::{Finding, Own};
+use crate::active::Active;
+use crate::diagnostic;
+use crate::listener::Listener;
+use crate::metrics::Rejection;
+use crate::tasks::Tasks;
+
+/// Answers the questions that come to one address, by the policy of its listener.
+#[derive(Debug)]
+pub struct Answerer {
+    listener: Arc<Listener>,
+    own: Own,
+    ration: Arc<Ration>,
+}
+
+impl Answerer {
+    /// For `listener`, whose permitted names are at `own`; `ration` is what all its doors tell.
+    #[must_use]
+    pub fn new(listener: Arc<Listener>, own: Own, ration: Arc<Ration>) -> Self {
+        Self {
+            listener,
+            own,
+            ration,
+        }
+    }
+
+    /// The answer to a question, which is counted and, if it is refused, told. `None` is no answer.
+    #[must_use]
+    pub fn answer(&self, query: &[u8], client: SocketAddr) -> Option<Vec<u8>> {
+        let metrics = &self.listener.metrics;
+        let active = self.listener.policy.now();
+        // A client that only its name could let in is not looked up for the sake of a datagram.
+        let clients = &active.conduct.clients;
+        if clients.permits_at_once(Some(client.ip().to_canonical())) != Some(true) {
+            metrics.request(Protocol::Dns, Word::Deny, Reason::ClientNotAllowed);
+            return reply::refuse(query);
+        }
+        let now = Timestamp::now();
+        let permits = |name: &_| active.policy.permitted(name, now);
+        let Some(reply) = reply::answer(query, self.own, permits) else {
+            metrics.request(Protocol::Dns, Word::Deny, Reason::BadRequest);
+            return None;
+        };
+        match &reply.finding {
+            Finding::Permitted => metrics.request(Protocol::Dns, Word::Allow, Reason::Allowed),
+            Finding::Denied(denial) => {
+                let host = denial.target().host();
+                metrics.request(Protocol::Dns, Word::Deny, denial.reason());
+                metrics.blocked_hosts.count(host);
+                if let Some(rule) = denial.rule() {
+                    active.hit(rule);
+                }
+                if self.ration.may_tell(host, reply.kind, Instant::now()) {
+                    self.tell_denial(&active, client, reply.kind, denial);
+                }
+            }
+            Finding::NotAHost(shown) => {
+                metrics.request(Protocol::Dns, Word::Deny, Reason::BadRequest);
+                if self.ration.may_tell(shown, reply.kind, Instant::now()) {
+                    let reason = Reason::BadRequest;
+                    let sentence =
+                        format!("The question was refused ({reason}): no host has such a name.");
+                    let event = self.event(client, reply.kind, shown.clone(), reason, &sentence);
+                    self.listener.shared.journal.record(event);
+                }
+            }
+            Finding::Unjudged => {}
+        }
+        Some(reply.bytes)
+    }
+
+    fn tell_denial(&self, active: &Active, client: SocketAddr, kind: Rtype, denial: &Denial) {
+        let target = denial.target();
+        let host = match target.host() {
+            Host::Name(name) => Text::new(name.as_str()),
+            Host::Ip(ip) => Text::new(&ip.to_string()),
+        };
+        let sentence = denial.sentence(&active.policy);
+        let event = Event {
+            port: target.port(),
+            rule: active.rule_line(denial.rule()),
+            quiet: denial.quiet(),
+            ..self.event(client, kind, host, denial.reason(), &sentence)
+        };
+        self.listener.shared.journal.record(event);
+    }
+
+    fn event(
+        &self,
+        client: SocketAddr,
+        kind: Rtype,
+        host: Text,
+        reason: Reason,
+        sentence: &str,
+    ) -> Event {
+        let number = self.listener.shared.next_request();
+        Event {
+            v: Version,
+            time: Timestamp::now(),
+            id: Text::new(&number.to_string()),
+            event: Moment::Decision,
+            listener: self.listener.name.clone(),
+            client: Text::from(client),
+            protocol: Protocol::Dns,
+            method: Text::new(&kind.to_string()),
+            path: None,
+            host,
+            port: 0,
+            verdict: Word::Deny,
+            reason,
+            rule: None,
+            address: None,
+            route: None,
+            status: None,
+            up: 0,
+            down: 0,
+            ms: 0,
+            sentence: Some(Text::new(sentence)),
+            quiet: false,
+        }
+    }
+
+    /// Says how many refusals were not told one by one.
+    fn sum_up(&self) {
+        let untold = self.ration.take_untold();
+        if untold > 0 {
+            diagnostic::note(format_args!(
+                "listener {}: {untold} more refused questions to the DNS were counted and not logged one by one",
+                self.listener.name
+            ));
+        }
+    }
+
+    fn tasks(&self) -> &Tasks {
+        &self.listener.shared.tasks
+    }
+
+    fn reject(&self, rejection: Rejection) {
+        self.listener.shared.metrics.rejected(rejection).inc();
+    }
+}
