@@ -253,7 +253,8 @@ fn start(
         .env("PATH", "/usr/bin:/bin");
     command
         .env("AGENTNET_ADMIN", "off")
-        .env("AGENTNET_PRIVATE_DESTINATIONS", "allow");
+        .env("AGENTNET_PRIVATE_DESTINATIONS", "allow")
+        .env("AGENTNET_RAW_TUNNELS", "allow");
     let daemon = Daemon::start(command, address, &directory.path().join("said"));
     Subject {
         daemon: daemon.unwrap_or_else(|ended| panic!("{command:?} does not start: {}", ended.said)),

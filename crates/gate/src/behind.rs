@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use agentnet_policy::Reason;
 
 use crate::attempt::{Attempt, End, Knock, fold, knock};
-use crate::conversation::{Answer, Ask, ask};
+use crate::conversation::{Answer, Ask, ask, say};
 use crate::expectation::{Expectation, Fence};
 use crate::names::HOST_NAMES;
 use crate::patience;
@@ -53,6 +53,8 @@ const METADATA: [&str; 4] = [
     "[fd00:ec2::254]:80",
     "metadata.google.internal:80",
 ];
+/// A name that nobody owns (RFC 2606).
+const FRONTED: &str = "agentnet-verify.invalid";
 const METADATA_URL: &str = "http://169.254.169.254/latest/meta-data/";
 
 /// Every row that speaks with the proxy.
@@ -136,13 +138,31 @@ pub(crate) fn rows(expectation: &Expectation, window: Duration) -> Vec<Row> {
     rows.push(talk.unlisted());
     rows.push(talk.admin());
     rows.push(talk.allowed(expectation.allowed_host.as_deref()));
-    let later = Finding::not_yet("the proxy does not read ClientHello in this version");
-    rows.push(now(
-        RowId::Fronting,
-        "CONNECT to one name, SNI of another",
-        later,
-    ));
+    rows.push(talk.fronting(expectation.allowed_host.as_deref()));
     rows
+}
+
+/// The smallest ClientHello of TLS 1.2 that names a host.
+fn client_hello(name: &str) -> Vec<u8> {
+    fn vector(bytes: usize, content: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(content.len())
+            .unwrap_or_default()
+            .to_be_bytes();
+        [length.get(4 - bytes..).unwrap_or_default(), content].concat()
+    }
+    let host = [vec![0], vector(2, name.as_bytes())].concat();
+    let server_name = [vec![0, 0], vector(2, &vector(2, &host))].concat();
+    let body = [
+        vec![3, 3],
+        vec![0; 32],
+        vector(1, &[]),
+        // TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256.
+        vector(2, &[0xc0, 0x2f]),
+        vector(1, &[0]),
+        vector(2, &server_name),
+    ];
+    let message = [vec![1], vector(3, &body.concat())].concat();
+    [vec![22, 3, 1], vector(2, &message)].concat()
 }
 
 /// The rows of this module, for when none of them can run.
@@ -274,6 +294,40 @@ impl Talk {
             _ => Finding::sealed("closed"),
         };
         Row::since(start, RowId::AdminPort, what, finding)
+    }
+
+    /// A tunnel to a permitted name must not carry TLS for another.
+    fn fronting(self, host: Option<&str>) -> Row {
+        let start = Instant::now();
+        let what = "CONNECT to one name, TLS for another";
+        let skipped = |why| now(RowId::Fronting, what, Finding::skipped(why));
+        let Some(host) = host else {
+            return skipped("no --allowed-host was named");
+        };
+        if !host.ends_with(":443") {
+            return skipped("the --allowed-host is not at port 443: its line may say `raw`");
+        }
+        let finding = if self.observe {
+            Finding::skipped("the proxy only observes, so any TLS passes")
+        } else {
+            match say(self.proxy, host, &client_hello(FRONTED), self.window) {
+                Ok((_, None)) => {
+                    Finding::broken(format!("{host} should be allowed and is refused"))
+                }
+                // Closed, or an alert of the proxy's, which begins as every TLS record of type 21.
+                Ok((_, Some(heard))) if matches!(heard.first(), None | Some(21)) => {
+                    Finding::sealed("closed")
+                }
+                Ok((_, Some(_))) => Finding::leak(format!(
+                    "a tunnel to {host} carried TLS for {FRONTED}: any host behind the same front is \
+                     open; leave `raw` off its line"
+                )),
+                Err(error) => {
+                    Finding::broken(format!("{host} should be allowed; no answer ({error})"))
+                }
+            }
+        };
+        Row::since(start, RowId::Fronting, format!("{what} ({host})"), finding)
     }
 
     fn allowed(self, host: Option<&str>) -> Row {

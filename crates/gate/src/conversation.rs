@@ -53,7 +53,63 @@ impl Ask<'_> {
 /// # Errors
 /// Those of the connection; `InvalidData` for an answer that is not HTTP/1.
 pub(crate) fn ask(proxy: SocketAddr, what: Ask<'_>, window: Duration) -> io::Result<Answer> {
+    Ok(begin(proxy, what, Instant::now() + window)?.0)
+}
+
+/// Opens a tunnel, says `first` in it, and reads what comes back first, all of it within `window`.
+/// Nothing is a tunnel that was closed. `None` is no tunnel, with the answer that said so.
+///
+/// # Errors
+/// Those of the connection before the tunnel stands, and `TimedOut` where nothing came back.
+pub(crate) fn say(
+    proxy: SocketAddr,
+    authority: &str,
+    first: &[u8],
+    window: Duration,
+) -> io::Result<(Answer, Option<Vec<u8>>)> {
     let deadline = Instant::now() + window;
+    let (answer, mut stream, mut heard) = begin(proxy, Ask::Connect(authority), deadline)?;
+    if !(200..300).contains(&answer.status) {
+        return Ok((answer, None));
+    }
+    if heard.is_empty() {
+        let mut buffer = [0u8; 64];
+        let said = stream.write_all(first).and_then(|()| {
+            stream.set_read_timeout(Some(left(deadline)?))?;
+            stream.read(&mut buffer)
+        });
+        match said {
+            Ok(length) => heard.extend(buffer.get(..length).unwrap_or_default()),
+            Err(error) if is_timeout(&error) => return Err(io::ErrorKind::TimedOut.into()),
+            // A reset: closed.
+            Err(_) => {}
+        }
+    }
+    Ok((answer, Some(heard)))
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock
+    )
+}
+
+fn left(deadline: Instant) -> io::Result<Duration> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    Ok(left)
+}
+
+/// The answer, the connection, and what came behind the answer's head.
+fn begin(
+    proxy: SocketAddr,
+    what: Ask<'_>,
+    deadline: Instant,
+) -> io::Result<(Answer, TcpStream, Vec<u8>)> {
+    let window = left(deadline)?;
     let socket = Socket::new(
         Domain::for_address(proxy),
         Type::STREAM,
@@ -65,26 +121,27 @@ pub(crate) fn ask(proxy: SocketAddr, what: Ask<'_>, window: Duration) -> io::Res
     stream.write_all(what.head().as_bytes())?;
     let mut head = Vec::new();
     let mut buffer = [0u8; 2048];
-    while !head.windows(4).any(|four| four == b"\r\n\r\n") {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
+    let end = loop {
+        if let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end + 4;
         }
-        stream.set_read_timeout(Some(left))?;
+        stream.set_read_timeout(Some(left(deadline)?))?;
         match stream.read(&mut buffer)? {
-            0 => break,
+            0 => break head.len(),
             length => head.extend(buffer.get(..length).unwrap_or_default()),
         }
         if head.len() > LONGEST_HEAD {
-            break;
+            break head.len();
         }
-    }
-    parse(&head).ok_or_else(|| {
+    };
+    let behind = head.split_off(end);
+    let answer = parse(&head).ok_or_else(|| {
         io::Error::new(
             io::ErrorKind::InvalidData,
             "the answer does not begin as HTTP/1 does",
         )
-    })
+    })?;
+    Ok((answer, stream, behind))
 }
 
 /// Reads status and reason. Header names are case-insensitive (RFC 9110 §5.1).

@@ -27,8 +27,6 @@ pub enum Outcome {
     Broken,
     /// Does not apply here; the detail says why.
     Skipped,
-    /// Needs a part that this version does not have.
-    NotYet,
 }
 
 impl Outcome {
@@ -40,7 +38,6 @@ impl Outcome {
             Self::Leak => "leak",
             Self::Broken => "broken",
             Self::Skipped => "skipped",
-            Self::NotYet => "not_yet",
         }
     }
 
@@ -49,7 +46,7 @@ impl Outcome {
     pub fn counts_against(self) -> bool {
         match self {
             Self::Leak | Self::Broken => true,
-            Self::Sealed | Self::Skipped | Self::NotYet => false,
+            Self::Sealed | Self::Skipped => false,
         }
     }
 }
@@ -126,13 +123,6 @@ impl Finding {
     pub(crate) fn skipped(detail: impl Into<String>) -> Self {
         Self {
             outcome: Outcome::Skipped,
-            detail: detail.into(),
-        }
-    }
-
-    pub(crate) fn not_yet(detail: impl Into<String>) -> Self {
-        Self {
-            outcome: Outcome::NotYet,
             detail: detail.into(),
         }
     }
@@ -242,7 +232,7 @@ mod tests {
         let report = Report::new(
             Fence::Network,
             vec![
-                row(RowId::Fronting, Outcome::NotYet),
+                row(RowId::Fronting, Outcome::Skipped),
                 row(RowId::Routes, Outcome::Leak),
             ],
         );
@@ -264,7 +254,7 @@ mod tests {
     #[test]
     fn sealed_means_no_leak_and_nothing_broken() {
         let of = |outcome| Report::new(Fence::None, vec![row(RowId::Routes, outcome)]).sealed;
-        assert!(of(Outcome::Sealed) && of(Outcome::Skipped) && of(Outcome::NotYet));
+        assert!(of(Outcome::Sealed) && of(Outcome::Skipped));
         assert!(!of(Outcome::Leak) && !of(Outcome::Broken));
     }
 

@@ -19,12 +19,7 @@ pub(crate) fn print(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for row in &report.rows {
         let what = visible(&row.what);
         let detail = visible(&row.detail);
-        let outcome = match row.outcome {
-            Outcome::NotYet => "not yet",
-            Outcome::Sealed | Outcome::Leak | Outcome::Broken | Outcome::Skipped => {
-                row.outcome.as_str()
-            }
-        };
+        let outcome = row.outcome.as_str();
         writeln!(
             out,
             "{outcome:<8} {id:<19} {what:<widest$}  {detail}",
@@ -85,13 +80,13 @@ mod tests {
     fn the_table_says_what_was_tried_and_ends_with_the_verdict() {
         let text = printed(vec![
             row(RowId::Routes, Outcome::Sealed, "closed"),
-            row(RowId::Fronting, Outcome::NotYet, "later"),
+            row(RowId::Fronting, Outcome::Skipped, "later"),
         ]);
         assert!(
             text.contains("sealed   routes              tried  closed\n"),
             "{text}"
         );
-        assert!(text.contains("not yet  fronting"), "{text}");
+        assert!(text.contains("skipped  fronting"), "{text}");
         assert!(
             text.ends_with("network fence, sealed: 1 ways tried and closed\n"),
             "{text}"

@@ -35,7 +35,17 @@ macro_rules! reasons {
             }
         }
 
-        impl FromStr for Reason {
+        impl Reason {
+    /// True for what closes a tunnel because of its first bytes: its request was allowed.
+    pub const fn is_of_greeting(self) -> bool {
+        matches!(
+            self,
+            Self::SniMismatch | Self::SniMissing | Self::EchRefused | Self::NotTls
+        )
+    }
+}
+
+impl FromStr for Reason {
             type Err = UnknownReason;
 
             fn from_str(word: &str) -> Result<Self, Self::Err> {

@@ -62,6 +62,14 @@ fn closed(event: Event, up: u64, down: u64) -> Event {
     }
 }
 
+/// The end of a tunnel whose first bytes mode observe found wrong.
+fn greeted(host: &str, port: u16, reason: Reason) -> Event {
+    Event {
+        reason,
+        ..closed(event(host, port), 5, 5)
+    }
+}
+
 fn refused(event: Event, reason: Reason) -> Event {
     Event {
         verdict: Word::Deny,
@@ -299,6 +307,9 @@ fn what_is_not_proposed_is_told_with_what_a_person_would_write() {
         failed(event("gone.example", 443), Reason::ResolveFailed),
         get("odd.example", 80, "/a/../b"),
         event("ssh.example", 22),
+        greeted("ssh.example", 22, Reason::NotTls),
+        event("front.example", 443),
+        greeted("front.example", 443, Reason::SniMismatch),
     ]));
     for expected in [
         "93.184.216.34:443 (1 request",
@@ -311,7 +322,10 @@ fn what_is_not_proposed_is_told_with_what_a_person_would_write() {
         "evil.example:443 (not_listed; 1 request",
         "gone.example:443 (resolve_failed; 1 request",
         "odd.example:80: 1 request with a method or path",
-        "needs `raw` if it is not TLS",
+        "front.example:443 ",
+        "WARNING: a tunnel of it will be closed (sni_mismatch)",
+        "ssh.example:22 raw ",
+        "`raw` because it was not TLS",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }

@@ -5,20 +5,41 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use agentnet_policy::Reason;
+use agentnet_policy::{Reason, Target};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 
 use crate::budget::Charge;
+use crate::connection;
 use crate::endpoint::Endpoint;
+use crate::greeting::{Expected, Greeted, greet};
+use crate::hello::Fault;
 use crate::intake::Intake;
-use crate::listener::{Listener, Raised};
+use crate::listener::{Listener, Raised, Session};
 use crate::live::Member;
 use crate::record::Record;
 use crate::stream::Stream;
 use crate::tunnel::{self, Account, Direction, Ending, Overseer, Silence};
+
+/// Time to tell a client why its tunnel is closed.
+const TELL: Duration = Duration::from_millis(50);
+
+/// What a tunnel's first bytes must be, where the rule does not say `raw`.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    /// Whose name they must have.
+    pub(crate) target: Target,
+    /// Whether an encrypted part of a ClientHello passes.
+    pub(crate) ech: bool,
+    /// False in mode observe: what is wrong is only recorded.
+    pub(crate) enforced: bool,
+}
 
 /// Both ends of a tunnel and who looks on.
 struct Open {
@@ -36,6 +57,7 @@ pub(crate) async fn carry(
     client: OnUpgrade,
     upstream: Stream,
     early: Bytes,
+    greeting: Option<Greeting>,
 ) {
     match taken(client).await {
         Some((client, first)) => {
@@ -46,7 +68,10 @@ pub(crate) async fn carry(
                 client,
                 upstream,
             });
-            tasks.spawn("tunnel", copy(open, first, early));
+            match greeting {
+                None => tasks.spawn("tunnel", copy(open, first, early, None)),
+                Some(greeting) => tasks.spawn("greeting", greeted(open, first, early, greeting)),
+            }
         }
         // The client went away before the answer reached it.
         None => watched.end(record, Reason::Allowed, 0, 0),
@@ -65,7 +90,79 @@ pub(crate) async fn taken_upstream(upgrade: OnUpgrade) -> Option<(Stream, Bytes)
     Some((parts.io.into_inner().into_stream().ok()?, parts.read_buf))
 }
 
-async fn copy(mut open: Box<Open>, up: Bytes, down: Bytes) {
+/// Reads the greeting, and goes on as what it turns out to be.
+async fn greeted(mut open: Box<Open>, up: Bytes, down: Bytes, greeting: Greeting) {
+    let Open {
+        record,
+        watched,
+        client,
+        upstream,
+    } = open.as_mut();
+    let shared = record.session().shared();
+    let expected = Expected {
+        target: &greeting.target,
+        ech: greeting.ech,
+        patience: shared.timeouts.head.min(shared.timeouts.idle),
+    };
+    let greeted = if down.is_empty() {
+        greet(client, upstream, up, expected, watched).await
+    } else {
+        let fault = Fault::NotTls;
+        Greeted::Refused { fault, up, down }
+    };
+    let tasks = shared.tasks.clone();
+    match greeted {
+        Greeted::Tls(up) => tasks.spawn("tunnel", copy(open, up, Bytes::new(), None)),
+        Greeted::Http(up) => tasks.spawn("connection", plain(open, up, greeting.target)),
+        Greeted::Refused { fault, up, down } if !greeting.enforced => {
+            tasks.spawn("tunnel", copy(open, up, down, Some(fault.reason())));
+        }
+        Greeted::Refused { fault, .. } => refuse(*open, fault).await,
+        Greeted::Ended(reason) => {
+            if reason != Reason::Allowed {
+                open.client.reset_on_close();
+                open.upstream.reset_on_close();
+            }
+            open.watched.end(open.record, reason, 0, 0);
+        }
+    }
+}
+
+/// The tunnel's upstream has not heard a byte, and hears none: the requests in it are judged one by
+/// one, and go their own ways. Boxed, for a connection can hold a tunnel that holds a connection.
+fn plain(open: Box<Open>, first: Bytes, target: Target) -> BoxFuture<'static, ()> {
+    let Open {
+        record,
+        watched,
+        client,
+        upstream,
+    } = *open;
+    drop(upstream);
+    let session = Arc::new(Session::within(Arc::clone(record.session()), target));
+    watched.end(record, Reason::Allowed, 0, 0);
+    Box::pin(connection::serve_from(client, first, session))
+}
+
+/// Tells a TLS client, and closes.
+async fn refuse(mut open: Open, fault: Fault) {
+    match fault.alert() {
+        Some(alert) => {
+            let told = async {
+                open.client.write_all(&alert).await?;
+                open.client.shutdown().await
+            };
+            // It fits every socket buffer; a client that is gone does not need it.
+            timeout(TELL, told).await.ok();
+        }
+        None => open.client.reset_on_close(),
+    }
+    open.watched.listener.metrics.closed(fault.reason());
+    open.record.broken_off(&fault);
+    connection::read_away(open.client).await;
+}
+
+/// `wrong` is what mode observe found wrong with the greeting.
+async fn copy(mut open: Box<Open>, up: Bytes, down: Bytes, wrong: Option<Reason>) {
     let Open {
         record,
         watched,
@@ -78,12 +175,12 @@ async fn copy(mut open: Box<Open>, up: Bytes, down: Bytes) {
         half_closed: timeouts.half_close,
     };
     let account = tunnel::run(client, upstream, (up, down), silence, watched).await;
-    finish(*open, &account);
+    finish(*open, &account, wrong);
 }
 
-fn finish(open: Open, account: &Account) {
+fn finish(open: Open, account: &Account, wrong: Option<Reason>) {
     let reason = match account.ending {
-        Ending::Finished | Ending::ClientLost(_) => Reason::Allowed,
+        Ending::Finished | Ending::ClientLost(_) => wrong.unwrap_or(Reason::Allowed),
         Ending::Silent => Reason::TimedOut,
         Ending::UpstreamLost(_) => Reason::UpstreamFailed,
         Ending::Stopped(reason) => reason,

@@ -1,16 +1,17 @@
 //! CONNECT: 200 only once the dial has succeeded, then a tunnel of its own.
 //!
-//! The check of the ClientHello comes between the two, in a module `sni` beside this one: the early
-//! data that hyper leaves over is where it will begin to read.
+//! Unless the rule says `raw`, the tunnel's first bytes are checked between the two
+//! ([`greeting`](crate::greeting)).
 
 use std::sync::Arc;
 
+use agentnet_policy::Mode;
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use hyper::upgrade::OnUpgrade;
 
 use crate::body::Body;
-use crate::carry::{Watched, carry};
+use crate::carry::{Greeting, Watched, carry};
 use crate::handler::Granted;
 use crate::reach::{Wish, reach};
 use crate::record::Record;
@@ -38,13 +39,31 @@ pub async fn serve(
     record.set_reached(&reached.route, reached.address);
     record.set_socket(reached.stream.descriptor());
     record.passed(StatusCode::OK);
-    let standing = Standing::new(&grant, Kind::Tunnel, purse, session.address);
+    // Where mode observe lets pass what no line allows, it is to say what a line would need.
+    let is_checked = !grant.raw() || grant.reported();
+    let greeting = is_checked.then(|| Greeting {
+        target: grant.target().clone(),
+        ech: session.shared().ech,
+        enforced: active.policy.mode() == Mode::Enforce,
+    });
+    let kind = match greeting {
+        Some(_) => Kind::Tunnel,
+        None => Kind::Opaque,
+    };
+    let standing = Standing::new(&grant, kind, purse, session.address);
     let member = session.listener.live.enter(standing, reached.address);
     let watched = Watched::new(&session.listener, member);
     // A policy that came into force since the judgement did not see this tunnel among the open.
     watched.judge_again(active.generation);
     if let Some(upgrade) = upgrade.take() {
-        let waiting = carry(record, watched, upgrade, reached.stream, reached.early);
+        let waiting = carry(
+            record,
+            watched,
+            upgrade,
+            reached.stream,
+            reached.early,
+            greeting,
+        );
         session.shared().tasks.spawn("upgrade", waiting);
     }
     let mut response = Response::new(Body::Empty);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -46,9 +47,14 @@ pub async fn serve(stream: Stream, session: Arc<Session>) {
             None => return,
         }
     };
+    serve_from(stream, Bytes::new(), session).await;
+}
+
+/// The same for a connection of which `first` has been read already.
+pub(crate) async fn serve_from(stream: Stream, first: Bytes, session: Arc<Session>) {
     let shared = Arc::clone(&session.listener.shared);
     let endpoint = Endpoint::new(stream, session.link.clone());
-    let intake = Intake::new(endpoint, session.link.clone(), shared.max_head_bytes);
+    let intake = Intake::new(endpoint, first, session.link.clone(), shared.max_head_bytes);
     let intake = TokioIo::new(intake);
     let requests = Arc::clone(&session);
     let service = service_fn(move |request| handle(Arc::clone(&requests), request));

@@ -118,7 +118,9 @@ pub async fn serve(
             watched.judge_again(generation);
             session.shared().tasks.spawn("upgrade", async move {
                 match taken_upstream(upstream).await {
-                    Some((stream, early)) => carry(record, watched, client, stream, early).await,
+                    Some((stream, early)) => {
+                        carry(record, watched, client, stream, early, None).await
+                    }
                     None => watched.end(record, Reason::UpstreamFailed, 0, 0),
                 }
             });

@@ -56,7 +56,8 @@ async fn answer(
         return Record::begin(session, protocol, &parts).turned_away(&active);
     }
     let manners = active.conduct.manners.as_deref();
-    if let Some(manners) = manners
+    let is_bound = session.bound.is_some();
+    if let Some(manners) = manners.filter(|_| !is_bound)
         && manners.is_for_statistics(&parts)
     {
         session.say(|| Asked::new(&parts, session.socket).1);
@@ -73,12 +74,13 @@ async fn answer(
         session.shared().metrics.rejected(fault.into()).inc();
         return record.malformed(&active, &BadRequest::from(fault));
     }
-    let asked = match request::read(&parts) {
+    let asked = match request::read(&parts, session.bound.as_ref()) {
         Ok(asked) => asked,
         Err(bad) => return record.malformed(&active, &bad),
     };
     record.set_target(&asked.target);
-    if manners.is_some_and(|manners| !manners.knows(&parts.headers)) {
+    // Inside a tunnel the client has shown its credentials, to open it.
+    if !is_bound && manners.is_some_and(|manners| !manners.knows(&parts.headers)) {
         let denial = Denial::new(asked.target, Reason::AuthRequired);
         return record.refused(&active, &denial, None);
     }

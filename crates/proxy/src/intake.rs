@@ -25,18 +25,22 @@ pub struct Intake {
     endpoint: Endpoint,
     inlet: Inlet,
     link: Link,
+    /// Bytes that were read before and have not been looked at.
+    first: Bytes,
     /// Bytes that have passed and were not yet taken.
     passed: Bytes,
 }
 
 impl Intake {
-    /// Wraps a client's connection; `max_head` is the longest head in bytes.
+    /// Wraps a client's connection, of which `first` has been read; `max_head` is the longest head in
+    /// bytes.
     #[must_use]
-    pub fn new(endpoint: Endpoint, link: Link, max_head: usize) -> Self {
+    pub fn new(endpoint: Endpoint, first: Bytes, link: Link, max_head: usize) -> Self {
         Self {
             endpoint,
             inlet: Inlet::new(max_head),
             link,
+            first,
             passed: Bytes::new(),
         }
     }
@@ -100,7 +104,12 @@ impl AsyncRead for Intake {
                 return Poll::Pending;
             }
             let before = buf.filled().len();
-            ready!(Pin::new(&mut this.endpoint).poll_read(cx, buf))?;
+            if this.first.is_empty() {
+                ready!(Pin::new(&mut this.endpoint).poll_read(cx, buf))?;
+            } else {
+                let count = this.first.len().min(buf.remaining());
+                buf.put_slice(&this.first.split_to(count));
+            }
             let fresh = buf.filled().get(before..).unwrap_or_default();
             if fresh.is_empty() {
                 return Poll::Ready(Ok(()));

@@ -17,7 +17,6 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | ClientHello check | `sni.rs`, between the 200 and the copying in [`connect`] |
 //! | `tinyproxy.conf` | `settings/tinyproxy.rs`, beside the TOML file; a [`PolicySource`](settings::PolicySource) of its own |
 //! | parents, clients, fields of a listener | [`conduct`] |
 //! | transparent doors | `transparent.rs`, beside [`accept`] |
@@ -44,9 +43,11 @@ pub mod endpoint;
 pub mod environment;
 pub mod exchange;
 pub mod forward;
+pub mod greeting;
 pub mod handler;
 pub mod head;
 pub mod headers;
+pub mod hello;
 pub mod inherited;
 pub mod intake;
 pub mod journal;

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use agentnet_policy::Surroundings;
 use agentnet_policy::event::Text;
+use agentnet_policy::{Surroundings, Target};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use prometheus::IntGauge;
@@ -41,6 +41,8 @@ pub struct Shared {
     pub timeouts: Timeouts,
     /// Largest request head in bytes.
     pub max_head_bytes: usize,
+    /// Whether an encrypted part of a ClientHello passes.
+    pub ech: bool,
     /// What runs beside the accept loops.
     pub tasks: Tasks,
     /// Our name in `Via`, different in every process: a request that carries it has been here.
@@ -64,6 +66,7 @@ impl Shared {
         surroundings: Surroundings,
         timeouts: Timeouts,
         max_head_bytes: usize,
+        ech: bool,
         tasks: Tasks,
     ) -> Self {
         let pseudonym = format!("agentnet-{:016x}", nonce());
@@ -77,6 +80,7 @@ impl Shared {
             surroundings: ArcSwap::from_pointee(surroundings),
             timeouts,
             max_head_bytes,
+            ech,
             tasks,
             pseudonym,
             via,
@@ -131,12 +135,25 @@ pub struct Session {
     pub link: Link,
     /// The number of its descriptor, for the log.
     pub socket: i32,
+    /// The one target of a connection inside a tunnel.
+    pub bound: Option<Target>,
     refused: AtomicBool,
     asked: AtomicBool,
     /// The generation of the policy whose list of clients let it in; 0 is none.
     permitted_in: AtomicU64,
-    _permit: OwnedSemaphorePermit,
-    _open: Raised,
+    _place: Place,
+}
+
+/// What a session holds for as long as it lives.
+#[derive(Debug)]
+enum Place {
+    Own {
+        _permit: OwnedSemaphorePermit,
+        _open: Raised,
+    },
+    Within {
+        _tunnel: Arc<Session>,
+    },
 }
 
 impl Session {
@@ -157,11 +174,32 @@ impl Session {
             local,
             link: Link::default(),
             socket,
+            bound: None,
             refused: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             permitted_in: AtomicU64::new(0),
-            _permit: permit,
-            _open: open,
+            _place: Place::Own {
+                _permit: permit,
+                _open: open,
+            },
+        }
+    }
+
+    /// A connection inside a tunnel of `tunnel`'s, for requests to `target` alone.
+    #[must_use]
+    pub fn within(tunnel: Arc<Session>, target: Target) -> Self {
+        Self {
+            listener: Arc::clone(&tunnel.listener),
+            client: tunnel.client.clone(),
+            address: tunnel.address,
+            local: tunnel.local,
+            link: Link::default(),
+            socket: tunnel.socket,
+            bound: Some(target),
+            refused: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
+            permitted_in: AtomicU64::new(tunnel.permitted_in()),
+            _place: Place::Within { _tunnel: tunnel },
         }
     }
 
@@ -214,9 +252,10 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.listener
-            .tally
-            .closed(self.asked.load(Ordering::Relaxed));
+        if self.bound.is_none() {
+            let asked = self.asked.load(Ordering::Relaxed);
+            self.listener.tally.closed(asked);
+        }
     }
 }
 

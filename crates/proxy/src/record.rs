@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use crate::active::Active;
 use crate::body::Body;
+use crate::hello::Fault;
 use crate::listener::Session;
 use crate::manners::cause::Cause;
 use crate::manners::{Dress, Manners, Occasion};
@@ -349,6 +350,20 @@ impl Record {
             .request(protocol, verdict, reason);
         self.event.ms = millis(self.started);
         self.session.shared().journal.record(self.event.clone());
+    }
+
+    /// A tunnel was opened and closed again, because of its first bytes.
+    pub fn broken_off(mut self, fault: &Fault) {
+        let target = &self.event.host;
+        let sentence = format!(
+            "The tunnel to {target}:{} was closed ({}): {fault}; {}.",
+            self.event.port,
+            fault.reason(),
+            fault.advice()
+        );
+        self.event.verdict = Word::Deny;
+        self.event.sentence = Some(Text::new(&sentence));
+        self.closed(fault.reason(), 0, 0);
     }
 
     /// What was let through is over.

@@ -17,7 +17,7 @@ use crate::headers;
 use crate::intake::SUBSTITUTE_PATH;
 
 /// The longest method that is looked at; the longest registered one has 17 letters.
-const MAX_METHOD: usize = 24;
+pub const MAX_METHOD: usize = 24;
 
 /// What a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,14 +106,17 @@ pub fn protocol(parts: &Parts) -> Protocol {
     }
 }
 
-/// Reads a request strictly.
+/// Reads a request strictly. `bound` is the target of the tunnel that it came in, if it did.
 ///
 /// # Errors
-/// On everything that is not exactly CONNECT in authority form or a plain request in absolute form.
-pub fn read(parts: &Parts) -> Result<Asked, BadRequest> {
+/// On everything that is not exactly CONNECT in authority form or a plain request in absolute form;
+/// in a tunnel, on everything that is not a plain request for its target.
+pub fn read(parts: &Parts, bound: Option<&Target>) -> Result<Asked, BadRequest> {
     check_method(&parts.method)?;
     check_framing(&parts.headers)?;
-    let asked = if parts.method == Method::CONNECT {
+    let asked = if let Some(target) = bound {
+        inside(parts, target)?
+    } else if parts.method == Method::CONNECT {
         connect(parts)?
     } else {
         absolute(parts)?
@@ -198,6 +201,29 @@ fn absolute(parts: &Parts) -> Result<Asked, BadRequest> {
             "this is a proxy, not a web server: send a whole http:// URL, or CONNECT",
         )),
     }
+}
+
+/// In a tunnel the request has the form that an origin is sent (RFC 9112 §3.2.1).
+fn inside(parts: &Parts, target: &Target) -> Result<Asked, BadRequest> {
+    if parts.method == Method::CONNECT {
+        return Err(BadRequest::new("a tunnel is not opened inside another"));
+    }
+    if parts.uri.authority().is_none() && parts.uri.path().starts_with('/') {
+        return Ok(Asked {
+            target: target.clone(),
+            protocol: Protocol::Http,
+        });
+    }
+    let asked = absolute(parts)?;
+    if asked.target == *target {
+        return Ok(asked);
+    }
+    Err(BadRequest {
+        reason: Reason::HostMismatch,
+        status: StatusCode::FORBIDDEN,
+        target: Some(asked.target),
+        ..BadRequest::new("the request is for another host than the tunnel that it came in")
+    })
 }
 
 /// RFC 9112 §3.2: exactly one Host in HTTP/1.1, and it must agree with the target. A server that

@@ -198,6 +198,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// Largest request head in bytes.
     pub max_head_bytes: usize,
+    /// Whether an encrypted part of a ClientHello passes.
+    pub ech: bool,
     /// Time limits.
     pub timeouts: Timeouts,
     /// Idle upstream connections kept.

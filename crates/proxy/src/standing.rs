@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 
-use agentnet_policy::{Ask, Grant, Reason, Request, Target, Verdict};
+use agentnet_policy::{Ask, Grant, Mode, Reason, Request, Target, Verdict};
 use jiff::Timestamp;
 
 use crate::active::Active;
@@ -26,8 +26,10 @@ pub struct Standing {
 /// What the request was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// CONNECT.
+    /// CONNECT whose first bytes were checked, or are about to be.
     Tunnel,
+    /// CONNECT whose bytes nobody looks at.
+    Opaque,
     /// A plain request.
     Plain(Asked),
     /// A plain request whose connection became a tunnel.
@@ -99,7 +101,7 @@ impl Standing {
             return None;
         }
         let ask = match &self.kind {
-            Kind::Tunnel => Ask::Tunnel,
+            Kind::Tunnel | Kind::Opaque => Ask::Tunnel,
             Kind::Plain(asked) | Kind::Upgraded(asked) => Ask::Http {
                 method: asked.method.as_str(),
                 path: &asked.path,
@@ -122,7 +124,8 @@ impl Standing {
             None if grant.reported() => return None,
             None => {}
         }
-        if matches!(self.kind, Kind::Upgraded(_)) && !grant.raw() {
+        let is_raw = matches!(self.kind, Kind::Upgraded(_) | Kind::Opaque);
+        if is_raw && !grant.raw() && active.policy.mode() == Mode::Enforce {
             return None;
         }
         // A rule that has got a limit, or another purse: what flows here would not be charged to it.

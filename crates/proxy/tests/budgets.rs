@@ -343,7 +343,7 @@ async fn a_budget_without_a_state_directory_is_warned_of() {
 #[tokio::test]
 async fn a_default_limits_the_lines_that_say_nothing() {
     let origin = Origin::echo().await;
-    let start = Proxy::with("a.example\nb.example up=9B\n**.b.example\n")
+    let start = Proxy::with("a.example raw\nb.example raw up=9B\n**.b.example raw\n")
         .settings(|raw| raw.default_up = Some("5B".to_owned()));
     let proxy = start.start().await;
     for (name, limit) in [("a.example", 5), ("b.example", 9), ("c.b.example", 5)] {
@@ -359,10 +359,10 @@ async fn a_default_limits_the_lines_that_say_nothing() {
     }
     let series =
         |metric: &str, rule: &str| format!("{metric}{{listener=\"default\",rule=\"{rule}\"}}");
-    let spent = series("budget_spent_bytes", "b.example up=9B");
+    let spent = series("budget_spent_bytes", "b.example raw up=9B");
     assert_eq!(proxy.metric(&spent).await, Some(9.0));
     assert_eq!(
-        proxy.metric(&series("budget_bytes", "a.example")).await,
+        proxy.metric(&series("budget_bytes", "a.example raw")).await,
         Some(5.0)
     );
 }
@@ -464,6 +464,8 @@ async fn a_default_limits_each_pattern_of_a_tinyproxy_filter() {
         "--listen",
         "127.0.0.1:0",
         "--private-destinations",
+        "allow",
+        "--raw-tunnels",
         "allow",
         "--default-up",
         "5B",

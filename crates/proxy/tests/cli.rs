@@ -1,6 +1,7 @@
 //! The program from outside: arguments, settings, signals, exit codes.
 
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -570,7 +571,9 @@ async fn serves_reloads_and_ends_when_nobody_reads_what_it_says() {
         &whitelist,
     ];
     let program = Program::start_unread(&arguments);
-    eventually("the door is open", || door.exists().then_some(())).await;
+    // It is there before it listens.
+    let knock = || UnixStream::connect(&door).ok();
+    drop(eventually("the door is open", knock).await);
     let answer = Client::unix(&door).await.connect("evil.example:443").await;
     assert_eq!(answer.status, 403);
     for (text, code) in [("broken line\n", 1), ("example.org\n", 0)] {

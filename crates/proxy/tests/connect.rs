@@ -5,7 +5,7 @@ use agentnet_policy::event::{Protocol, Word};
 
 use crate::harness::{Client, Origin, Proxy, eventually};
 
-const EXAMPLE: &str = "example.com\nraw.example:22 raw\n*.wild.example\n";
+const EXAMPLE: &str = "example.com raw\nraw.example:22 raw\n*.wild.example\n";
 
 #[tokio::test]
 async fn carries_bytes_both_ways_and_counts_them() {
@@ -27,7 +27,7 @@ async fn carries_bytes_both_ways_and_counts_them() {
         (decision.host.as_str(), decision.port),
         ("example.com", 443)
     );
-    assert_eq!(decision.rule.unwrap().text.as_str(), "example.com");
+    assert_eq!(decision.rule.unwrap().text.as_str(), "example.com raw");
     assert_eq!(decision.status, Some(200));
     let closed = proxy.closed(0).await;
     assert_eq!(

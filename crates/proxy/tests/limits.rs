@@ -38,7 +38,7 @@ async fn turns_connections_over_the_limit_away_with_a_reason() {
 #[tokio::test]
 async fn holds_the_place_of_a_connection_for_as_long_as_its_tunnel_lives() {
     let origin = Origin::echo().await;
-    let start = Proxy::with("example.com\n").settings(|raw| raw.max_connections = Some(1));
+    let start = Proxy::with("example.com raw\n").settings(|raw| raw.max_connections = Some(1));
     let proxy = start.start().await;
     proxy.world.site("example.com", 443, origin.address);
     let mut tunnel = proxy.tunnel("example.com:443").await;

@@ -22,6 +22,7 @@ mod clients;
 mod connect;
 mod dns;
 mod forward;
+mod greeting;
 mod hostile;
 mod learn;
 mod limits;

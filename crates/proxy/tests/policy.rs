@@ -104,7 +104,7 @@ async fn opens_a_private_address_where_the_line_says_so() {
 #[tokio::test]
 async fn ends_a_tunnel_when_the_bytes_of_its_rule_are_spent() {
     let origin = Origin::echo().await;
-    let proxy = Proxy::start("cdn.example up=10B\n").await;
+    let proxy = Proxy::start("cdn.example raw up=10B\n").await;
     proxy.world.site("cdn.example", 443, origin.address);
     let mut client = proxy.tunnel("cdn.example:443").await;
     client.send("1234567").await;
@@ -126,12 +126,12 @@ async fn ends_a_tunnel_when_the_bytes_of_its_rule_are_spent() {
 #[tokio::test]
 async fn keeps_a_spent_budget_spent_over_a_reload() {
     let origin = Origin::echo().await;
-    let proxy = Proxy::start("cdn.example up=5B\n").await;
+    let proxy = Proxy::start("cdn.example raw up=5B\n").await;
     proxy.world.site("cdn.example", 443, origin.address);
     let mut client = proxy.tunnel("cdn.example:443").await;
     client.send("12345").await;
     client.read(5).await;
-    proxy.write("project.txt", "other.example\ncdn.example up=5B\n");
+    proxy.write("project.txt", "other.example\ncdn.example raw up=5B\n");
     proxy.reload().await;
     let answer = proxy.client().await.connect("cdn.example:443").await;
     assert_eq!(answer.reason(), "budget_spent");
@@ -165,7 +165,10 @@ async fn ends_a_tunnel_when_its_rule_expires() {
     let origin = Origin::echo().await;
     let until = jiff::Timestamp::now() + std::time::Duration::from_secs(2);
     let until = until.round(jiff::Unit::Second).unwrap();
-    let proxy = Proxy::start(&format!("mirror.example until={until}\nexample.com\n")).await;
+    let proxy = Proxy::start(&format!(
+        "mirror.example raw until={until}\nexample.com raw\n"
+    ))
+    .await;
     proxy.world.site("mirror.example", 443, origin.address);
     proxy.world.site("example.com", 443, origin.address);
     let mut kept = proxy.tunnel("example.com:443").await;

@@ -23,7 +23,7 @@ fn worker(relay: &Program) -> Option<Pid> {
 #[tokio::test]
 async fn carries_connections_to_the_proxy() {
     let origin = Origin::echo().await;
-    let proxy = Proxy::start("example.com\n").await;
+    let proxy = Proxy::start("example.com raw\n").await;
     proxy.world.site("example.com", 443, origin.address);
     let (_relay, address) = start(&proxy).await;
     let mut client = Client::tcp(address).await;
@@ -41,7 +41,7 @@ async fn carries_connections_to_the_proxy() {
 
 #[tokio::test]
 async fn keeps_its_doors_when_the_worker_dies() {
-    let proxy = Proxy::start("example.com\n").await;
+    let proxy = Proxy::start("example.com raw\n").await;
     let (relay, address) = start(&proxy).await;
     for _ in 0..2 {
         let mut client = Client::tcp(address).await;
@@ -59,7 +59,7 @@ async fn keeps_its_doors_when_the_worker_dies() {
 
 #[tokio::test]
 async fn breaks_off_while_the_proxy_is_away_and_works_when_it_comes() {
-    let proxy = Proxy::start("example.com\n").await;
+    let proxy = Proxy::start("example.com raw\n").await;
     let elsewhere = proxy.path("later.sock");
     let to = format!("unix:{}", elsewhere.display());
     let relay = Program::start(&["relay", "--listen", "127.0.0.1:0", "--to", &to], &[]);
@@ -73,7 +73,7 @@ async fn breaks_off_while_the_proxy_is_away_and_works_when_it_comes() {
 
 #[tokio::test]
 async fn ends_with_its_worker_when_told_to() {
-    let proxy = Proxy::start("example.com\n").await;
+    let proxy = Proxy::start("example.com raw\n").await;
     let (relay, _) = start(&proxy).await;
     let child = eventually("a worker", || worker(&relay)).await;
     relay.signal(Signal::TERM);
@@ -88,7 +88,7 @@ async fn ends_with_its_worker_when_told_to() {
 
 #[tokio::test]
 async fn takes_its_worker_along_when_it_is_killed() {
-    let proxy = Proxy::start("example.com\n").await;
+    let proxy = Proxy::start("example.com raw\n").await;
     let (relay, address) = start(&proxy).await;
     eventually("a worker", || worker(&relay)).await;
     relay.signal(Signal::KILL);
@@ -103,7 +103,7 @@ async fn takes_its_worker_along_when_it_is_killed() {
 
 #[tokio::test]
 async fn answers_a_health_check_through_the_door() {
-    let proxy = Proxy::start("example.com\n").await;
+    let proxy = Proxy::start("example.com raw\n").await;
     let (_relay, address) = start(&proxy).await;
     let door = address.to_string();
     let check =

@@ -115,12 +115,12 @@ async fn keeps_the_last_good_policy_when_a_file_is_gone() {
 #[tokio::test]
 async fn closes_within_a_second_the_tunnels_that_are_no_longer_allowed() {
     let origin = Origin::echo().await;
-    let proxy = Proxy::start("a.example\nb.example\n").await;
+    let proxy = Proxy::start("a.example raw\nb.example raw\n").await;
     proxy.world.site("a.example", 443, origin.address);
     proxy.world.site("b.example", 443, origin.address);
     let mut kept = proxy.tunnel("a.example:443").await;
     let mut cut = proxy.tunnel("b.example:443").await;
-    proxy.write("project.txt", "a.example\n");
+    proxy.write("project.txt", "a.example raw\n");
     proxy.reload().await;
     let since = Instant::now();
     cut.rest_or_reset().await;

@@ -11,7 +11,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn ends_at_once_when_nothing_is_open() {
-    let mut proxy = Proxy::start("example.com\n").await;
+    let mut proxy = Proxy::start("example.com raw\n").await;
     let mut idle = proxy.client().await;
     assert_eq!(idle.get("http://evil.example/").await.status, 403);
     assert!(
@@ -40,7 +40,7 @@ async fn finishes_the_request_under_way_and_accepts_no_other() {
         }
     })
     .await;
-    let mut proxy = Proxy::start("example.com\n").await;
+    let mut proxy = Proxy::start("example.com raw\n").await;
     proxy.world.site("example.com", 80, origin.address);
     let mut client = proxy.client().await;
     client
@@ -73,7 +73,7 @@ async fn finishes_the_request_under_way_and_accepts_no_other() {
 #[tokio::test]
 async fn cuts_tunnels_after_the_grace_and_records_them() {
     let origin = Origin::echo().await;
-    let mut proxy = Proxy::start("example.com\n").await;
+    let mut proxy = Proxy::start("example.com raw\n").await;
     proxy.world.site("example.com", 443, origin.address);
     let mut client = proxy.tunnel("example.com:443").await;
     client.send("abc").await;
@@ -86,7 +86,7 @@ async fn cuts_tunnels_after_the_grace_and_records_them() {
 #[tokio::test]
 async fn lets_a_tunnel_end_by_itself_within_the_grace() {
     let origin = Origin::echo().await;
-    let mut proxy = Proxy::start("example.com\n").await;
+    let mut proxy = Proxy::start("example.com raw\n").await;
     proxy.world.site("example.com", 443, origin.address);
     let mut client = proxy.tunnel("example.com:443").await;
     let drain = proxy.draining(LONG);
@@ -100,7 +100,7 @@ async fn lets_a_tunnel_end_by_itself_within_the_grace() {
 #[tokio::test]
 async fn is_no_longer_ready_while_it_drains() {
     let origin = Origin::echo().await;
-    let mut proxy = Proxy::start("example.com\n").await;
+    let mut proxy = Proxy::start("example.com raw\n").await;
     proxy.world.site("example.com", 443, origin.address);
     let mut admin = Client::tcp(proxy.admin).await;
     let mut tunnel = proxy.tunnel("example.com:443").await;

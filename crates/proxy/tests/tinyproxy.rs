@@ -383,6 +383,7 @@ async fn goes_into_the_background_once_it_serves() {
 async fn goes_on_in_a_new_log_file_when_told() {
     let files = detachable();
     let (background, _) = detached(&files).await;
+    files.says("log", "Starting main loop").await;
     std::fs::rename(files.path("log"), files.path("log.1")).unwrap();
     kill_process(background.0, Signal::USR1).unwrap();
     files.says("log", "Reloading config file").await;

@@ -7,7 +7,7 @@ use agentnet_policy::{Event, Reason};
 
 use crate::harness::{Mood, Origin, Parent, Proxy, World, eventually, tls_file};
 
-const LIST: &str = "example.com\nother.example\n*.wild.example raw\ngit.corp.example:22 raw private\n\
+const LIST: &str = "example.com raw\nother.example raw\n*.wild.example raw\ngit.corp.example:22 raw private\n\
                     172.17.0.1:11434 raw host\n";
 
 /// A proxy whose everything goes through `urls`.

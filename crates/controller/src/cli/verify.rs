@@ -66,7 +66,6 @@ fn print(context: &Context, proof: &Proof, brief: bool) -> Result<()> {
         (Outcome::Leak, "open"),
         (Outcome::Broken, "could not be proven"),
         (Outcome::Skipped, "do not apply"),
-        (Outcome::NotYet, "not yet tried"),
     ] {
         if count(outcome) > 0 {
             tally.push_str(&format!(", {} {words}", count(outcome)));

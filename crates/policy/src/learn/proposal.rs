@@ -14,6 +14,7 @@ use crate::event::Text;
 use crate::host::{Host, Name};
 use crate::outlet::Outlet;
 use crate::policy::{Ask, Policy, Request};
+use crate::reason::Reason;
 use crate::target::Target;
 use crate::whitelist::{LineKind, line_kind};
 
@@ -39,8 +40,8 @@ pub(super) struct Line {
     pub(super) evidence: Evidence,
     pub(super) refused: u64,
     pub(super) outlet: Option<Outlet>,
-    /// A tunnel to a port that is not HTTPS's: the bytes may be anything.
-    pub(super) may_need_raw: bool,
+    /// What was wrong with a tunnel's first bytes.
+    pub(super) greeting: Option<Reason>,
     pub(super) wants: Wants,
 }
 
@@ -137,12 +138,17 @@ impl Proposal {
             evidence: seen.wanted,
             refused: seen.wanted_refused,
             outlet: name.outlet(),
-            may_need_raw: seen.tunnel && !matches!(target.port(), 80 | 443),
+            greeting: seen.greeting,
             wants,
         };
         let mut lines = Vec::new();
         if seen.tunnel {
-            lines.push(line(target.to_string(), Wants::Tunnel));
+            // Another name in TLS than the tunnel's is no protocol of its own: it stays refused.
+            let raw = match seen.greeting {
+                Some(Reason::NotTls | Reason::SniMissing) => " raw",
+                Some(_) | None => "",
+            };
+            lines.push(line(format!("{target}{raw}"), Wants::Tunnel));
         } else {
             if seen.paths.odd() > 0 {
                 let what = format!(
@@ -177,7 +183,7 @@ impl Proposal {
     }
 
     fn not_wanted(&mut self, target: &Target, seen: &Seen) {
-        let why = seen.why.map_or("", crate::reason::Reason::as_str);
+        let why = seen.why.map_or("", Reason::as_str);
         if !seen.refused.is_empty() {
             let what = format!("{target} ({why}; {})", seen.refused);
             self.notes.add(Heading::Refused, what);

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::proposal::{Line, Proposal};
 use crate::policy::Policy;
+use crate::reason::Reason;
 use crate::rule::Layer;
 use crate::whitelist::{LoadOptions, Presets, Source, load};
 
@@ -39,8 +40,7 @@ impl Proposal {
         writeln!(text, "# Proposed by `agentnet-proxy learn`: {counted}.").ok();
         text.push_str(
             "# READ EACH LINE BEFORE YOU USE IT. The names were chosen by whoever made the requests: an agent that knows\n\
-             # that it is being observed can ask for a name in order to find it here.\n\
-             # Events do not tell whether a tunnel carried TLS, so no line says `raw`.\n",
+             # that it is being observed can ask for a name in order to find it here.\n",
         );
         for warning in self.warnings() {
             writeln!(text, "# WARNING: {warning}").ok();
@@ -134,8 +134,15 @@ impl Line {
         if self.refused > 0 {
             write!(text, "; refused {} times", self.refused).ok();
         }
-        if self.may_need_raw {
-            text.push_str("; needs `raw` if it is not TLS");
+        match self.greeting {
+            Some(Reason::NotTls) => text.push_str("; `raw` because it was not TLS"),
+            Some(Reason::SniMissing) => {
+                text.push_str("; `raw` because its TLS named no host");
+            }
+            Some(other) => {
+                write!(text, "; WARNING: a tunnel of it will be closed ({other})").ok();
+            }
+            None => {}
         }
         if let Some(outlet) = self.outlet {
             write!(text, "; WARNING: {outlet}").ok();

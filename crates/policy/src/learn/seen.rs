@@ -32,6 +32,8 @@ pub(super) struct Seen {
     /// How many of those were refused.
     pub(super) wanted_refused: u64,
     pub(super) tunnel: bool,
+    /// What was wrong with a tunnel's first bytes, the first time.
+    pub(super) greeting: Option<Reason>,
     pub(super) paths: Paths,
     pub(super) refused: Evidence,
     pub(super) failed: Evidence,
@@ -74,7 +76,11 @@ impl Seen {
     fn want(&mut self, event: &Event) {
         self.wanted.note(event);
         match event.protocol {
-            Protocol::Connect | Protocol::Tls | Protocol::Dns => self.tunnel = true,
+            Protocol::Connect | Protocol::Tls | Protocol::Dns => {
+                self.tunnel = true;
+                let wrong = event.reason.is_of_greeting().then_some(event.reason);
+                self.greeting = self.greeting.or(wrong);
+            }
             // The end of a request that was counted says the same path again.
             Protocol::Http if event.event == Moment::Closed && self.wanted.has_decisions() => {}
             Protocol::Http => {

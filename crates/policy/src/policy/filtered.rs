@@ -53,7 +53,7 @@ impl Policy {
                     // Who lists what is allowed means those hosts and no others, so the TLS
                     // handshake is held to the name; who lists what is refused leaves the rest as
                     // it comes.
-                    raw: filter.listed == Listed::Refused,
+                    raw: filter.raw || filter.listed == Listed::Refused,
                     private: filter.private,
                     machine: filter.private,
                     only_here: false,

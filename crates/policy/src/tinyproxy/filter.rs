@@ -31,6 +31,8 @@ pub(crate) struct Filter {
     pub(super) connect_ports: Vec<u16>,
     /// Whether addresses that are not public are open, as they are in Tinyproxy.
     pub(crate) private: bool,
+    /// Whether tunnels to listed hosts may carry anything.
+    pub(crate) raw: bool,
 }
 
 /// What the patterns are compared with.
@@ -121,6 +123,7 @@ impl Filter {
             self.subject as u8,
             self.listed as u8,
             u8::from(self.private),
+            u8::from(self.raw),
         ];
         let ports = self
             .connect_ports

@@ -22,6 +22,8 @@ pub struct Options {
     /// Whether private addresses, loopback and the machine's own are open as they are in Tinyproxy.
     /// Metadata services and the sockets that the proxy listens on stay closed.
     pub private: bool,
+    /// Whether tunnels to listed hosts may carry what is not TLS for that host, as they may in Tinyproxy.
+    pub raw: bool,
     /// The mode of the policy.
     pub mode: Mode,
 }
@@ -87,6 +89,7 @@ impl Conf {
             listed: self.listed(),
             connect_ports: self.connect_ports.iter().map(|port| port.value).collect(),
             private: options.private,
+            raw: options.raw,
         };
         Ok(Loaded {
             policy: Policy::filtered(rules, filter, options.mode),

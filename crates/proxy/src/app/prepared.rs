@@ -72,6 +72,7 @@ impl Prepared {
             Surroundings::default(),
             settings.timeouts,
             settings.max_head_bytes,
+            settings.ech,
             tasks,
         ));
         let ledger = match &settings.state {

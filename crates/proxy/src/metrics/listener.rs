@@ -136,7 +136,7 @@ fn can_be(word: Word, reason: Reason) -> bool {
         | Reason::ConnectFailed
         | Reason::UpstreamFailed
         | Reason::TimedOut => (true, true, false),
-        // What the checks inside a tunnel refuse; they come with the ClientHello check.
+        // What the first bytes of a tunnel are closed for: its request was allowed.
         Reason::SniMismatch | Reason::SniMissing | Reason::EchRefused | Reason::NotTls => {
             (false, false, false)
         }
@@ -168,7 +168,11 @@ fn ends_a_tunnel(reason: Reason) -> bool {
         | Reason::PolicyChanged
         | Reason::BudgetSpent
         | Reason::TimedOut
-        | Reason::UpstreamFailed => true,
+        | Reason::UpstreamFailed
+        | Reason::SniMismatch
+        | Reason::SniMissing
+        | Reason::EchRefused
+        | Reason::NotTls => true,
         Reason::NotListed
         | Reason::RuleDenied
         | Reason::PortNotListed
@@ -179,10 +183,6 @@ fn ends_a_tunnel(reason: Reason) -> bool {
         | Reason::UpgradeNotListed
         | Reason::ClientNotAllowed
         | Reason::Loop
-        | Reason::SniMismatch
-        | Reason::SniMissing
-        | Reason::EchRefused
-        | Reason::NotTls
         | Reason::BadRequest
         | Reason::AuthRequired
         | Reason::ResolveFailed

@@ -2,6 +2,11 @@ use http::Request;
 
 use super::*;
 
+/// Outside any tunnel.
+fn read(parts: &Parts) -> Result<Asked, BadRequest> {
+    super::read(parts, None)
+}
+
 fn parts(method: &str, uri: &str, host: &str) -> Parts {
     let request = Request::builder()
         .method(method)
@@ -79,4 +84,37 @@ fn keeps_health_checks_apart() {
         "example.com"
     )));
     assert!(!is_for_us(&parts("GET", "*", "x")));
+}
+
+#[test]
+fn takes_inside_a_tunnel_only_what_is_for_its_target() {
+    let target = Target::parse("example.com:8080", None).unwrap();
+    let inside = |method, uri, host| super::read(&parts(method, uri, host), Some(&target));
+    let asked = inside("GET", "/x?y", "example.com:8080").unwrap();
+    assert_eq!(
+        (asked.target, asked.protocol),
+        (target.clone(), Protocol::Http)
+    );
+    assert!(inside("GET", "http://example.com:8080/x", "example.com:8080").is_ok());
+    let mismatch = Some(Reason::HostMismatch);
+    let reason = |read: Result<Asked, BadRequest>| read.err().map(|bad| bad.reason);
+    assert_eq!(reason(inside("GET", "/", "evil.example:8080")), mismatch);
+    assert_eq!(reason(inside("GET", "/", "example.com")), mismatch);
+    assert_eq!(
+        reason(inside("GET", "http://evil.example/", "evil.example")),
+        mismatch
+    );
+    let bad = Some(Reason::BadRequest);
+    assert_eq!(
+        reason(inside("CONNECT", "example.com:8080", "example.com:8080")),
+        bad
+    );
+    assert_eq!(
+        reason(inside(
+            "GET",
+            "https://example.com:8080/",
+            "example.com:8080"
+        )),
+        bad
+    );
 }

@@ -98,15 +98,26 @@ impl Settings {
             Some("refuse") => Forwarding::Refuse,
             Some(other) => check.word("forwarding", other, "refuse or ignore", Forwarding::Refuse),
         };
-        if raw.private_destinations.is_some() {
-            let what = "is for a tinyproxy.conf: in a whitelist, write `private` on the line that \
-                        needs it";
-            check.problem("private_destinations", what);
+        for (name, value, word) in [
+            ("private_destinations", &raw.private_destinations, "private"),
+            ("raw_tunnels", &raw.raw_tunnels, "raw"),
+        ] {
+            if value.is_some() {
+                let what = format!(
+                    "is for a tinyproxy.conf: in a whitelist, write `{word}` on the line that needs it"
+                );
+                check.problem(name, what);
+            }
         }
         let reuse_port = match raw.reuse_port.as_deref() {
             None | Some("no") => false,
             Some("yes") => true,
             Some(other) => check.word("reuse_port", other, "yes or no", false),
+        };
+        let ech = match raw.ech.as_deref() {
+            None | Some("allow") => true,
+            Some("refuse") => false,
+            Some(other) => check.word("ech", other, "allow or refuse", false),
         };
         let host_addresses = check.host_addresses(&raw.host_address);
         if !check.problems.is_empty() {
@@ -123,6 +134,7 @@ impl Settings {
             host_addresses,
             max_connections,
             max_head_bytes,
+            ech,
             timeouts,
             pool_connections,
             pool_idle,

@@ -68,6 +68,10 @@ pub struct Raw {
     /// [default: refuse]
     #[arg(long, value_name = "allow|refuse")]
     pub private_destinations: Option<String>,
+    /// With a tinyproxy.conf: whether tunnels to the hosts of its filter may carry what is not TLS for
+    /// that host, as they may in Tinyproxy [default: refuse]
+    #[arg(long, value_name = "allow|refuse")]
+    pub raw_tunnels: Option<String>,
     /// Whether another proxy of the same user may listen at the same addresses [default: no]
     #[arg(long, value_name = "yes|no")]
     pub reuse_port: Option<String>,
@@ -77,6 +81,9 @@ pub struct Raw {
     /// Largest request head, in bytes [default: 32768]
     #[arg(long, value_name = "BYTES")]
     pub max_head_bytes: Option<u32>,
+    /// Whether a ClientHello with an encrypted part (ECH, or its grease) passes [default: allow]
+    #[arg(long, value_name = "allow|refuse")]
+    pub ech: Option<String>,
     /// Time for a request head, and for the next request on an idle connection [default: 30]
     #[arg(long, value_name = "SECONDS")]
     pub head_timeout_seconds: Option<u32>,
@@ -250,9 +257,11 @@ impl Raw {
             forwarding: self.forwarding.or(weaker.forwarding),
             host_address: list(self.host_address, weaker.host_address),
             private_destinations: self.private_destinations.or(weaker.private_destinations),
+            raw_tunnels: self.raw_tunnels.or(weaker.raw_tunnels),
             reuse_port: self.reuse_port.or(weaker.reuse_port),
             max_connections: self.max_connections.or(weaker.max_connections),
             max_head_bytes: self.max_head_bytes.or(weaker.max_head_bytes),
+            ech: self.ech.or(weaker.ech),
             head_timeout_seconds: self.head_timeout_seconds.or(weaker.head_timeout_seconds),
             resolve_timeout_seconds: self
                 .resolve_timeout_seconds

@@ -39,6 +39,8 @@ pub struct TinyproxyFile {
     pub upstream: Option<Routes>,
     /// Whether private destinations are open, as they are in Tinyproxy.
     pub private: bool,
+    /// Whether tunnels to listed hosts may carry what is not TLS.
+    pub raw: bool,
     /// Whether its policy is enforced.
     pub mode: Mode,
     /// What a reload does not change; empty until the first load.
@@ -98,6 +100,7 @@ impl TinyproxyFile {
             clients,
             upstream: None,
             private: false,
+            raw: false,
             mode: Mode::Enforce,
             fixed: Vec::new(),
         }
@@ -187,6 +190,7 @@ impl TinyproxyFile {
         let filter = filter.map(|source| (source.name.as_str(), source.text.as_str()));
         let options = Options {
             private: self.private,
+            raw: self.raw,
             mode: self.mode,
         };
         let Loaded {
@@ -313,15 +317,17 @@ impl Settings {
         raw.whitelist.clear();
         raw.task_whitelist.clear();
         raw.presets = None;
-        file.private = match raw.private_destinations.take().as_deref() {
+        let mut switch = |name: &str, value: Option<String>| match value.as_deref() {
             None | Some("refuse") => false,
             Some("allow") => true,
             Some(other) => {
                 let what = format!("`{other}` is not a value for it: write allow or refuse");
-                problems.push(Problem::new("private_destinations", what));
+                problems.push(Problem::new(name, what));
                 false
             }
         };
+        file.private = switch("private_destinations", raw.private_destinations.take());
+        file.raw = switch("raw_tunnels", raw.raw_tunnels.take());
         if let Some(entries) = raw.client.take() {
             match Clients::parse(&entries) {
                 Ok(clients) => file.clients = Some(clients),

@@ -2,6 +2,7 @@
 //! public names and addresses to loopback, and a client that sends bytes.
 
 mod client;
+mod hello;
 mod origin;
 mod parent;
 mod process;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 pub use self::client::{Answer, Client};
+pub use self::hello::{fragmented, hello};
 pub use self::origin::Origin;
 pub use self::parent::{Mood, Parent, tls_file};
 pub use self::process::{Exited, Program};

@@ -21,7 +21,7 @@ const TUNNELS: usize = 10;
 const EVERY: u32 = 100;
 
 /// The two policies say different things of the same hosts, on different lines, with different words.
-const A: &str = "both.example # A\nswap.example # A\nlast.example # A\n";
+const A: &str = "both.example raw # A\nswap.example raw # A\nlast.example raw # A\n";
 const B: &str =
     "\nlast.example deny # B\n\nswap.example deny quiet # B\n\nboth.example:80,443 raw # B\n";
 

@@ -112,13 +112,13 @@ mod tests {
         let text = brief(&proof(vec![
             row("routes", "every routing table", Outcome::Sealed),
             row("direct_ipv4", "TCP to 1.1.1.1:443", Outcome::Leak),
-            row("fronting", "CONNECT", Outcome::NotYet),
+            row("fronting", "CONNECT", Outcome::Skipped),
         ]));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 5, "{text}");
         assert!(lines[1].starts_with("sealed   1"), "{text}");
         assert!(lines[2].starts_with("leak     -"), "{text}");
         assert!(lines[3].contains("TCP to 1.1.1.1:443: so"), "{text}");
-        assert!(lines[4].starts_with("not yet  -"), "{text}");
+        assert!(lines[4].starts_with("skipped  -"), "{text}");
     }
 }
