@@ -127,7 +127,8 @@ impl Learner {
             (Moment::Closed, Word::Allow | Word::Report) => Manner::Passed,
             (Moment::Decision, Word::Allow | Word::Report) => {
                 // Told without a status: the client had gone before anything was reached.
-                let gone = event.status.is_none() && event.address.is_none();
+                let gone =
+                    event.status.is_none() && event.address.is_none() && event.route.is_none();
                 let failed = gone
                     || matches!(
                         event.reason,

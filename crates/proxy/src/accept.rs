@@ -15,8 +15,10 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::bind::{Arrival, Door, Others};
 use crate::connection;
 use crate::diagnostic;
-use crate::listener::{Listener, Session};
+use crate::listener::{Listener, Purpose, Session};
 use crate::metrics::Rejection;
+use crate::settings::{Transparent, TransparentKind};
+use crate::transparent;
 use crate::words;
 
 /// How long an accepted connection waits for a permit.
@@ -41,9 +43,16 @@ const LEAVING: Duration = Duration::from_secs(1);
 
 /// Accepts until the drain begins, and then what had come before it: closing a listening socket
 /// resets what waits in its queue.
-pub async fn run(door: Door, listener: Arc<Listener>, permits: Arc<Semaphore>) {
+/// `transparent` is what it stands for, if clients do not come to a proxy.
+pub async fn run(
+    door: Door,
+    transparent: Option<Transparent>,
+    listener: Arc<Listener>,
+    permits: Arc<Semaphore>,
+) {
     let drain = listener.shared.tasks.drain().clone();
     let mut entrance = Entrance {
+        transparent,
         listener,
         permits,
         exhausted: false,
@@ -75,6 +84,7 @@ pub async fn run(door: Door, listener: Arc<Listener>, permits: Arc<Semaphore>) {
 
 /// Where connections come in.
 struct Entrance {
+    transparent: Option<Transparent>,
     listener: Arc<Listener>,
     permits: Arc<Semaphore>,
     /// There was no descriptor the last time.
@@ -121,23 +131,42 @@ impl Entrance {
                     listener.tally.refused();
                     let (level, text) = words::too_many();
                     shared.journal.say(level, || text);
-                    turn_away(arrival).await;
+                    if !self.speaks_tls() {
+                        turn_away(arrival).await;
+                    }
                     return;
                 }
             },
         };
         let client = (arrival.peer, arrival.stream.descriptor());
         let addresses = (arrival.address, arrival.local.map(|local| local.ip()));
-        let session = Session::new(Arc::clone(listener), client, addresses, permit);
+        let mut session = Session::new(Arc::clone(listener), client, addresses, permit);
+        if let Some(door) = self.transparent {
+            session.purpose = Purpose::Origin(door.port);
+        }
         let session = Arc::new(session);
         session.say(|| {
             let bind = &listener.policy.now().conduct.bind;
             let at = session.local.filter(|_| bind.same);
             words::arrived(session.client.as_str(), session.socket, at)
         });
-        shared
-            .tasks
-            .spawn("connection", connection::serve(arrival.stream, session));
+        let stream = arrival.stream;
+        match self.transparent {
+            Some(door) if door.kind == TransparentKind::Tls => {
+                let serving = transparent::serve_tls(stream, session, door);
+                shared.tasks.spawn("connection", serving);
+            }
+            Some(_) | None => {
+                let serving = connection::serve(stream, session);
+                shared.tasks.spawn("connection", serving);
+            }
+        }
+    }
+
+    /// What is not TLS means nothing to its clients.
+    fn speaks_tls(&self) -> bool {
+        self.transparent
+            .is_some_and(|door| door.kind == TransparentKind::Tls)
     }
 }
 

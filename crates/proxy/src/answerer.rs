@@ -1,7 +1,8 @@
 //! The DNS of a fence: a permitted name is at the proxy's own address, and no other name exists.
 //!
-//! For programs that ignore the proxy's variables: whoever looks up a name that is not permitted learns
-//! at once that it will not get there. No question is ever passed on: nothing leaves in a name, and a
+//! For programs that ignore the proxy's variables. They look a name up, and either learn at once that
+//! they will not get there, or connect to the proxy's [transparent](crate::settings::SideDoors) doors,
+//! where the name is judged again. No question is ever passed on: nothing leaves in a name, and a
 //! denied name is told from a permitted one by the same policy as everywhere (THREATS §1.2).
 //!
 //! [`reply`] makes the answers and touches nothing; [`udp`] and [`tcp`] carry them. What is refused is

@@ -29,7 +29,7 @@ use crate::listener::{Listener, Shared};
 use crate::metrics::Metrics;
 use crate::reload::{Reloader, Report, Trigger, review};
 use crate::resolve::{Resolve, SystemResolver};
-use crate::settings::{Address, Settings, SideDoors};
+use crate::settings::{Address, Settings, SideDoors, Transparent, TransparentKind};
 use crate::surroundings::Machine;
 use crate::tasks::Tasks;
 
@@ -129,6 +129,7 @@ pub struct App {
     shared: Arc<Shared>,
     feed: Feed,
     doors: Vec<(Arc<Listener>, Door)>,
+    transparent: Vec<(Arc<Listener>, Transparent, Door)>,
     counters: Vec<(Arc<Listener>, SideDoors, Vec<Counter>)>,
     machine: Machine,
     admin: Vec<admin::Own>,
@@ -162,6 +163,15 @@ impl App {
                 .collect::<Vec<_>>()
         };
         self.counters.iter().flat_map(of).collect()
+    }
+
+    /// Where its transparent doors really are.
+    #[must_use]
+    pub fn transparent_addresses(&self) -> Vec<(TransparentKind, Address)> {
+        let of = |(_, transparent, door): &(Arc<Listener>, Transparent, Door)| {
+            Some((transparent.kind, door.address().ok()?))
+        };
+        self.transparent.iter().filter_map(of).collect()
     }
 
     /// Where events and, in Tinyproxy's words, lines are written.
@@ -207,7 +217,14 @@ impl App {
         let looking = Box::pin(self.around.keep_looking(Arc::clone(&self.shared)));
         background.spawn("surroundings", until_stop(looking));
         for (listener, door) in self.doors {
-            tasks.spawn("accept", accept::run(door, listener, Arc::clone(&permits)));
+            tasks.spawn(
+                "accept",
+                accept::run(door, None, listener, Arc::clone(&permits)),
+            );
+        }
+        for (listener, transparent, door) in self.transparent {
+            let accepting = accept::run(door, Some(transparent), listener, Arc::clone(&permits));
+            tasks.spawn("accept", accepting);
         }
         for (listener, doors, counters) in self.counters {
             answerer::serve(counters, &doors, &self.machine, &listener);

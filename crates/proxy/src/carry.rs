@@ -78,6 +78,24 @@ pub(crate) async fn carry(
     }
 }
 
+/// Copies between a client whose greeting has been read and accepted, and the upstream; what both have
+/// said so far is `(up, down)`.
+pub(crate) fn carry_on(
+    record: Record,
+    watched: Watched,
+    (client, upstream): (Stream, Stream),
+    (up, down): (Bytes, Bytes),
+) {
+    let tasks = record.session().shared().tasks.clone();
+    let open = Box::new(Open {
+        record,
+        watched,
+        client,
+        upstream,
+    });
+    tasks.spawn("tunnel", copy(open, up, down, None));
+}
+
 /// The client's stream that hyper upgraded, and what was read of it beyond the request.
 pub(crate) async fn taken(upgrade: OnUpgrade) -> Option<(Stream, Bytes)> {
     let parts = upgrade.await.ok()?.downcast::<TokioIo<Intake>>().ok()?;

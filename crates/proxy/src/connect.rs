@@ -6,16 +6,18 @@
 use std::sync::Arc;
 
 use agentnet_policy::Mode;
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use hyper::upgrade::OnUpgrade;
 
 use crate::body::Body;
 use crate::carry::{Greeting, Watched, carry};
-use crate::handler::Granted;
+use crate::handler::{Granted, Refused};
 use crate::reach::{Wish, reach};
 use crate::record::Record;
 use crate::standing::{Kind, Standing};
+use crate::stream::Stream;
 
 /// Serves a CONNECT that was granted. `upgrade` is taken when it becomes a tunnel.
 pub async fn serve(
@@ -23,6 +25,42 @@ pub async fn serve(
     granted: Granted,
     upgrade: &mut Option<OnUpgrade>,
 ) -> Response<Body> {
+    let opened = match open(&mut record, granted).await {
+        Ok(opened) => opened,
+        Err(refused) => return refused.answer(&mut record),
+    };
+    let Opened {
+        watched,
+        stream,
+        early,
+        greeting,
+    } = opened;
+    if let Some(upgrade) = upgrade.take() {
+        let tasks = record.session().shared().tasks.clone();
+        let waiting = carry(record, watched, upgrade, stream, early, greeting);
+        tasks.spawn("upgrade", waiting);
+    }
+    let mut response = Response::new(Body::Empty);
+    response
+        .extensions_mut()
+        .insert(ReasonPhrase::from_static(b"Connection established"));
+    response
+}
+
+/// A tunnel that is open on the far side, and recorded as such.
+pub(crate) struct Opened {
+    /// Who looks on.
+    pub(crate) watched: Watched,
+    /// The upstream.
+    pub(crate) stream: Stream,
+    /// What it has already said.
+    pub(crate) early: Bytes,
+    /// What the client's first bytes must be.
+    pub(crate) greeting: Option<Greeting>,
+}
+
+/// Connects to the target of a tunnel that was granted.
+pub(crate) async fn open(record: &mut Record, granted: Granted) -> Result<Opened, Refused> {
     let Granted {
         active,
         grant,
@@ -33,7 +71,7 @@ pub async fn serve(
     let reached = match reach(session.shared(), &active, &grant, Wish::Tunnel, &from).await {
         Ok(reached) => reached,
         Err(unreached) => {
-            return record.refused(&active, &unreached.denial, unreached.detail.as_deref());
+            return Err(Refused::new(active, unreached.denial, unreached.detail));
         }
     };
     record.set_reached(&reached.route, reached.address);
@@ -55,20 +93,10 @@ pub async fn serve(
     let watched = Watched::new(&session.listener, member);
     // A policy that came into force since the judgement did not see this tunnel among the open.
     watched.judge_again(active.generation);
-    if let Some(upgrade) = upgrade.take() {
-        let waiting = carry(
-            record,
-            watched,
-            upgrade,
-            reached.stream,
-            reached.early,
-            greeting,
-        );
-        session.shared().tasks.spawn("upgrade", waiting);
-    }
-    let mut response = Response::new(Body::Empty);
-    response
-        .extensions_mut()
-        .insert(ReasonPhrase::from_static(b"Connection established"));
-    response
+    Ok(Opened {
+        watched,
+        stream: reached.stream,
+        early: reached.early,
+        greeting,
+    })
 }

@@ -10,9 +10,10 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use jiff::Timestamp;
 
+use crate::active::Active;
 use crate::body::Body;
 use crate::connection::linger_after_connect;
-use crate::listener::Session;
+use crate::listener::{Purpose, Session};
 use crate::record::Record;
 use crate::request::BadRequest;
 use crate::words::{self, Asked};
@@ -57,7 +58,7 @@ async fn answer(
     }
     let manners = active.conduct.manners.as_deref();
     let is_bound = session.bound.is_some();
-    if let Some(manners) = manners.filter(|_| !is_bound)
+    if let Some(manners) = manners.filter(|_| !is_bound && session.purpose == Purpose::Proxy)
         && manners.is_for_statistics(&parts)
     {
         session.say(|| Asked::new(&parts, session.socket).1);
@@ -74,7 +75,11 @@ async fn answer(
         session.shared().metrics.rejected(fault.into()).inc();
         return record.malformed(&active, &BadRequest::from(fault));
     }
-    let asked = match request::read(&parts, session.bound.as_ref()) {
+    let asked = match session.purpose {
+        Purpose::Origin(port) if !is_bound => request::read_as_origin(&parts, port),
+        Purpose::Proxy | Purpose::Origin(_) => request::read(&parts, session.bound.as_ref()),
+    };
+    let asked = match asked {
         Ok(asked) => asked,
         Err(bad) => return record.malformed(&active, &bad),
     };
@@ -92,25 +97,9 @@ async fn answer(
         target: asked.target.clone(),
         ask: asked.ask(&parts),
     };
-    let (grant, word, reason) = match active.policy.judge(judged, Timestamp::now()) {
-        Verdict::Allow(grant) => (grant, Word::Allow, Reason::Allowed),
-        Verdict::Report(grant, denial) => (grant, Word::Report, denial.reason()),
-        Verdict::Deny(denial) => return record.refused(&active, &denial, None),
-    };
-    record.set_permission(word, reason);
-    record.set_rule(&active, grant.rule());
-    let purse = listener.policy.purse(&active, &grant);
-    if let Some(purse) = &purse {
-        purse.known().await;
-        if purse.is_spent() {
-            let denial = Denial::new(asked.target, Reason::BudgetSpent);
-            return record.refused(&active, &denial, purse.trouble());
-        }
-    }
-    let granted = Granted {
-        active,
-        grant,
-        purse,
+    let granted = match grant(&mut record, active, judged).await {
+        Ok(granted) => granted,
+        Err(refused) => return refused.answer(&mut record),
     };
     match asked.protocol {
         Protocol::Connect | Protocol::Tls | Protocol::Dns => {
@@ -122,11 +111,66 @@ async fn answer(
     }
 }
 
+/// Judges a request, and looks whether its purse is not empty.
+pub(crate) async fn grant(
+    record: &mut Record,
+    active: Arc<Active>,
+    request: Judged<'_>,
+) -> Result<Granted, Refused> {
+    let (grant, word, reason) = match active.policy.judge(request, Timestamp::now()) {
+        Verdict::Allow(grant) => (grant, Word::Allow, Reason::Allowed),
+        Verdict::Report(grant, denial) => (grant, Word::Report, denial.reason()),
+        Verdict::Deny(denial) => return Err(Refused::new(active, denial, None)),
+    };
+    record.set_permission(word, reason);
+    record.set_rule(&active, grant.rule());
+    let purse = record.session().listener.policy.purse(&active, &grant);
+    if let Some(purse) = &purse {
+        purse.known().await;
+        if purse.is_spent() {
+            let denial = Denial::new(grant.target().clone(), Reason::BudgetSpent);
+            let detail = purse.trouble().map(str::to_owned);
+            return Err(Refused::new(active, denial, detail));
+        }
+    }
+    Ok(Granted {
+        active,
+        grant,
+        purse,
+    })
+}
+
+/// Why a request goes no further, not yet told.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// The policy that judged.
+    pub(crate) active: Arc<Active>,
+    /// What it said, or what failed.
+    pub(crate) denial: Denial,
+    /// What the system or a parent said.
+    pub(crate) detail: Option<String>,
+}
+
+impl Refused {
+    pub(crate) fn new(active: Arc<Active>, denial: Denial, detail: Option<String>) -> Self {
+        Self {
+            active,
+            denial,
+            detail,
+        }
+    }
+
+    /// Tells it, and makes the answer.
+    pub(crate) fn answer(&self, record: &mut Record) -> Response<Body> {
+        record.refused(&self.active, &self.denial, self.detail.as_deref())
+    }
+}
+
 /// A grant, the policy that gave it and the purse it spends from.
 #[derive(Debug)]
 pub struct Granted {
     /// The policy that judged.
-    pub active: Arc<crate::active::Active>,
+    pub active: Arc<Active>,
     /// What it allowed.
     pub grant: agentnet_policy::Grant,
     /// What its rule may still send.

@@ -9,7 +9,8 @@
 //! or [`forward`]. A refusal is a [`record`], which tells the counters ([`metrics`]), the
 //! [`journal`] and the client ([`refusal`]) the same word.
 //!
-//! Programs that know nothing of proxies ask the DNS, which is the [`answerer`].
+//! Programs that know nothing of proxies ask the DNS, which is the [`answerer`], and come to the
+//! `transparent` doors.
 //!
 //! Two doors: names become addresses only in [`resolve`], sockets are opened only in [`dial`].
 //!
@@ -19,7 +20,6 @@
 //! |---|---|
 //! | `tinyproxy.conf` | `settings/tinyproxy.rs`, beside the TOML file; a [`PolicySource`](settings::PolicySource) of its own |
 //! | parents, clients, fields of a listener | [`conduct`] |
-//! | transparent doors | `transparent.rs`, beside [`accept`] |
 
 pub mod accept;
 pub mod active;
@@ -71,6 +71,7 @@ pub mod stream;
 pub mod surroundings;
 pub mod syslog;
 pub mod tasks;
+mod transparent;
 pub mod tunnel;
 pub mod upstream;
 pub mod words;

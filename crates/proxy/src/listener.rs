@@ -1,6 +1,7 @@
 //! A listener: the identity of everything that comes in through it, and what the requests share.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -137,11 +138,23 @@ pub struct Session {
     pub socket: i32,
     /// The one target of a connection inside a tunnel.
     pub bound: Option<Target>,
+    /// What it is taken for.
+    pub purpose: Purpose,
     refused: AtomicBool,
     asked: AtomicBool,
     /// The generation of the policy whose list of clients let it in; 0 is none.
     permitted_in: AtomicU64,
     _place: Place,
+}
+
+/// What a client of HTTP takes us for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// A proxy.
+    #[default]
+    Proxy,
+    /// The host itself, at this port of its.
+    Origin(NonZeroU16),
 }
 
 /// What a session holds for as long as it lives.
@@ -175,6 +188,7 @@ impl Session {
             link: Link::default(),
             socket,
             bound: None,
+            purpose: Purpose::default(),
             refused: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             permitted_in: AtomicU64::new(0),
@@ -196,6 +210,7 @@ impl Session {
             link: Link::default(),
             socket: tunnel.socket,
             bound: Some(target),
+            purpose: Purpose::Proxy,
             refused: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             permitted_in: AtomicU64::new(tunnel.permitted_in()),

@@ -73,6 +73,15 @@ impl Record {
         record
     }
 
+    /// Begins the record of a connection to a transparent door for TLS.
+    #[must_use]
+    pub fn of_tls(session: &Arc<Session>) -> Self {
+        session.note_request();
+        let mut record = Self::nameless(session, Protocol::Tls);
+        record.event.method = Text::new("TLS");
+        record
+    }
+
     fn new(session: &Arc<Session>, protocol: Protocol, method: Text, path: Option<Text>) -> Self {
         let number = session.shared().next_request();
         let event = Event {
@@ -167,7 +176,7 @@ impl Record {
     /// It was let through and answered with `status`: counts and records that.
     pub fn passed(&mut self, status: StatusCode) {
         self.line = None;
-        self.event.status = Some(status.as_u16());
+        self.event.status = self.http_status(status);
         self.say(Asked::reached);
         self.tell();
     }
@@ -303,7 +312,7 @@ impl Record {
     ) -> Response<Body> {
         let sentence = Text::new(sentence);
         self.session.note_refusal();
-        self.event.status = Some(status.as_u16());
+        self.event.status = self.http_status(status);
         self.event.sentence = Some(sentence.clone());
         self.say(Asked::refused);
         self.tell();
@@ -334,6 +343,25 @@ impl Record {
             dress,
         };
         refusal.response()
+    }
+
+    /// A client of TLS is sent no status.
+    fn http_status(&self, status: StatusCode) -> Option<u16> {
+        (self.event.protocol != Protocol::Tls).then_some(status.as_u16())
+    }
+
+    /// A handshake at a transparent door says no host that could be judged: counts and records that.
+    pub fn unreadable(mut self, fault: &Fault, target: Option<&Target>, advice: &str) {
+        let reason = fault.reason();
+        if let Some(target) = target {
+            self.set_target(target);
+        }
+        self.event.reason = reason;
+        let sentence = format!("The connection was refused ({reason}): {fault}; {advice}.");
+        self.event.sentence = Some(Text::new(&sentence));
+        self.session.note_refusal();
+        self.say(Asked::refused);
+        self.tell();
     }
 
     fn tell(&mut self) {

@@ -7,7 +7,7 @@
 use std::num::NonZeroU16;
 
 use agentnet_policy::event::Protocol;
-use agentnet_policy::{Ask, Reason, Target};
+use agentnet_policy::{Ask, Host, Name, Reason, Target};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, Method, StatusCode, Uri, Version, header};
@@ -201,6 +201,62 @@ fn absolute(parts: &Parts) -> Result<Asked, BadRequest> {
             "this is a proxy, not a web server: send a whole http:// URL, or CONNECT",
         )),
     }
+}
+
+/// Reads a request of a client that takes us for its host: the Host field says which, and `port` is
+/// the one it means.
+///
+/// # Errors
+/// On everything that is not a plain request in origin form with the name of another host.
+pub fn read_as_origin(parts: &Parts, port: NonZeroU16) -> Result<Asked, BadRequest> {
+    check_method(&parts.method)?;
+    check_framing(&parts.headers)?;
+    if parts.method == Method::CONNECT || parts.uri.authority().is_some() {
+        return Err(BadRequest::new(
+            "this address stands for web servers and is no proxy: send this to the proxy's own port",
+        ));
+    }
+    if !parts.uri.path().starts_with('/') {
+        return Err(BadRequest::new("the path does not begin with `/`"));
+    }
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(BadRequest::new(
+            "there is not exactly one Host header, and nothing else says which host is meant",
+        ));
+    };
+    let named = host.to_str().ok();
+    let target = named.and_then(|text| Target::parse(text, Some(port)).ok());
+    let target =
+        target.ok_or_else(|| BadRequest::new("the Host header is not HOST or HOST:PORT"))?;
+    let is_our_own =
+        |name: &Name| rustix::system::uname().nodename().to_bytes() == name.as_str().as_bytes();
+    let what = match target.host() {
+        Host::Ip(_) => {
+            "the Host header is an address: write the name of a host, or send this to the proxy's own port"
+        }
+        Host::Name(name) if is_our_own(name) => {
+            "the Host header is the proxy itself, which is no web server: write the name of a host"
+        }
+        Host::Name(_) if target.port() != port.get() => {
+            return Err(BadRequest {
+                reason: Reason::HostMismatch,
+                status: StatusCode::FORBIDDEN,
+                target: Some(target),
+                ..BadRequest::new("the Host header names another port than this address stands for")
+            });
+        }
+        Host::Name(_) => {
+            return Ok(Asked {
+                target,
+                protocol: Protocol::Http,
+            });
+        }
+    };
+    Err(BadRequest {
+        target: Some(target),
+        ..BadRequest::new(what)
+    })
 }
 
 /// In a tunnel the request has the form that an origin is sent (RFC 9112 §3.2.1).

@@ -34,4 +34,5 @@ mod relay;
 mod reload;
 mod shutdown;
 mod tinyproxy;
+mod transparent;
 mod upstream;

@@ -173,6 +173,15 @@ impl Prepared {
                 }
             }
         }
+        let mut transparent = Vec::new();
+        for (settings, listener) in self.settings.listeners.iter().zip(self.listeners.iter()) {
+            for door in &settings.side_doors.transparent {
+                let address = Address::Tcp(door.listen);
+                let opened = opened.open(&address, Access::Everybody, None);
+                let opened = opened.map_err(|source| StartError::Bind { address, source })?;
+                transparent.push((Arc::clone(listener), *door, opened));
+            }
+        }
         let mut counters = Vec::new();
         for (settings, listener) in self.settings.listeners.iter().zip(self.listeners.iter()) {
             let opened = answerer::open(&settings.side_doors, &self.machine);
@@ -195,6 +204,7 @@ impl Prepared {
         for door in doors
             .iter()
             .map(|(_, door)| door)
+            .chain(transparent.iter().map(|(_, _, door)| door))
             .chain(admin.iter().map(|own| &own.door))
         {
             if let Ok(Address::Tcp(address)) = door.address() {
@@ -225,6 +235,7 @@ impl Prepared {
             shared,
             feed,
             doors,
+            transparent,
             counters,
             machine,
             admin,

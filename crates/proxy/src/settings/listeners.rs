@@ -35,7 +35,9 @@ impl Check {
                 && raw.whitelist.is_empty()
                 && raw.task_whitelist.is_empty()
                 && raw.dns.is_empty()
-                && raw.dns_address.is_empty())
+                && raw.dns_address.is_empty()
+                && raw.transparent_tls.is_empty()
+                && raw.transparent_http.is_empty())
         };
         if raw.listener.is_empty() || said(raw) {
             let by_default = raw.listen.is_empty();
@@ -47,6 +49,9 @@ impl Check {
             let side_doors = RawSideDoors {
                 dns: &raw.dns,
                 dns_address: &raw.dns_address,
+                transparent_tls: &raw.transparent_tls,
+                transparent_http: &raw.transparent_http,
+                has_credentials: raw.credentials_file.is_some(),
             };
             let side_doors = SideDoors::check("", side_doors, &mut self.problems);
             listeners.push(ListenerSettings {
@@ -79,9 +84,13 @@ impl Check {
                 upstream::routes(&listener.upstream, &common, &mut self.problems)
             };
             let clients = listener.client.as_deref().or(raw.client.as_deref());
+            let credentials = listener.credentials_file.as_ref();
             let side_doors = RawSideDoors {
                 dns: &listener.dns,
                 dns_address: &listener.dns_address,
+                transparent_tls: &listener.transparent_tls,
+                transparent_http: &listener.transparent_http,
+                has_credentials: credentials.or(raw.credentials_file.as_ref()).is_some(),
             };
             let side_doors = SideDoors::check(&place, side_doors, &mut self.problems);
             listeners.push(ListenerSettings {
@@ -149,7 +158,9 @@ impl Check {
                 self.problem("listener", format!("two listeners are named `{name}`"));
             }
             let doors = &listener.side_doors;
-            let aside: Vec<Address> = doors.dns.iter().copied().map(Address::Tcp).collect();
+            let aside = doors.transparent.iter().map(|door| door.listen);
+            let aside = aside.chain(doors.dns.iter().copied()).map(Address::Tcp);
+            let aside: Vec<Address> = aside.collect();
             for address in listener.addresses.iter().chain(&aside) {
                 let any = matches!(address, Address::Tcp(tcp) if tcp.port() == 0);
                 if !any && !addresses.insert(address.to_string()) {

@@ -22,6 +22,12 @@ pub struct Raw {
     /// The address that permitted names are given, one a family [default: the address that was asked]
     #[arg(long, value_name = "IP", value_delimiter = ',')]
     pub dns_address: Vec<String>,
+    /// Where programs speak TLS that take the proxy for their host; PORT is the hosts'; repeats
+    #[arg(long, value_name = "IP:PORT[=PORT]", value_delimiter = ',')]
+    pub transparent_tls: Vec<String>,
+    /// The same for plain HTTP
+    #[arg(long, value_name = "IP:PORT[=PORT]", value_delimiter = ',')]
+    pub transparent_http: Vec<String>,
     /// A whitelist file; repeats, in layer order. A file named task.txt holds task grants
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     pub whitelist: Vec<PathBuf>,
@@ -155,6 +161,10 @@ pub struct RawListener {
     pub dns: Vec<String>,
     /// What it answers.
     pub dns_address: Vec<String>,
+    /// Its transparent doors for TLS.
+    pub transparent_tls: Vec<String>,
+    /// Its transparent doors for plain HTTP.
+    pub transparent_http: Vec<String>,
     /// Its whitelist files.
     pub whitelist: Vec<PathBuf>,
     /// Its whitelist files of the task layer.
@@ -244,6 +254,8 @@ impl Raw {
             listen: list(self.listen, weaker.listen),
             dns: list(self.dns, weaker.dns),
             dns_address: list(self.dns_address, weaker.dns_address),
+            transparent_tls: list(self.transparent_tls, weaker.transparent_tls),
+            transparent_http: list(self.transparent_http, weaker.transparent_http),
             whitelist: list(self.whitelist, weaker.whitelist),
             task_whitelist: list(self.task_whitelist, weaker.task_whitelist),
             presets: self.presets.or(weaker.presets),

@@ -1,6 +1,7 @@
 //! Doors for programs that know nothing of proxies.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 
 use super::Problem;
 
@@ -12,6 +13,28 @@ pub struct SideDoors {
     /// The addresses that permitted names are given, one a family at most. Empty: the address that
     /// was asked.
     pub dns_addresses: Vec<IpAddr>,
+    /// Where programs come that take the proxy for their host.
+    pub transparent: Vec<Transparent>,
+}
+
+/// A door for programs that take the proxy for their host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transparent {
+    /// Where it is.
+    pub listen: SocketAddr,
+    /// What is spoken there, and says the host.
+    pub kind: TransparentKind,
+    /// The port of the host that the program means.
+    pub port: NonZeroU16,
+}
+
+/// What is spoken at a transparent door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransparentKind {
+    /// TLS, and the host is its server name.
+    Tls,
+    /// Plain HTTP, and the host is its Host field.
+    Http,
 }
 
 /// What was written, by setting.
@@ -19,13 +42,16 @@ pub struct SideDoors {
 pub(super) struct RawSideDoors<'r> {
     pub(super) dns: &'r [String],
     pub(super) dns_address: &'r [String],
+    pub(super) transparent_tls: &'r [String],
+    pub(super) transparent_http: &'r [String],
+    pub(super) has_credentials: bool,
 }
 
 impl SideDoors {
     /// True if there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.dns.is_empty()
+        self.dns.is_empty() && self.transparent.is_empty()
     }
 
     /// Checks what was written at `place`.
@@ -66,8 +92,48 @@ impl SideDoors {
             let what = "says what the DNS answers, and there is none: give `dns` as well";
             problem("dns_address", what.to_owned());
         }
+        let kinds = [
+            ("transparent_tls", raw.transparent_tls, TransparentKind::Tls),
+            (
+                "transparent_http",
+                raw.transparent_http,
+                TransparentKind::Http,
+            ),
+        ];
+        for (name, texts, kind) in kinds {
+            for text in texts {
+                match transparent(text, kind) {
+                    Ok(door) => doors.transparent.push(door),
+                    Err(what) => problem(name, format!("`{text}` {what}")),
+                }
+            }
+        }
+        if raw.has_credentials && !doors.is_empty() {
+            let what = "has nothing to do with `dns`, `transparent_tls` and `transparent_http`, where nobody \
+                        can be asked: give those to a listener without it";
+            problem("credentials_file", what.to_owned());
+        }
         doors
     }
+}
+
+/// `IP:PORT`, or `IP:PORT=TARGETPORT`.
+fn transparent(text: &str, kind: TransparentKind) -> Result<Transparent, &'static str> {
+    let (listen, port) = match text.split_once('=') {
+        Some((listen, port)) => (listen, Some(port)),
+        None => (text, None),
+    };
+    let listen: SocketAddr = listen
+        .parse()
+        .map_err(|_| "is not an address to listen on: write IP:PORT, or IP:PORT=PORT where the hosts have another port")?;
+    let plain = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = match port {
+        None => NonZeroU16::new(listen.port()),
+        Some(port) if plain(port) => port.parse().ok(),
+        Some(_) => None,
+    };
+    let port = port.ok_or("names no port of the hosts: write IP:PORT=443, from 1 to 65535")?;
+    Ok(Transparent { listen, kind, port })
 }
 
 fn join(place: &str, name: &str) -> String {
@@ -75,5 +141,84 @@ fn join(place: &str, name: &str) -> String {
         name.to_owned()
     } else {
         format!("{place}, {name}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(dns: &[&str], addresses: &[&str], tls: &[&str], has_credentials: bool) -> Vec<String> {
+        let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let (dns, addresses, tls) = (owned(dns), owned(addresses), owned(tls));
+        let raw = RawSideDoors {
+            dns: &dns,
+            dns_address: &addresses,
+            transparent_tls: &tls,
+            transparent_http: &[],
+            has_credentials,
+        };
+        let mut problems = Vec::new();
+        SideDoors::check("listener 1", raw, &mut problems);
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn says_what_cannot_be_followed() {
+        let dns = ["10.0.0.1:53", "[fd00::1]:53"];
+        let both = ["10.0.0.1", "fd00::1"];
+        let none: Vec<String> = Vec::new();
+        assert_eq!(check(&dns, &both, &["10.0.0.1:443"], false), none);
+        for (found, said) in [
+            (
+                check(&["proxy:53"], &[], &[], false),
+                "listener 1, dns: `proxy:53`",
+            ),
+            (
+                check(&dns, &["0.0.0.0"], &[], false),
+                "no address that a program",
+            ),
+            (
+                check(&dns, &["10.0.0.1", "10.0.0.2"], &[], false),
+                "a second address",
+            ),
+            (check(&dns, &["x"], &[], false), "`x` is not an IP address"),
+            (check(&[], &["10.0.0.1"], &[], false), "give `dns` as well"),
+            (
+                check(&[], &[], &["10.0.0.1"], false),
+                "transparent_tls: `10.0.0.1`",
+            ),
+            (
+                check(&[], &[], &["10.0.0.1:443"], true),
+                "listener 1, credentials_file",
+            ),
+        ] {
+            assert!(
+                matches!(found.as_slice(), [one] if one.contains(said)),
+                "{found:?}"
+            );
+        }
+        assert_eq!(check(&[], &[], &[], true), none);
+    }
+
+    #[test]
+    fn a_transparent_door_stands_for_its_own_port_or_another() {
+        let read = |text| transparent(text, TransparentKind::Tls).map(|door| door.port.get());
+        assert_eq!(read("10.0.0.1:443"), Ok(443));
+        assert_eq!(read("[fd00::1]:8443=443"), Ok(443));
+        assert_eq!(read("127.0.0.1:0=443"), Ok(443));
+        for wrong in [
+            "",
+            "443",
+            "example.com:443",
+            "10.0.0.1:443=",
+            "10.0.0.1:443=+1",
+            "10.0.0.1:443=0",
+            "10.0.0.1:443=65536",
+            "10.0.0.1:0",
+            "unix:/x",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -14,7 +14,9 @@ use agentnet_proxy::clients::Clients;
 use agentnet_proxy::conduct::Conduct;
 use agentnet_proxy::inherited::Inherited;
 use agentnet_proxy::manners::Manners;
-use agentnet_proxy::settings::{Address, PolicySource, Raw, Settings, TinyproxyFile};
+use agentnet_proxy::settings::{
+    Address, PolicySource, Raw, Settings, TinyproxyFile, TransparentKind,
+};
 use agentnet_proxy::surroundings::{DefaultRoute, InterfaceAddress, Machine};
 use agentnet_proxy::upstream::Routes;
 use tempfile::TempDir;
@@ -39,6 +41,8 @@ pub struct Proxy {
     pub admin: SocketAddr,
     /// Where questions to the DNS are answered, if anywhere.
     dns: Option<SocketAddr>,
+    /// Where programs come that take it for their host.
+    transparent: Vec<(TransparentKind, SocketAddr)>,
     running: Option<Running>,
     written: Written,
     directory: TempDir,
@@ -171,6 +175,9 @@ impl Builder {
             .unwrap();
         let admin = app.admin_addresses().iter().find_map(tcp).unwrap();
         let dns = app.dns_addresses().first().map(|(_, address)| *address);
+        let transparent = app.transparent_addresses().into_iter();
+        let transparent = transparent.filter_map(|(kind, address)| Some((kind, tcp(&address)?)));
+        let transparent = transparent.collect();
         let running = Some(app.spawn());
         Proxy {
             world: self.world,
@@ -178,6 +185,7 @@ impl Builder {
             socket,
             admin,
             dns,
+            transparent,
             running,
             written,
             directory,
@@ -204,6 +212,21 @@ impl Proxy {
     /// Where questions to the DNS are answered.
     pub fn dns(&self) -> SocketAddr {
         self.dns.unwrap()
+    }
+
+    /// The transparent door for TLS.
+    pub fn transparent_tls(&self) -> SocketAddr {
+        self.transparent(TransparentKind::Tls)
+    }
+
+    /// The transparent door for plain HTTP.
+    pub fn transparent_http(&self) -> SocketAddr {
+        self.transparent(TransparentKind::Http)
+    }
+
+    fn transparent(&self, kind: TransparentKind) -> SocketAddr {
+        let mut doors = self.transparent.iter();
+        doors.find(|(other, _)| *other == kind).unwrap().1
     }
 
     pub async fn client(&self) -> Client {
