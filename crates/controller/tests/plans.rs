@@ -203,7 +203,7 @@ fn the_agents_container_in_the_network_fence() {
         ]
       },
       "dns": [
-        "192.0.2.1"
+        "10.213.0.1"
       ],
       "hosts": [],
       "sysctls": {},
@@ -233,6 +233,18 @@ fn the_proxys_container_in_the_network_fence() {
       "hostname": "proxy",
       "entrypoint": null,
       "command": [
+        "--dns",
+        "10.213.0.1:53",
+        "--transparent-tls",
+        "10.213.0.1:443",
+        "--transparent-http",
+        "10.213.0.1:80",
+        "--dns",
+        "[fd1d:414c:2059:47dd::1]:53",
+        "--transparent-tls",
+        "[fd1d:414c:2059:47dd::1]:443",
+        "--transparent-http",
+        "[fd1d:414c:2059:47dd::1]:80",
         "--listen",
         "10.213.0.1:8888",
         "--listen",
@@ -300,6 +312,7 @@ fn the_proxys_container_in_the_network_fence() {
       "sysctls": {
         "net.ipv4.conf.all.arp_ignore": "1",
         "net.ipv4.ip_forward": "0",
+        "net.ipv4.ip_unprivileged_port_start": "0",
         "net.ipv6.conf.all.forwarding": "0"
       },
       "capabilities": [],

@@ -50,6 +50,56 @@ pub(crate) fn get_through(engine: &Engine, agent: &str, origin: &Origin<'_>) {
     );
 }
 
+/// Programs that know nothing of the proxy: the name leads to it, and the handshake or the Host field on to the origin.
+/// What is not listed has no address, and none helps.
+pub(crate) fn need_no_variables(engine: &Engine, agent: &str, origin: &Origin<'_>) {
+    let authority = "/tmp/origin-ca.pem";
+    let without: String = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]
+        .iter()
+        .map(|name| format!("-u {name} -u {} ", name.to_lowercase()))
+        .collect();
+    let curl = format!("env {without} curl --silent --show-error --max-time 20");
+    for url in [
+        format!("--cacert {authority} https://{ALLOWED}/hello"),
+        format!("http://{ALLOWED}/hello"),
+    ] {
+        let said = engine
+            .shell(agent, &format!("{curl} --fail {url}"))
+            .expect();
+        assert_eq!(said, "hello from the origin", "{url}");
+    }
+
+    let before = origin.requests().len();
+    const NO_SUCH_HOST: i32 = 6;
+    for scheme in ["https", "http"] {
+        let unlisted = format!("{curl} {scheme}://{UNLISTED}/hello");
+        let unlisted = engine.shell(agent, &unlisted);
+        assert_eq!(unlisted.code(), Some(NO_SUCH_HOST), "{unlisted}");
+    }
+    let doors = engine
+        .shell(agent, &format!("getent ahosts {ALLOWED}"))
+        .expect();
+    let doors: Vec<&str> = doors
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(doors.iter().any(|door| door.contains('.')), "{doors:?}");
+    assert!(doors.iter().any(|door| door.contains(':')), "{doors:?}");
+    let door = doors.iter().find(|door| door.contains('.')).unwrap();
+    for port in [443, 80] {
+        let scheme = if port == 443 { "https" } else { "http" };
+        let known =
+            format!("--resolve {UNLISTED}:{port}:{door} --fail {scheme}://{UNLISTED}/hello");
+        let known = engine.shell(agent, &format!("{curl} --insecure {known}"));
+        known.expect_failure();
+    }
+    assert_eq!(
+        origin.requests().len(),
+        before,
+        "the origin saw a refused request"
+    );
+}
+
 /// bytes(range(256)) * 4096
 const MEGABYTE: &str = "fbbab289f7f94b25736c58be46a994c441fd02552cc6022352e3d86d2fab7c83";
 

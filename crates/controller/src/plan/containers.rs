@@ -1,7 +1,6 @@
 //! What all containers of a task have in common: nothing, until it is added.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use super::door::Door;
 use super::fence::Layout;
@@ -12,12 +11,8 @@ use crate::engine::ImageInfo;
 use crate::environment::proxy_variables;
 use crate::error::{Error, Result};
 use crate::labels::{Labels, Owner, Role};
+use crate::pool::PROXY_PLACE;
 use crate::spec::{Attachment, ContainerNetwork, ContainerSpec, Mount, SystemCalls, VolumeSpec};
-
-/// The resolver of a container in the fence network while the proxy answers no names: TEST-NET-1
-/// (RFC 5737), where there is no route, so a lookup fails at once. At the proxy's own address, where
-/// nothing listens, the kernel rations its "port unreachable" and a lookup hangs for four seconds.
-const NO_RESOLVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 pub(super) fn labels(inputs: &Inputs<'_>, role: Role) -> Labels {
     Owner {
@@ -100,7 +95,9 @@ pub(super) fn fenced(
     spec.network = match (&door.relay, &layout.fence_name, &layout.egress_name) {
         (Some(relay), _, _) => ContainerNetwork::Joined(relay.clone()),
         (None, Some(fence), _) => {
-            spec.dns = vec![NO_RESOLVER.into()];
+            // The engine's own resolver knows the services and passes the rest to the proxy, from inside
+            // the container.
+            spec.dns = vec![layout.block.address(PROXY_PLACE).into()];
             ContainerNetwork::Attached(vec![Attachment {
                 network: fence.clone(),
                 v4: Some(layout.block.address(place)),

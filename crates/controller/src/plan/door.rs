@@ -1,6 +1,6 @@
 //! What stands between a task and the world: the proxy, and in the socket fence the relay to it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::containers::{bare, volume_of};
 use super::fence::{Layout, Networks};
@@ -19,6 +19,17 @@ const SOCKET: &str = "unix:/run/agentnet/proxy.sock";
 /// Where the proxy's own volume is: what was spent of budgets outlives its container's restarts, and goes
 /// with the task.
 const STATE_DIR: &str = "/var/lib/agentnet";
+
+/// Where programs come that ignore the proxy's variables: they look a name up, are told that it is at
+/// the proxy, and connect there.
+const SIDE_DOORS: [(&str, u16); 3] = [
+    ("--dns", 53),
+    ("--transparent-tls", 443),
+    ("--transparent-http", 80),
+];
+
+/// The first port that needs no privilege.
+const PORTS_FOR_ALL: &str = "net.ipv4.ip_unprivileged_port_start";
 
 /// What stands between the task and the world, and the steps to wait for.
 #[derive(Debug)]
@@ -167,8 +178,17 @@ fn proxy(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
             layout.block.address(PROXY_PLACE),
             block6(inputs).address(PROXY_PLACE),
         );
-        listen.push(format!("{v4}:{PROXY_PORT}"));
-        listen.push(format!("[{v6}]:{PROXY_PORT}"));
+        // On the fence's side alone: on the other there is nobody to serve.
+        for address in [IpAddr::V4(v4), IpAddr::V6(v6)] {
+            let at = |port| SocketAddr::new(address, port).to_string();
+            listen.push(at(PROXY_PORT));
+            for (flag, port) in SIDE_DOORS {
+                spec.command.extend([flag.to_owned(), at(port)]);
+            }
+        }
+        // It is not root, and those are ports below 1024.
+        spec.sysctls
+            .insert(PORTS_FOR_ALL.to_owned(), "0".to_owned());
         attachments.push(Attachment {
             network: fence.clone(),
             v4: Some(v4),
@@ -236,10 +256,8 @@ fn relay(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
         .keys()
         .map(|name| (name.to_string(), IpAddr::V4(Ipv4Addr::LOCALHOST)))
         .collect();
-    spec.sysctls.insert(
-        "net.ipv4.ip_unprivileged_port_start".to_owned(),
-        "0".to_owned(),
-    );
+    spec.sysctls
+        .insert(PORTS_FOR_ALL.to_owned(), "0".to_owned());
     if layout.fence.is_some() {
         spec.mounts.push(Mount::Volume {
             volume: volume_of(inputs, Role::Socket),
