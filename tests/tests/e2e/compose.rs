@@ -22,6 +22,9 @@ fn holds(engine: &Engine, fence: &str) {
 
     clients::get_through(engine, &agent, &origin);
     clients::are_refused(engine, &agent, &origin);
+    if fence == "network" {
+        clients::need_no_variables(engine, &agent, &origin);
+    }
 
     let before = canary.contacts();
     let mut targets = canary.targets();
