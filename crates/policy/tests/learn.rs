@@ -181,6 +181,36 @@ fn what_was_seen_becomes_the_narrowest_lines() {
             &[node("a.example", 80), get("a.example", 80, "/x")],
             &["a.example:80"],
         ),
+        // At a transparent door there is no status, and where a parent resolves no address.
+        (
+            &[
+                Event {
+                    protocol: Protocol::Tls,
+                    status: None,
+                    ..event("a.example", 443)
+                },
+                Event {
+                    protocol: Protocol::Tls,
+                    status: None,
+                    address: None,
+                    route: Some("socks5h://p.example:1080".into()),
+                    ..event("b.example", 443)
+                },
+            ],
+            &["a.example:443", "b.example:443"],
+        ),
+        // A refused question to the DNS is a refusal.
+        (
+            &[Event {
+                protocol: Protocol::Dns,
+                method: "A".into(),
+                verdict: Word::Deny,
+                status: None,
+                address: None,
+                ..event("a.example", 443)
+            }],
+            &[],
+        ),
         // Only the end of a request, from a log that begins in the middle.
         (&[closed(event("a.example", 443), 1, 2)], &["a.example:443"]),
         // Allowed by a line, in whatever mode.

@@ -230,6 +230,56 @@ async fn clients_that_may_not_use_the_listener_are_told_so() {
 }
 
 #[tokio::test]
+async fn where_credentials_are_wanted_nobody_can_show_them_here() {
+    let doors = |raw: &mut agentnet_proxy::settings::Raw| {
+        raw.transparent_tls = vec!["127.0.0.1:0=443".to_owned()];
+        raw.transparent_http = vec!["127.0.0.1:0=80".to_owned()];
+    };
+    let builder = Proxy::with(LINES).settings(doors);
+    let proxy = builder
+        .tinyproxy("Port 1\nBasicAuth user pass\n")
+        .start()
+        .await;
+    assert_eq!(said(&proxy, &hello("example.com")).await, ACCESS_DENIED);
+    assert_eq!(proxy.decision(0).await.reason, Reason::AuthRequired);
+    let answer = asked(&proxy, "GET / HTTP/1.1\r\nHost: example.com\r\n\r\n").await;
+    assert_eq!(answer.status, 407, "{}", answer.head);
+    assert_eq!(proxy.world.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_not_waited_for_for_ever() {
+    let impatient = |raw: &mut agentnet_proxy::settings::Raw| {
+        raw.transparent_tls = vec!["127.0.0.1:0=443".to_owned()];
+        raw.head_timeout_seconds = Some(1);
+    };
+    let proxy = Proxy::with(LINES).settings(impatient).start().await;
+    let mut silent = tls(&proxy).await;
+    assert_eq!(silent.rest_or_reset().await.0, b"");
+    let cause = "connections_rejected_total{cause=\"head_timed_out\"}";
+    assert_eq!(proxy.metric(cause).await, Some(1.0));
+    assert_eq!(proxy.events(), []);
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_what_flows_and_not_for_who_has_said_nothing() {
+    let origin = Origin::echo().await;
+    let mut proxy = start(&origin).await;
+    let flight = hello("example.com");
+    let mut flowing = tls(&proxy).await;
+    flowing.send(&flight).await;
+    assert_eq!(flowing.read(flight.len()).await, flight);
+    let mut silent = tls(&proxy).await;
+    let draining = proxy.draining(std::time::Duration::from_secs(5));
+    assert_eq!(silent.rest_or_reset().await.0, b"");
+    flowing.send("more").await;
+    assert_eq!(flowing.read(4).await, b"more");
+    flowing.finish().await;
+    flowing.rest().await;
+    assert!(draining.await.unwrap(), "nothing had to be cut");
+}
+
+#[tokio::test]
 async fn plain_http_goes_where_its_host_says() {
     let origin = Origin::page().await;
     let proxy = start(&origin).await;
