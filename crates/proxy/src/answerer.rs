@@ -5,8 +5,8 @@
 //! where the name is judged again. No question is ever passed on: nothing leaves in a name, and a
 //! denied name is told from a permitted one by the same policy as everywhere (THREATS §1.2).
 //!
-//! [`reply`] makes the answers and touches nothing; [`udp`] and [`tcp`] carry them. What is refused is
-//! counted every time and told at a bounded rate ([`ration`]): a question costs its sender 30 bytes.
+//! [`reply`] makes the answers and touches nothing; `udp` and `tcp` carry them. What is refused is
+//! counted every time and told at a bounded rate (`ration`): a question costs its sender 30 bytes.
 
 mod bind;
 mod ration;
