@@ -146,10 +146,14 @@ fn the_agents_container_in_the_network_fence() {
       ],
       "env": {
         "AGENTNET_TASK": "fix-1",
+        "GIT_SSH_COMMAND": "ssh -o \"ProxyCommand=/agentnet/bin/agentnet-gate connect -- '%h' %p\"",
         "HTTPS_PROXY": "http://10.213.0.1:8888",
         "HTTP_PROXY": "http://10.213.0.1:8888",
+        "JAVA_TOOL_OPTIONS": "-Dhttp.proxyHost=10.213.0.1 -Dhttp.proxyPort=8888 -Dhttps.proxyHost=10.213.0.1 -Dhttps.proxyPort=8888 -Dhttp.nonProxyHosts=localhost|127.*|[::1]|db -Daether.connector.http.useSystemProperties=true",
         "NODE_USE_ENV_PROXY": "1",
         "NO_PROXY": "localhost,127.0.0.1,::1,db",
+        "YARN_HTTPS_PROXY": "http://10.213.0.1:8888",
+        "YARN_HTTP_PROXY": "http://10.213.0.1:8888",
         "http_proxy": "http://10.213.0.1:8888",
         "https_proxy": "http://10.213.0.1:8888",
         "no_proxy": "localhost,127.0.0.1,::1,db"
@@ -444,12 +448,14 @@ fn an_agents_environment_cannot_be_redirected_by_accident_and_can_be_on_purpose(
         container(&plain, "-agent").env["HTTPS_PROXY"],
         "http://10.213.0.1:8888"
     );
-    let own = "[agent]\nenv = { HTTPS_PROXY = \"http://elsewhere:1\" }\n";
-    let own = plan(&FakeEngine::docker28(), own).unwrap();
-    assert_eq!(
-        container(&own, "-agent").env["HTTPS_PROXY"],
-        "http://elsewhere:1"
-    );
+    for name in ["HTTPS_PROXY", "JAVA_TOOL_OPTIONS", "GIT_SSH_COMMAND"] {
+        let own = format!("[agent]\nenv = {{ {name} = \"my own\" }}\n");
+        let own = plan(&FakeEngine::docker28(), &own).unwrap();
+        let env = &container(&own, "-agent").env;
+        assert_eq!(env[name], "my own");
+        let other = env.get(&name.to_lowercase());
+        assert_eq!(other, None, "read before the other case by some");
+    }
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub(crate) enum Job {
     Exec(Exec),
     /// Run every row and print the table: exit 0 sealed, 1 a leak or a row that could not be proven
     Verify(Verify),
+    /// Join standard input and output to HOST:PORT through the proxy of `https_proxy`, as ssh's ProxyCommand
+    Connect(Connect),
 }
 
 #[derive(Args, Debug)]
@@ -44,6 +46,16 @@ pub(crate) struct Verify {
     /// Print the report as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Connect {
+    /// The name or address to reach; what `no_proxy` names is reached without the proxy
+    pub(crate) host: String,
+
+    /// Its port
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: u16,
 }
 
 #[cfg(test)]

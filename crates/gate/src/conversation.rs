@@ -56,6 +56,32 @@ pub(crate) fn ask(proxy: SocketAddr, what: Ask<'_>, window: Duration) -> io::Res
     Ok(begin(proxy, what, Instant::now() + window)?.0)
 }
 
+/// Opens a tunnel for somebody else's bytes: the connection without deadlines, and what has come already.
+/// No tunnel is the status line that said so.
+///
+/// # Errors
+/// Those of the connection; `InvalidData` for an answer that is not a whole head of HTTP/1.
+pub(crate) fn tunnel(
+    proxy: SocketAddr,
+    authority: &str,
+    window: Duration,
+) -> io::Result<Result<(TcpStream, Vec<u8>), String>> {
+    let deadline = Instant::now() + window;
+    let (head, stream, behind) = exchange(proxy, Ask::Connect(authority), deadline)?;
+    let answer = parse(&head).ok_or_else(not_http)?;
+    if !(200..300).contains(&answer.status) {
+        let text = String::from_utf8_lossy(&head);
+        let line = text.lines().next().unwrap_or_default();
+        return Ok(Err(line.split_once(' ').unwrap_or_default().1.to_owned()));
+    }
+    if !head.ends_with(b"\r\n\r\n") {
+        return Err(not_http());
+    }
+    stream.set_read_timeout(None)?;
+    stream.set_write_timeout(None)?;
+    Ok(Ok((stream, behind)))
+}
+
 /// Opens a tunnel, says `first` in it, and reads what comes back first, all of it within `window`.
 /// Nothing is a tunnel that was closed. `None` is no tunnel, with the answer that said so.
 ///
@@ -109,6 +135,23 @@ fn begin(
     what: Ask<'_>,
     deadline: Instant,
 ) -> io::Result<(Answer, TcpStream, Vec<u8>)> {
+    let (head, stream, behind) = exchange(proxy, what, deadline)?;
+    Ok((parse(&head).ok_or_else(not_http)?, stream, behind))
+}
+
+fn not_http() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the answer does not begin as HTTP/1 does",
+    )
+}
+
+/// The answer's head as it came, the connection, and what came behind the head.
+fn exchange(
+    proxy: SocketAddr,
+    what: Ask<'_>,
+    deadline: Instant,
+) -> io::Result<(Vec<u8>, TcpStream, Vec<u8>)> {
     let window = left(deadline)?;
     let socket = Socket::new(
         Domain::for_address(proxy),
@@ -135,13 +178,7 @@ fn begin(
         }
     };
     let behind = head.split_off(end);
-    let answer = parse(&head).ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the answer does not begin as HTTP/1 does",
-        )
-    })?;
-    Ok((answer, stream, behind))
+    Ok((head, stream, behind))
 }
 
 /// Reads status and reason. Header names are case-insensitive (RFC 9110 §5.1).

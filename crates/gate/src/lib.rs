@@ -10,6 +10,9 @@
 //! that must not answer (`reach`, `link`); the full table also tries datagrams (`straight`), names
 //! (`names`) and the proxy (`behind`). Every judgement is a pure function of what was observed, so
 //! the tables are tested without a network, and the observing in namespaces of the tests' own.
+//!
+//! `connect` has nothing to do with the proof: it is the way through the proxy for clients that know
+//! only how to start a program, ssh above all.
 
 mod answer;
 mod attempt;
@@ -17,6 +20,7 @@ mod behind;
 mod capabilities;
 mod cli;
 mod confinement;
+mod connect;
 mod conversation;
 mod datagram;
 mod dns;

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-use crate::cli::{Cli, Exec, Job, Verify};
+use crate::cli::{Cli, Connect, Exec, Job, Verify};
+use crate::connect::{self, Wiring};
 use crate::launch::{REFUSED, launch};
 use crate::patience;
 use crate::proof;
@@ -27,6 +28,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli {
             job: Job::Verify(verify),
         }) => run_verify(&verify),
+        Ok(Cli {
+            job: Job::Connect(connect),
+        }) => run_connect(&connect),
         Err(error) => {
             // Nothing sensible is left to do when even this cannot be printed.
             drop(error.print());
@@ -103,6 +107,17 @@ fn run_verify(verify: &Verify) -> u8 {
         }
         Ok(()) | Err(_) if report.sealed => SEALED,
         Ok(()) | Err(_) => LEAK,
+    }
+}
+
+fn run_connect(connect: &Connect) -> u8 {
+    let wiring = Wiring::read(|name| std::env::var(name).ok());
+    match connect::through(&wiring, &connect.host, connect.port) {
+        Ok(()) => SEALED,
+        Err(sentence) => {
+            say(&sentence);
+            LEAK
+        }
     }
 }
 

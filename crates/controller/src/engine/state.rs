@@ -1,5 +1,6 @@
 //! What an engine has, in our words.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -129,6 +130,8 @@ pub struct ImageInfo {
     pub entrypoint: Vec<String>,
     /// Arguments.
     pub command: Vec<String>,
+    /// Variables.
+    pub env: BTreeMap<String, String>,
     /// User, empty for root.
     pub user: String,
     /// TCP ports it says it listens on.

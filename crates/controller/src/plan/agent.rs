@@ -69,6 +69,7 @@ pub(super) fn agent(
         &mut spec,
         layout.agent_place,
         aliases,
+        info,
         real,
     );
     draft.places.push(Place {

@@ -8,7 +8,7 @@ use super::gate::{GATE, GATE_DIR};
 use super::limits::{Wanted, limits};
 use super::{Inputs, block6};
 use crate::engine::ImageInfo;
-use crate::environment::proxy_variables;
+use crate::environment::client_wiring;
 use crate::error::{Error, Result};
 use crate::labels::{Labels, Owner, Role};
 use crate::pool::PROXY_PLACE;
@@ -60,7 +60,11 @@ pub(super) fn bare(inputs: &Inputs<'_>, role: Role, name: String, image: String)
     }
 }
 
-/// Network, resolver, gate and proxy variables: what agent and services have in common.
+/// Network, resolver, gate and client wiring: what agent and services have in common.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what the two differ in, one by one"
+)]
 pub(super) fn fenced(
     inputs: &Inputs<'_>,
     layout: &Layout,
@@ -68,6 +72,7 @@ pub(super) fn fenced(
     spec: &mut ContainerSpec,
     place: u8,
     aliases: Vec<String>,
+    image: &ImageInfo,
     real: Vec<String>,
 ) {
     spec.entrypoint = Some(vec![GATE.to_owned()]);
@@ -88,9 +93,10 @@ pub(super) fn fenced(
             .keys()
             .map(ToString::to_string)
             .collect();
-        for (key, value) in proxy_variables(proxy, &names) {
-            spec.env.entry(key).or_insert(value);
-        }
+        // What the user sets himself stays, in whichever case: the other case would be read first by some.
+        let mut wiring = client_wiring(proxy, &names, GATE, &image.env);
+        wiring.retain(|name, _| !spec.env.keys().any(|own| own.eq_ignore_ascii_case(name)));
+        spec.env.append(&mut wiring);
     }
     spec.network = match (&door.relay, &layout.fence_name, &layout.egress_name) {
         (Some(relay), _, _) => ContainerNetwork::Joined(relay.clone()),

@@ -142,6 +142,7 @@ fn service_spec(
         &mut spec,
         place,
         vec![name.to_string()],
+        image,
         real,
     );
     Ok(spec)

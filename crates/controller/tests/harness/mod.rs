@@ -51,6 +51,7 @@ pub(crate) fn image(command: &str) -> ImageInfo {
         id: "sha256:0".into(),
         entrypoint: Vec::new(),
         command: vec![command.into()],
+        env: BTreeMap::new(),
         user: String::new(),
         ports: Vec::new(),
         health: None,

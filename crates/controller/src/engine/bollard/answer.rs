@@ -1,6 +1,6 @@
 //! The API's answers in our words.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bollard::models;
 
@@ -120,6 +120,12 @@ pub(super) fn listed_network(network: models::Network) -> NetworkState {
     }
 }
 
+/// `NAME=value`, each.
+fn variables(env: Vec<String>) -> BTreeMap<String, String> {
+    let pairs = env.iter().filter_map(|pair| pair.split_once('='));
+    pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
 /// An image, as `inspect` describes it.
 pub(super) fn image(found: models::ImageInspect) -> ImageInfo {
     let config = found.config.unwrap_or_default();
@@ -130,6 +136,7 @@ pub(super) fn image(found: models::ImageInspect) -> ImageInfo {
         id: found.id.unwrap_or_default(),
         entrypoint: config.entrypoint.unwrap_or_default(),
         command: config.cmd.unwrap_or_default(),
+        env: variables(config.env.unwrap_or_default()),
         user: config.user.unwrap_or_default(),
         ports: ports.iter().filter_map(tcp).collect(),
         health: test
