@@ -65,15 +65,17 @@ async fn answer(
         session.say(words::statistics);
         return statistics::answer(session, manners, &parts);
     }
-    let mut record = Record::begin(session, request::protocol(&parts), &parts);
-    if manners.is_some_and(|manners| manners.pages.has_errors()) {
-        record.keep_line(&parts);
-    }
     if let Some(fault) = session.link.fault()
         && request::stands_for_a_fault(&parts)
     {
         session.shared().metrics.rejected(fault.into()).inc();
+        // What stands here is not what the client sent, so nothing of it is told.
+        let mut record = Record::nameless(session, request::protocol(&parts));
         return record.malformed(&active, &BadRequest::from(fault));
+    }
+    let mut record = Record::begin(session, request::protocol(&parts), &parts);
+    if manners.is_some_and(|manners| manners.pages.has_errors()) {
+        record.keep_line(&parts);
     }
     let asked = match session.purpose {
         Purpose::Origin(port) if !is_bound => request::read_as_origin(&parts, port),

@@ -410,6 +410,12 @@ async fn answers_what_came_before_a_faulty_head_and_nothing_after_it() {
     let (rest, _) = client.rest_or_reset().await;
     assert_eq!(rest, b"");
     assert_eq!(origin.seen().len(), 1);
+    let told = proxy.decision(1).await;
+    assert_eq!(
+        (told.reason, told.method.as_str(), told.path),
+        (Reason::BadRequest, "", None),
+        "nothing is told of what was not read"
+    );
     // The same head, cut at every byte.
     for cut in 1..bad.len() - 5 {
         let mut client = proxy.client().await;
