@@ -2,7 +2,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::settings::{Address, AdminAddress};
+use crate::upstream::Routes;
 use crate::upstream::Via;
+use crate::words::Filtered;
 
 /// A configuration in a directory of its own.
 struct Files(TempDir);
