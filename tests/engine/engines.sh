@@ -31,7 +31,8 @@ library_packages="libip4tc2 libip6tc2 libxtables12 libnftnl11 libmnl0 libnfnetli
 docker28_packages="docker.io docker-cli docker-compose docker-buildx containerd"
 docker20_packages="docker.io containerd"
 base_packages="bash curl wget git python3 python3-pip python3-venv openssl ca-certificates iproute2 iputils-ping
-  procps netcat-openbsd openssh-client socat jq less patch"
+  procps netcat-openbsd openssh-client openssh-server socat jq less patch
+  nodejs python3-requests python3-httpx openjdk-17-jre-headless"
 
 # The public and metadata addresses that `agentnet-gate verify` tries; each engine's host has them itself.
 public_stand_ins="1.1.1.1/32 8.8.8.8/32 9.9.9.9/32 140.82.112.3/32 2606:4700:4700::1111/128 2001:4860:4860::8888/128

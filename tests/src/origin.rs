@@ -13,6 +13,9 @@ pub const ALLOWED: &str = "origin.e2e.test";
 /// A name of the same server that no whitelist has.
 pub const UNLISTED: &str = "unlisted.e2e.test";
 
+/// Where its git repository is in its file system.
+pub const REPOSITORY: &str = "/tmp/origin/www/sample.git";
+
 /// A running origin.
 #[derive(Debug)]
 pub struct Origin<'e> {
@@ -62,6 +65,13 @@ impl<'e> Origin<'e> {
         self.engine
             .shell(&self.name, "cat /tmp/origin/ca.pem")
             .expect()
+    }
+
+    /// Lets root in over SSH with a key of its own; returns the private key. The repository is at [`REPOSITORY`].
+    pub fn serve_ssh(&self) -> String {
+        let script = "mkdir -p /run/sshd /root/.ssh && ssh-keygen -A >/dev/null && ssh-keygen -q -t ed25519 -N '' -f /root/key \
+            && cp /root/key.pub /root/.ssh/authorized_keys && chmod -R go= /root/.ssh && /usr/sbin/sshd && cat /root/key";
+        self.engine.shell(&self.name, script).expect() + "\n"
     }
 
     /// The requests that it saw.

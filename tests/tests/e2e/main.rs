@@ -12,6 +12,7 @@ mod clients;
 mod compose;
 mod images;
 mod lifecycle;
+mod matrix;
 mod observed;
 mod opened;
 mod refusals;
