@@ -94,5 +94,12 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         )
         .file("filter", "127\n"),
         clients("private destinations are shut", "").guarded(),
+        Scenario::asks(
+            "tunnels are held to their host",
+            "Filter \"$DIR/filter\"\nFilterDefaultDeny Yes\n",
+            &["CONNECT $ORIGIN"],
+        )
+        .file("filter", "^127\\.0\\.0\\.1$\n")
+        .checked(),
     ]
 }

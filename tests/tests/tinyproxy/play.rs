@@ -314,9 +314,10 @@ fn command(program: Program, scenario: &Scenario, world: &World, conf: &Path) ->
     let mut command = bare(program, world);
     command.arg("-d").arg("-c").arg(conf);
     if scenario.private {
-        command
-            .env("AGENTNET_PRIVATE_DESTINATIONS", "allow")
-            .env("AGENTNET_RAW_TUNNELS", "allow");
+        command.env("AGENTNET_PRIVATE_DESTINATIONS", "allow");
+    }
+    if scenario.raw {
+        command.env("AGENTNET_RAW_TUNNELS", "allow");
     }
     command
 }

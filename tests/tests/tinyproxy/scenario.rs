@@ -36,6 +36,8 @@ pub(crate) struct Scenario {
     pub(crate) play: Play,
     /// Are private destinations, which all of loopback is, switched on in our program?
     pub(crate) private: bool,
+    /// May tunnels to listed hosts carry anything in our program?
+    pub(crate) raw: bool,
 }
 
 impl Scenario {
@@ -47,6 +49,7 @@ impl Scenario {
             files: Vec::new(),
             play: Play::Asks(asks),
             private: true,
+            raw: true,
         }
     }
 
@@ -69,6 +72,12 @@ impl Scenario {
     /// With a file in `$DIR`.
     pub(crate) fn file(mut self, name: &'static str, text: &str) -> Self {
         self.files.push((name, text.to_owned()));
+        self
+    }
+
+    /// Without the switch that restores tunnels for anything.
+    pub(crate) fn checked(mut self) -> Self {
+        self.raw = false;
         self
     }
 
