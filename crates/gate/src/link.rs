@@ -63,7 +63,7 @@ pub(crate) struct Asked {
     pub(crate) all_nodes: AllNodes,
     /// What was out before we asked, so that our asking sent nothing.
     earlier: Vec<Earlier>,
-    echo: Vec<Socket>,
+    echo: Vec<(Interface, Socket)>,
     since: Instant,
 }
 
@@ -265,7 +265,7 @@ fn ask_all_nodes(link: &Interface, own: &[&Address], asked: &mut Asked) {
         };
         match ended {
             Ok(socket) => {
-                asked.echo.push(socket);
+                asked.echo.push((link.clone(), socket));
                 if whole && asked.all_nodes == AllNodes::NoIpv6 {
                     asked.all_nodes = AllNodes::Asked;
                 }
@@ -326,6 +326,7 @@ impl Asked {
             self.read_echoes(&mut echoes);
             let neighbours = neighbours()?;
             let now = Instant::now();
+            let nameless = self.ask_who(&echoes, &neighbours);
             let proxy = expectation.proxy.map(|proxy| proxy.ip());
             if neighbours
                 .iter()
@@ -336,7 +337,7 @@ impl Asked {
             // Seen only now, but perhaps there for long: twice the time since asking is as good.
             let settled = now >= repeated + settle * 2
                 || proxy_since.is_some_and(|since| now >= since + settle);
-            let settled = settled && proxy_since.is_some();
+            let settled = settled && proxy_since.is_some() && !nameless;
             if settled || now >= end || self.subnet.is_empty() {
                 return Ok(Answers { neighbours, echoes });
             }
@@ -344,8 +345,21 @@ impl Asked {
         }
     }
 
+    /// Asks for the hardware address of those whose echo came without a question of theirs: who had
+    /// ours in its table needed none. True if there are any.
+    fn ask_who(&self, echoes: &BTreeSet<Ipv6Addr>, neighbours: &[Neighbour]) -> bool {
+        let is_known = |ip: &IpAddr| neighbours.iter().any(|neighbour| neighbour.address == *ip);
+        let mut nameless: BTreeSet<IpAddr> = echoes.iter().copied().map(IpAddr::V6).collect();
+        nameless.retain(|ip| !is_known(ip));
+        for (link, _) in &self.echo {
+            // What cannot be sent stays nameless, and counts against the fence.
+            drop(send(link, &nameless, Through::Routes));
+        }
+        !nameless.is_empty()
+    }
+
     fn read_echoes(&self, into: &mut BTreeSet<Ipv6Addr>) {
-        for socket in &self.echo {
+        for (_, socket) in &self.echo {
             let mut buffer = [MaybeUninit::uninit(); 64];
             for _ in 0..MOST_OF_SUBNET {
                 let Ok((_, from)) = socket.recv_from(&mut buffer) else {

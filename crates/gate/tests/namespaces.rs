@@ -136,6 +136,19 @@ fn what_was_opened_right_after_a_proof_is_found_by_the_next() {
 }
 
 #[test]
+fn a_container_that_needs_no_question_to_answer_is_no_stranger() {
+    if !can_run() {
+        return;
+    }
+    let fence = Fence::new();
+    assert!(fence.verify().0.sealed);
+    // The proxy remembers the agent; the agent forgets the proxy, as kernels do that remember many.
+    fence.agent.ip("neigh flush dev eth0");
+    let (report, _) = fence.verify();
+    assert!(report.sealed, "{:#?}", row(&report, RowId::LinkIpv6));
+}
+
+#[test]
 fn a_host_that_takes_packets_for_its_other_addresses_is_a_leak() {
     if !can_run() {
         return;
