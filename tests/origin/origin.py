@@ -73,6 +73,15 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def __init__(self, *words):
         super().__init__(*words, directory=WWW)
 
+    def do_POST(self):
+        """Takes all of it, and says how much that was."""
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        text = f"took {len(sent)} bytes\n".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
     def log_message(self, format, *words):
         sys.stderr.write(f"{self.headers.get('Host')} {self.requestline}\n")
 

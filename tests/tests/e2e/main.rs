@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod budgets;
 mod canaries;
 mod clients;
 mod compose;

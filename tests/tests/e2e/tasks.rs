@@ -5,8 +5,9 @@ use std::thread;
 use agentnet_e2e::agentnet::{Checkout, SERVICE_PORT};
 use agentnet_e2e::engine::Engine;
 use agentnet_e2e::on_engines;
-use agentnet_e2e::origin::{Origin, UNLISTED, whitelist};
+use agentnet_e2e::origin::{ALLOWED, Origin, UNLISTED, whitelist};
 use agentnet_e2e::probe;
+use serde_json::Value;
 
 use crate::{canaries, clients};
 
@@ -28,6 +29,17 @@ fn addresses(checkout: &Checkout<'_>, task: &str) -> Vec<String> {
         }
     }
     targets
+}
+
+/// The proof, with the origin's name for what needs one.
+fn is_sealed(checkout: &Checkout<'_>, task: &str) {
+    let allowed = format!("{ALLOWED}:443");
+    let verify = checkout.agentnet(&["verify", task, "--json", "--allowed", &allowed]);
+    let document: Value = serde_json::from_str(&verify.expect()).expect("JSON");
+    let rows = document["rows"].as_array().expect("rows");
+    let fronting = rows.iter().find(|row| row["id"] == "fronting");
+    let fronting = fronting.expect("the row of TLS for another name");
+    assert_eq!(fronting["outcome"], "sealed", "{fronting}");
 }
 
 fn are_apart(engine: &Engine, fence: &str) {
@@ -84,7 +96,7 @@ fn are_apart(engine: &Engine, fence: &str) {
             "{task}"
         );
 
-        checkout.agentnet(&["verify", task]).expect();
+        is_sealed(&checkout, task);
     }
     assert_eq!(
         canary.contacts(),
@@ -128,8 +140,8 @@ on_engines! {
         // The name is listed now; that it resolves to a private address is another matter, and another reason.
         let script = format!("curl --silent --include --max-time 10 http://{UNLISTED}/hello");
         assert!(engine.shell(&agent, &script).stdout.contains("private_address"));
-        checkout.agentnet(&["deny", "t", agentnet_e2e::origin::ALLOWED]).expect();
-        let script = format!("curl --silent --include --max-time 10 http://{}/hello", agentnet_e2e::origin::ALLOWED);
+        checkout.agentnet(&["deny", "t", ALLOWED]).expect();
+        let script = format!("curl --silent --include --max-time 10 http://{ALLOWED}/hello");
         let refused = engine.shell(&agent, &script).stdout;
         assert!(refused.contains("rule_denied"), "{refused}");
     }
