@@ -659,3 +659,42 @@ proptest! {
         }
     }
 }
+
+/// The client writes the URL: where patterns and text are such that only a search of minutes would
+/// tell, nobody waits for it, and what is not known to be allowed is not.
+#[test]
+fn a_search_that_would_take_minutes_is_refused_instead() {
+    let mut seed = 1_u64;
+    let path: String = std::iter::once('/')
+        .chain((0..32_000).map(|_| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            ['a', 'b', 'c', 'n'][(seed >> 60) as usize % 4]
+        }))
+        .collect();
+    let long = format!("http://a.example{path}");
+    let patterns: String = (0..200).map(|n| format!("[ab].{{20}}c{n}\n")).collect();
+    for (conf, reason) in [("", Reason::RuleDenied), (ALLOW, Reason::NotListed)] {
+        let conf = format!("FilterURLs Yes\nFilterType ere\n{conf}");
+        let policy = policy(&conf, &patterns);
+        let start = std::time::Instant::now();
+        match judge(&policy, &long) {
+            Verdict::Deny(denial) => assert_eq!((denial.reason(), denial.rule()), (reason, None)),
+            other @ (Verdict::Allow(_) | Verdict::Report(..)) => panic!("{other:?}"),
+        }
+        let taken = start.elapsed();
+        assert!(taken.as_secs() < 30, "{taken:?}");
+        let hit = "http://a.example/a01234567890123456789c7";
+        let listed = matches!(judge(&policy, hit), Verdict::Allow(_));
+        assert_eq!(listed, reason == Reason::NotListed, "short ones are told");
+    }
+    // What people write is told at any length.
+    let plain: String = (0..2000).map(|n| format!("\\.n{n}\\.example\n")).collect();
+    let policy = policy("FilterURLs Yes\nFilterType ere\n", &plain);
+    assert!(matches!(judge(&policy, &long), Verdict::Allow(_)));
+    assert!(matches!(
+        judge(&policy, &format!("{long}.n7.example")),
+        Verdict::Deny(_)
+    ));
+}

@@ -35,10 +35,15 @@ impl Policy {
         if !filter.permits_port(&target, ask) {
             return self.refuse(Denial::new(target, Reason::PortNotListed), now);
         }
-        let rule = filter
-            .hit(&target, ask)
-            .and_then(|place| u32::try_from(place).ok())
-            .map(RuleId);
+        let Ok(hit) = filter.hit(&target, ask) else {
+            // Nobody knows what the patterns say of it, so it counts as what they refuse.
+            let reason = match filter.listed {
+                Listed::Refused => Reason::RuleDenied,
+                Listed::Allowed => Reason::NotListed,
+            };
+            return Verdict::Deny(Denial::new(target, reason));
+        };
+        let rule = hit.and_then(|place| u32::try_from(place).ok()).map(RuleId);
         match (filter.listed, rule) {
             (Listed::Refused, Some(_)) => {
                 let denial = Denial::by_rule(target, Reason::RuleDenied, rule, false);

@@ -1,5 +1,6 @@
 //! Filter files: from lines to one automaton, and what it says of a request.
 
+mod automaton;
 mod bracket;
 mod bytes;
 mod compile;
@@ -10,9 +11,9 @@ mod shell;
 
 use std::num::NonZeroU16;
 
-use regex_automata::{Input, meta};
-
-pub(super) use self::compile::{alone, is_small, together};
+pub(super) use self::automaton::Automaton;
+pub(crate) use self::automaton::TooCostly;
+pub(super) use self::compile::{alone, is_small};
 pub(super) use self::lines::{Line, Odd, lines};
 pub(super) use self::pattern::Syntax;
 use crate::policy::Ask;
@@ -22,7 +23,7 @@ use crate::target::Target;
 #[derive(Debug)]
 pub(crate) struct Filter {
     /// `None` without a pattern. The number of a pattern is the number of its line's rule.
-    pub(super) regex: Option<meta::Regex>,
+    pub(super) regex: Option<Automaton>,
     pub(super) syntax: Syntax,
     pub(super) subject: Subject,
     /// What happens to a request that a pattern matches.
@@ -81,13 +82,15 @@ impl Filter {
     }
 
     /// The pattern that matches; of several the one whose match begins first, and of these the
-    /// first in the file. Linear in the text, whatever the patterns are.
-    pub(crate) fn hit(&self, target: &Target, ask: Ask<'_>) -> Option<usize> {
-        let regex = self.regex.as_ref()?;
-        self.with_subject(target, ask, |text| {
-            let found = regex.search_half(&Input::new(text));
-            found.map(|found| found.pattern().as_usize())
-        })
+    /// first in the file.
+    ///
+    /// # Errors
+    /// When finding that out would take too long.
+    pub(crate) fn hit(&self, target: &Target, ask: Ask<'_>) -> Result<Option<usize>, TooCostly> {
+        match &self.regex {
+            Some(regex) => self.with_subject(target, ask, |text| regex.search(text)),
+            None => Ok(None),
+        }
     }
 
     /// Whether one pattern matches. Compiles it: for people, not for the data path.

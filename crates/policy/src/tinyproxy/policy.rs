@@ -6,7 +6,7 @@ use std::sync::Arc;
 use regex_syntax::hir::Hir;
 
 use super::conf::Conf;
-use super::filter::{Filter, Line, Listed, Odd, Subject, Syntax, is_small, lines, together};
+use super::filter::{Automaton, Filter, Line, Listed, Odd, Subject, Syntax, is_small, lines};
 use crate::policy::{Mode, Policy};
 use crate::rule::{Effect, File, Hosts, Layer, Origin, Permission, Ports, Rule};
 use crate::whitelist::{Loaded, MAX_PROBLEMS, Problem, Problems, Severity};
@@ -68,7 +68,7 @@ impl Conf {
         let regex = if reader.has_errors() || hirs.is_empty() {
             None
         } else {
-            let regex = together(&hirs);
+            let regex = Automaton::new(&hirs);
             if regex.is_none() {
                 let what = "the patterns are too many or too large for one automaton of 64 MiB; use a whitelist for long lists of names";
                 reader.error(0, None, what);
