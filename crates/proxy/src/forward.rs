@@ -75,6 +75,7 @@ pub async fn serve(
         generation,
         route: active.conduct.routes.take(&target).0,
         from: active.conduct.bind.of(session.local),
+        session: session.logged_in(&parts.headers),
     };
     let send = Send {
         session: &session,

@@ -142,6 +142,18 @@ pub fn has_passed(headers: &HeaderMap, pseudonym: &str) -> bool {
     })
 }
 
+/// True if the request logs its connection in, and not itself alone (RFC 4559 §6): whatever else goes
+/// over that connection is then taken for this client's.
+#[must_use]
+pub fn logs_connection_in(headers: &HeaderMap) -> bool {
+    headers.get_all(header::AUTHORIZATION).iter().any(|value| {
+        let scheme = value.as_bytes().split(|byte| *byte == b' ').next();
+        scheme.is_some_and(|scheme| {
+            scheme.eq_ignore_ascii_case(b"negotiate") || scheme.eq_ignore_ascii_case(b"ntlm")
+        })
+    })
+}
+
 /// The protocol a client wants to upgrade to, if `Connection` says that it means it.
 #[must_use]
 pub fn wanted_upgrade(headers: &HeaderMap) -> Option<&HeaderValue> {

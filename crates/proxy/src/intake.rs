@@ -55,22 +55,24 @@ impl Intake {
             endpoint,
             inlet,
             passed,
+            first,
             ..
         } = self;
+        let is_over = inlet.is_over();
+        let rest = inlet.into_rest();
+        let is_all = !is_over && passed.is_empty() && rest.is_empty() && first.is_empty();
+        if is_all {
+            return Ok((endpoint.into_stream()?, read));
+        }
+        let mut said = [&*read, &*passed].concat();
         // A tunnel's first bytes may have come before the answer that opened it, and were no head.
-        // hyper then holds the substitute, which is not the client's.
-        let is_whole = !inlet.is_over() && passed.is_empty();
-        let first = if inlet.is_over() {
-            inlet.into_rest().into()
-        } else {
-            let rest = inlet.into_rest();
-            if is_whole && rest.is_empty() {
-                read
-            } else {
-                [&*read, &*passed, &*rest].concat().into()
-            }
-        };
-        Ok((endpoint.into_stream()?, first))
+        // hyper then got the substitute behind what had passed, which is not the client's.
+        if is_over && said.ends_with(SUBSTITUTE) {
+            said.truncate(said.len() - SUBSTITUTE.len());
+        }
+        said.extend_from_slice(&rest);
+        said.extend_from_slice(&first);
+        Ok((endpoint.into_stream()?, said.into()))
     }
 
     /// The endpoint, whatever was read of it; nothing more will be understood.

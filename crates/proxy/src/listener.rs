@@ -2,13 +2,13 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU16;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use agentnet_policy::event::Text;
 use agentnet_policy::{Surroundings, Target};
 use arc_swap::ArcSwap;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use prometheus::IntGauge;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -16,6 +16,7 @@ use crate::active::PolicyStore;
 use crate::dial::Dialer;
 use crate::endpoint::Link;
 use crate::forward::Pool;
+use crate::headers;
 use crate::journal::Journal;
 use crate::live::Live;
 use crate::metrics::{ListenerMetrics, Metrics};
@@ -142,6 +143,8 @@ pub struct Session {
     pub purpose: Purpose,
     refused: AtomicBool,
     asked: AtomicBool,
+    /// Its number, once it has logged a connection in.
+    logged_in: OnceLock<u64>,
     /// The generation of the policy whose list of clients let it in; 0 is none.
     permitted_in: AtomicU64,
     _place: Place,
@@ -191,6 +194,7 @@ impl Session {
             purpose: Purpose::default(),
             refused: AtomicBool::new(false),
             asked: AtomicBool::new(false),
+            logged_in: OnceLock::new(),
             permitted_in: AtomicU64::new(0),
             _place: Place::Own {
                 _permit: permit,
@@ -213,6 +217,7 @@ impl Session {
             purpose: Purpose::Proxy,
             refused: AtomicBool::new(false),
             asked: AtomicBool::new(false),
+            logged_in: OnceLock::new(),
             permitted_in: AtomicU64::new(tunnel.permitted_in()),
             _place: Place::Within { _tunnel: tunnel },
         }
@@ -225,6 +230,15 @@ impl Session {
 
     pub(crate) fn set_permitted_in(&self, generation: u64) {
         self.permitted_in.store(generation, Ordering::Relaxed);
+    }
+
+    /// Its number if this request or one before has logged an upstream connection in: from then on it
+    /// shares none with other clients.
+    pub(crate) fn logged_in(&self, headers: &HeaderMap) -> Option<u64> {
+        if headers::logs_connection_in(headers) {
+            self.logged_in.get_or_init(|| self.shared().next_request());
+        }
+        self.logged_in.get().copied()
     }
 
     /// A request was read.

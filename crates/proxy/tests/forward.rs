@@ -311,6 +311,62 @@ async fn carries_an_upgrade_where_the_rule_says_raw() {
     assert_eq!(proxy.closed(0).await.up, 5);
 }
 
+/// The bytes of another protocol may begin like an empty line, or like a request.
+#[tokio::test]
+async fn loses_no_byte_that_came_before_an_upgrade_was_answered() {
+    let early: [&[u8]; 4] = [
+        b"\r\n\0\x01frame",
+        b"GET http://raw.example/ HTTP/1.1\r\nHost: raw.example\r\n\r\n\0frame",
+        b"\0frame",
+        b"GET http://raw.exa",
+    ];
+    for early in early {
+        let origin = Origin::serving(|mut stream| async move {
+            let mut request = [0; 4096];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\
+                          Upgrade: websocket\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            let (mut reader, mut writer) = stream.split();
+            tokio::io::copy(&mut reader, &mut writer).await.ok();
+        })
+        .await;
+        let proxy = proxy_to(&origin).await;
+        let mut client = proxy.client().await;
+        let request = "GET http://raw.example/ HTTP/1.1\r\nHost: raw.example\r\n\
+                       Connection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+        client.send([request.as_bytes(), early].concat()).await;
+        assert_eq!(client.head().await.status, 101);
+        let echoed = client.read(early.len()).await;
+        assert_eq!(
+            echoed.escape_ascii().to_string(),
+            early.escape_ascii().to_string()
+        );
+    }
+}
+
+/// NTLM and Negotiate log a connection in, and not a request (RFC 4559 §6).
+#[tokio::test]
+async fn gives_a_connection_that_is_logged_in_to_no_other_client() {
+    let origin = Origin::page().await;
+    let proxy = proxy_to(&origin).await;
+    let ask = |with: &'static str| {
+        format!("GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n{with}\r\n")
+    };
+    let mut client = proxy.client().await;
+    for with in ["", "Authorization: Negotiate YII=\r\n", ""] {
+        client.send(ask(with)).await;
+        assert_eq!(client.answer().await.text(), "hello");
+    }
+    let mut second = proxy.client().await;
+    second.send(ask("")).await;
+    assert_eq!(second.answer().await.text(), "hello");
+    second.send(ask("Authorization: ntlm TlRM\r\n")).await;
+    assert_eq!(second.answer().await.text(), "hello");
+    let connections: Vec<usize> = origin.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections, [0, 1, 1, 0, 2]);
+}
+
 #[tokio::test]
 async fn notices_a_request_that_has_been_here() {
     let origin = Origin::page().await;

@@ -31,6 +31,8 @@ pub struct Key {
     pub route: Option<usize>,
     /// The own addresses it was dialled from, which may be those that the client came to.
     pub from: Vec<IpAddr>,
+    /// The client's connection that it is kept for, where it was logged in (NTLM, Negotiate).
+    pub session: Option<u64>,
 }
 
 /// An upstream connection that speaks HTTP/1.1.
