@@ -5,7 +5,7 @@ HOST   := $(shell rustc -vV | sed -n 's/^host: //p')
 BIN    := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/$(HOST)/image
 STATIC := RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --profile image --target $(HOST)
 
-.PHONY: help demo test lint unit e2e binaries images bench deny clean
+.PHONY: help demo test lint unit e2e fuzz binaries images bench deny clean
 
 help: ## what there is to type
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,6 +25,11 @@ unit: ## every crate's tests that need no engine
 
 e2e: binaries ## real engines, real clients (unpacks engines under target/ where root and none runs)
 	AGENTNET_BIN_DIR="$(BIN)" sh scripts/e2e.sh
+
+# Stable Rust, no other tool: the property tests, with more cases.
+fuzz: ## random requests, greetings, names and filters against what reads them; CASES=N for more or fewer
+	PROPTEST_CASES=$(or $(CASES),300000) cargo test --locked -p agentnet-proxy --lib -- head::agreement hello:: answerer::reply
+	PROPTEST_CASES=$(or $(CASES),20000) cargo test --locked -p agentnet-policy --test tinyproxy_filter --test properties
 
 binaries: ## the static binaries that the images carry
 	$(STATIC) --quiet -p agentnet-proxy -p agentnet-gate -p agentnet-notify -p agentnet-controller

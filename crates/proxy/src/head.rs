@@ -154,4 +154,6 @@ impl<'a> Iterator for Lines<'a> {
 }
 
 #[cfg(test)]
+mod agreement;
+#[cfg(test)]
 mod tests;

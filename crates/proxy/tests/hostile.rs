@@ -524,3 +524,26 @@ async fn resets_the_upstream_on_a_bad_chunk() {
     }
     assert_eq!(origin.seen().len(), 0);
 }
+
+/// What follows a refused CONNECT is looked at by nobody: it must not be taken for a request.
+#[tokio::test]
+async fn takes_nothing_behind_a_refused_connect_for_a_request() {
+    let origin = Origin::page().await;
+    let proxy = Proxy::start("example.com\n").await;
+    proxy.world.site("example.com", 80, origin.address);
+    let behind = "POST http://example.com/ HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\
+                  Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    for connect in [
+        "CONNECT denied.example:443 HTTP/1.1\r\nHost: denied.example:443\r\n\r\n",
+        "CONNECT denied.example:443 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        "CONNECT nonsense HTTP/1.1\r\nHost: nonsense\r\n\r\n",
+        "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        let mut client = proxy.client().await;
+        client.send(format!("{connect}{behind}")).await;
+        assert!(client.answer().await.status >= 400);
+        let (rest, _) = client.rest_or_reset().await;
+        assert!(rest.is_empty(), "{}", rest.escape_ascii());
+    }
+    assert_eq!(origin.seen().len(), 0);
+}

@@ -10,7 +10,7 @@ use super::{Fault, Framing, check, is_token};
 /// It owns no memory unless a head came in pieces.
 #[derive(Debug)]
 pub struct Inlet {
-    place: Place,
+    pub(super) place: Place,
     max_head: usize,
     /// The beginning of a head; nothing of it has been passed on.
     held: Vec<u8>,
@@ -22,7 +22,7 @@ pub struct Inlet {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     Head,
     Content(u64),
     Chunks(Chunks),

@@ -233,7 +233,7 @@ fn reads_the_same_name_as_rustls() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2_000)))]
 
     /// ADR 7: whatever rustls takes a name from, ours reads that name or refuses.
     #[test]
