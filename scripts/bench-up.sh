@@ -25,6 +25,8 @@ tidy() {
     agentnet down --all >/dev/null 2>&1 || :
     compose down --volumes --timeout 0 >/dev/null 2>&1 || :
     stack down --volumes --timeout 0 >/dev/null 2>&1 || :
+    # The rounds were run in it, and no program starts well in a directory that is gone.
+    cd /
     rm -rf "$scratch"
     leave_engine
 }
