@@ -18,6 +18,7 @@ pub use self::aim::TargetPattern;
 use self::line::Says;
 use self::loader::Loader;
 pub use self::presets::{BuiltinPresets, PresetFiles, Presets, describe};
+pub(crate) use self::problem::AsTyped;
 pub use self::problem::{Problem, Problems, Severity};
 use crate::policy::{Mode, Policy};
 use crate::rule::Layer;

@@ -429,7 +429,7 @@ fn what_is_no_pattern_is_refused_with_its_line_and_the_reason() {
         let problems = load(&says(kind), &text, Options::default()).unwrap_err();
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(
-            problems[0].starts_with(&format!("f:4: {pattern:?} ")),
+            problems[0].starts_with(&format!("f:4: \"{pattern}\" ")),
             "{problems:?}"
         );
         assert!(problems[0].contains(part), "{pattern}: {problems:?}");

@@ -170,6 +170,8 @@ fn lines_that_can_never_match_are_told_with_the_reason() {
         ("FilterCaseSensitive Yes", "GitHub\\.com", "capital G"),
         ("", "git hub\\.com,x", ""),
         ("", "github\\.com,x", "','"),
+        ("", "^(.*\\.)?gitlab\\.com$", "write FilterType ere"),
+        ("", "*.github.com", "write FilterType fnmatch"),
         ("", "\\x", "means nothing"),
         ("", "^github\\.com\\.$", "in a dot"),
         ("FilterType ere", "a^b", "anchor"),

@@ -52,7 +52,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check whitelist files, in layer order; 1 if one has an error
+    /// Check whitelist files, in layer order, or what -c FILE would serve; 1 if one has an error
     Check(check::Check),
     /// Say what would happen to a URL, and which line decides; 1 if it is refused
     Explain(explain::Explain),
@@ -100,13 +100,23 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
         return ExitCode::from(OK);
     }
     let code = match cli.command {
-        Some(Command::Check(check)) => {
+        Some(Command::Check(check)) if check.names_files() => {
             with_presets(cli.config, cli.settings, environment, |presets| {
                 check.run(presets)
             })
         }
-        Some(Command::Explain(explain)) => match raw(cli.config, cli.settings, environment) {
-            Ok(raw) => explain.run(raw),
+        Some(Command::Check(_)) => match settings(cli.config, cli.settings, environment) {
+            Ok(settings) => check::listeners(&settings),
+            Err(problems) => complain(&problems),
+        },
+        Some(Command::Explain(explain)) if explain.names_files() => {
+            match raw(cli.config, cli.settings, environment) {
+                Ok(raw) => explain.run(raw),
+                Err(problems) => complain(&problems),
+            }
+        }
+        Some(Command::Explain(explain)) => match settings(cli.config, cli.settings, environment) {
+            Ok(settings) => explain.run_served(&settings),
             Err(problems) => complain(&problems),
         },
         Some(Command::Lint(lint)) => lint.run(),

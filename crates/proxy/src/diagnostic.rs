@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use agentnet_policy::tinyproxy::LogLevel;
+use agentnet_policy::{Problem, Severity};
 
 /// Lines waiting for stderr; what does not find room is lost.
 const LINES: usize = 1024;
@@ -78,6 +79,14 @@ pub fn error(text: impl fmt::Display) {
 /// Something is not as it should be; the proxy goes on.
 pub fn warn(text: impl fmt::Display) {
     say(LogLevel::Warning, "warning", &text);
+}
+
+/// Something about a line of a file, as bad as it is.
+pub fn problem(problem: &Problem) {
+    match problem.severity {
+        Severity::Error => error(problem.unmarked()),
+        Severity::Warning => warn(problem.unmarked()),
+    }
 }
 
 /// Something happened that an operator asked for.

@@ -126,9 +126,7 @@ impl Reloader {
                 diagnostic::note(format_args!(
                     "listener {name}: new policy in force, {rules} rules"
                 ));
-                for warning in &warnings {
-                    diagnostic::warn(warning);
-                }
+                warnings.iter().for_each(diagnostic::problem);
                 report(Outcome::Changed, warnings)
             }
             Err(problems) => {
@@ -136,9 +134,7 @@ impl Reloader {
                 diagnostic::error(format_args!(
                     "listener {name}: the new policy is not usable, the last good one stays in force"
                 ));
-                for problem in &problems {
-                    diagnostic::error(problem);
-                }
+                problems.iter().for_each(diagnostic::problem);
                 report(Outcome::Failed, problems)
             }
         }

@@ -27,7 +27,7 @@ use crate::journal::Style;
 pub use self::address::{Address, AddressError, AdminAddress, AdminAddressError};
 pub use self::raw::{Raw, RawListener};
 pub use self::side_doors::{SideDoors, Transparent, TransparentKind};
-pub use self::tinyproxy::{DEFAULT_PATH, TinyproxyFile, Understood, is_tinyproxy};
+pub use self::tinyproxy::{DEFAULT_PATH, TinyproxyFile, Understood, has_directives, is_tinyproxy};
 pub use self::upstream::RawUpstream;
 
 /// The name of the listener that the flags make.

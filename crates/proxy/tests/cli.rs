@@ -761,6 +761,93 @@ async fn lint_shows_a_name_that_gets_through_and_prints_a_whitelist_that_loads()
 }
 
 #[tokio::test]
+async fn checks_and_explains_what_a_configuration_would_serve() {
+    let files = Files::with("filter", "^example\\.org$ # docs\r\n");
+    let filter = files.path("filter").display().to_string();
+    let conf = format!("Port 8888\nFilter \"{filter}\"\nFilterDefaultDeny Yes\nUser nobody\n");
+    let conf = files.add("tinyproxy.conf", &conf);
+    let checked = run(&["check", "-c", &conf], &[]).await;
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+    let warning = "tinyproxy.conf:4: warning: \"User\" is not used";
+    assert!(checked.stdout.contains(warning), "{}", checked.stdout);
+    assert!(checked.stdout.ends_with("\nok: 1 rules\n"));
+    let explain = async |url: &str| run(&["explain", "-c", &conf, url], &[]).await;
+    let allowed = explain("https://example.org/").await;
+    assert_eq!(allowed.code, Some(0), "{}", allowed.stderr);
+    let line = "filter:1: ^example\\.org$ (allows it)  # docs";
+    assert!(allowed.stdout.contains(line), "{}", allowed.stdout);
+    assert_eq!(
+        explain("https://example.org.evil.example/").await.code,
+        Some(1)
+    );
+
+    files.add("filter", "\\(a\n");
+    let checked = run(&["check", "-c", &conf], &[]).await;
+    assert_eq!(checked.code, Some(1), "{}", checked.stdout);
+    assert!(
+        checked.stdout.contains("filter:1: \"\\(a\" opens a group"),
+        "{}",
+        checked.stdout
+    );
+    let explained = explain("https://example.org/").await;
+    assert_eq!(explained.code, Some(2));
+
+    let white = files.add("w.txt", "example.com\n");
+    let toml = format!(
+        "[[listener]]\nname = \"a\"\nlisten = [\"127.0.0.1:1\"]\nwhitelist = [\"{white}\"]\n\
+        [[listener]]\nname = \"b\"\nlisten = [\"127.0.0.1:2\"]\nwhitelist = [\"{conf}\"]\n"
+    );
+    let toml = files.add("two.toml", &toml);
+    let checked = run(&["check", "-c", &toml], &[]).await;
+    assert_eq!(checked.code, Some(1));
+    assert!(
+        checked.stdout.starts_with("listener a: ok: 1 rules\n"),
+        "{}",
+        checked.stdout
+    );
+    assert!(
+        checked
+            .stdout
+            .contains("is a tinyproxy.conf and no whitelist"),
+        "{}",
+        checked.stdout
+    );
+    let of_b = [
+        "explain",
+        "-c",
+        &toml,
+        "--listener",
+        "a",
+        "https://example.com/",
+    ];
+    assert_eq!(run(&of_b, &[]).await.code, Some(0));
+    for nothing in [&["check"][..], &["explain", "https://example.org/"]] {
+        let ended = run(nothing, &[]).await;
+        assert_eq!(ended.code, Some(2));
+        assert!(ended.stderr.contains("-c FILE"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn calls_nothing_both_an_error_and_a_warning() {
+    let files = Files::with("filter", "\\(a\nexample.org and words\n");
+    let filter = files.path("filter").display().to_string();
+    let conf = format!("Port 0\nFilter \"{filter}\"\nUser nobody\n");
+    let conf = files.add("tinyproxy.conf", &conf);
+    let ended = run(&["-c", &conf], &[]).await;
+    assert_eq!(ended.code, Some(2));
+    let said = ended.stderr;
+    assert!(
+        said.contains(&format!("error: {filter}:1: \"\\(a\" opens")),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("warning: {filter}:2: \"example.org\" is the")),
+        "{said}"
+    );
+}
+
+#[tokio::test]
 async fn lint_of_what_cannot_be_read_says_where_and_ends_with_two() {
     let files = Files::with("filter", "\\(a\\)\\1\n");
     let conf = files.add("tinyproxy.conf", "Port 8888\nFilter \"filter\"\n");

@@ -10,7 +10,7 @@ use std::fmt;
 
 use super::conf::Conf;
 use super::policy::Options;
-use crate::whitelist::{Problem, Problems};
+use crate::whitelist::{AsTyped, Problem, Problems};
 
 /// What [`lint`] found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,7 +63,7 @@ impl fmt::Display for Finding {
         }
         f.write_str(": ")?;
         if !self.pattern.is_empty() {
-            write!(f, "{} ", self.pattern.escape_debug())?;
+            write!(f, "{} ", AsTyped(&self.pattern))?;
         }
         match &self.fault {
             Fault::LetsThrough(name) => write!(f, "lets {name} through"),

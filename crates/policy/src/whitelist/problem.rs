@@ -31,22 +31,57 @@ pub struct Problem {
     pub severity: Severity,
 }
 
+impl Problem {
+    /// The sentence without how bad it is, for those who say that in front of it.
+    pub fn unmarked(&self) -> impl fmt::Display + '_ {
+        Sentence(self, ": ")
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
-        if self.line > 0 {
-            write!(f, ":{}", self.line)?;
-        }
-        f.write_str(match self.severity {
+        let mark = match self.severity {
             Severity::Warning => ": warning: ",
             Severity::Error => ": ",
-        })?;
-        if let Some(word) = &self.word {
-            write!(f, "{word:?} ")?;
+        };
+        Sentence(self, mark).fmt(f)
+    }
+}
+
+/// A problem, and what stands between its place and its words.
+struct Sentence<'a>(&'a Problem, &'static str);
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(problem, mark) = *self;
+        f.write_str(&problem.file)?;
+        if problem.line > 0 {
+            write!(f, ":{}", problem.line)?;
         }
-        f.write_str(&self.what)?;
-        if let Some(fix) = &self.fix {
+        f.write_str(mark)?;
+        if let Some(word) = &problem.word {
+            write!(f, "\"{}\" ", AsTyped(word))?;
+        }
+        f.write_str(&problem.what)?;
+        if let Some(fix) = &problem.fix {
             write!(f, "; write: {fix}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A word of a file as it stands there, so that a pattern can be searched for and copied; only what a
+/// terminal would not show is escaped.
+pub(crate) struct AsTyped<'a>(pub(crate) &'a str);
+
+impl fmt::Display for AsTyped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        for character in self.0.chars() {
+            match character {
+                '\\' | '\'' => f.write_char(character)?,
+                _ => write!(f, "{}", character.escape_debug())?,
+            }
         }
         Ok(())
     }

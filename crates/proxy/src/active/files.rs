@@ -7,7 +7,7 @@ use agentnet_policy::{
     Layer, LoadOptions, Loaded, Mode, PresetFiles, Problem, Severity, Source, load,
 };
 
-use crate::settings::WhitelistFile;
+use crate::settings::{WhitelistFile, has_directives};
 
 /// Largest whitelist file. 100,000 rules are about 3 MiB.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -174,7 +174,19 @@ pub fn compile_files(
 
 pub(super) fn compile(sources: &[Source], options: LoadOptions) -> Result<Loaded, Vec<Problem>> {
     let (files, presets) = split(sources);
-    load(&files, &presets, options).map_err(|problems| problems.iter().cloned().collect())
+    load(&files, &presets, options).map_err(|problems| {
+        let mut problems: Vec<Problem> = problems.iter().cloned().collect();
+        for file in files.iter().filter(|file| has_directives(&file.text)) {
+            problems.retain(|problem| problem.file != file.name);
+            let name = &file.name;
+            let what = format!(
+                "is a tinyproxy.conf and no whitelist: serve, check and explain it with -c {name}; \
+                 `agentnet-proxy lint {name}` prints what it means as a whitelist"
+            );
+            problems.push(problem(name.clone(), what));
+        }
+        problems
+    })
 }
 
 pub(super) fn fingerprint(sources: &[Source]) -> u64 {

@@ -37,6 +37,17 @@ impl PolicySource {
         }
     }
 
+    /// The policy by itself, read and compiled as for serving; nothing is resolved or bound.
+    ///
+    /// # Errors
+    /// With everything that is wrong.
+    pub fn load(&self) -> Result<Loaded, Vec<Problem>> {
+        let Compiled {
+            policy, warnings, ..
+        } = self.compile(&self.read()?)?;
+        Ok(Loaded { policy, warnings })
+    }
+
     /// The files to watch.
     pub(super) fn files(&self) -> Vec<PathBuf> {
         match self {

@@ -95,9 +95,7 @@ impl Prepared {
             };
             match PolicyStore::open(name, source, &purses, &metrics) {
                 Ok((policy, warnings)) => {
-                    for warning in warnings {
-                        diagnostic::warn(warning);
-                    }
+                    warnings.iter().for_each(diagnostic::problem);
                     for parent in policy.now().conduct.routes.parents() {
                         if parent.remote_dns() {
                             let route = parent.label();

@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-use agentnet_policy::{Ask, Mode, Request, Target, Verdict};
+use agentnet_policy::{Ask, Loaded, Mode, Request, Target, Verdict};
 use clap::Args;
 use http::Uri;
 
@@ -17,13 +17,13 @@ use crate::upstream::Routes;
 /// Explain a decision.
 #[derive(Args, Debug)]
 pub(super) struct Explain {
-    /// Whitelist files in layer order
-    #[arg(long = "whitelist", value_name = "FILE", required = true)]
+    /// Whitelist files in layer order [default: what -c and the variables would serve]
+    #[arg(long = "whitelist", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The method of a plain request
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     method: String,
-    /// Take the routes of this listener of the settings [default: the first]
+    /// Take this listener of the settings [default: the first]
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
     /// https://HOST[:PORT] or HOST:PORT for a tunnel, http://HOST[:PORT]/PATH for a plain request
@@ -32,6 +32,25 @@ pub(super) struct Explain {
 }
 
 impl Explain {
+    /// True if whitelists are named, in place of those of the settings.
+    pub(super) fn names_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// Explains by what the settings would serve: a whitelist or a tinyproxy.conf.
+    pub(super) fn run_served(&self, settings: &Settings) -> u8 {
+        let listener = match self.listener(&settings.listeners) {
+            Ok(listener) => listener,
+            Err(problems) => return complain(&problems),
+        };
+        if listener.source.is_empty() {
+            let what = "nothing is served: name whitelists with --whitelist FILE, or a configuration with -c FILE";
+            diagnostic::error(what);
+            return USAGE;
+        }
+        self.tell(listener.source.load(), &listener.source.routes())
+    }
+
     pub(super) fn run(&self, raw: Raw) -> u8 {
         let presets = raw.presets.clone();
         let routes = match self.routes(raw) {
@@ -39,12 +58,15 @@ impl Explain {
             Err(problems) => return complain(&problems),
         };
         let files = whitelist_files(&self.files, &[]);
-        let loaded = match compile_files(&files, presets.as_deref(), Mode::Enforce) {
+        let loaded = compile_files(&files, presets.as_deref(), Mode::Enforce);
+        self.tell(loaded, &routes)
+    }
+
+    fn tell(&self, loaded: Result<Loaded, Vec<agentnet_policy::Problem>>, routes: &Routes) -> u8 {
+        let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(problems) => {
-                for problem in &problems {
-                    diagnostic::error(problem);
-                }
+                problems.iter().for_each(diagnostic::problem);
                 return USAGE;
             }
         };
@@ -85,18 +107,22 @@ impl Explain {
     /// The routes that the running proxy would have by the same settings.
     fn routes(&self, raw: Raw) -> Result<Routes, Vec<Problem>> {
         let listeners = Settings::check(raw)?.listeners;
+        Ok(self.listener(&listeners)?.source.routes())
+    }
+
+    fn listener<'l>(
+        &self,
+        listeners: &'l [ListenerSettings],
+    ) -> Result<&'l ListenerSettings, Vec<Problem>> {
         let named = |listener: &&ListenerSettings| {
             self.listener
                 .as_ref()
                 .is_none_or(|name| *name == listener.name)
         };
-        match listeners.iter().find(named) {
-            Some(listener) => Ok(listener.source.routes()),
-            None => {
-                let what = "no listener has this name in the settings";
-                Err(vec![Problem::new("--listener", what)])
-            }
-        }
+        listeners.iter().find(named).ok_or_else(|| {
+            let what = "no listener has this name in the settings";
+            vec![Problem::new("--listener", what)]
+        })
     }
 }
 

@@ -65,9 +65,7 @@ impl Learn {
                 OK
             }
             Err(problems) => {
-                for problem in &problems {
-                    diagnostic::error(problem);
-                }
+                problems.iter().for_each(diagnostic::problem);
                 USAGE
             }
         }

@@ -45,7 +45,7 @@ impl Lint {
             errors.map(ToString::to_string).collect()
         };
         let (conf, warnings) = Conf::parse(&name, &text).map_err(|problems| told(&problems))?;
-        warnings.iter().for_each(diagnostic::note);
+        warnings.iter().for_each(diagnostic::problem);
         let filter = match conf.filter_path() {
             None => None,
             Some(path) => {
@@ -60,8 +60,8 @@ impl Lint {
             .as_ref()
             .map(|(name, text)| (name.as_str(), text.as_str()));
         let found = tinyproxy::lint(&conf, filter)
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        found.warnings.iter().for_each(diagnostic::note);
+            .map_err(|problems| told(&problems.iter().cloned().collect::<Vec<_>>()))?;
+        found.warnings.iter().for_each(diagnostic::problem);
         Ok(found)
     }
 

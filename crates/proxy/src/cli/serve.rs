@@ -80,8 +80,10 @@ async fn serve(
     let app = match start(settings, log, inherited) {
         Ok(app) => app,
         Err(error) => {
-            for line in error.to_string().lines() {
-                diagnostic::error(line);
+            if let StartError::Policy(problems) = &error {
+                problems.iter().for_each(diagnostic::problem);
+            } else {
+                diagnostic::error(error);
             }
             return USAGE;
         }

@@ -55,6 +55,27 @@ pub fn is_tinyproxy(text: &str) -> bool {
     tinyproxy > toml
 }
 
+/// True where most lines begin with a directive: somebody took a `tinyproxy.conf` for a whitelist.
+/// `Allow` and `Deny` say nothing: they are in whitelists too, the one by mistake.
+#[must_use]
+pub fn has_directives(text: &str) -> bool {
+    let mut known = 0_u32;
+    let mut other = 0_u32;
+    for line in text.lines() {
+        let mut words = line.trim_start_matches('\u{FEFF}').split_whitespace();
+        let Some(word) = words.next().filter(|word| !word.starts_with('#')) else {
+            continue;
+        };
+        let mut all = Directive::ALL.iter();
+        match all.find(|directive| directive.name().eq_ignore_ascii_case(word)) {
+            Some(Directive::Allow | Directive::Deny) => {}
+            Some(_) if words.next().is_some() => known += 1,
+            _ => other += 1,
+        }
+    }
+    known > other
+}
+
 impl Settings {
     /// Settings from a `tinyproxy.conf`, with flags and variables over it. Nothing is bound or
     /// opened; the filter is read later, with the policy.

@@ -11,8 +11,8 @@ use super::{Fault, Finding, hostile, reach};
 use crate::policy::{Ask, Policy, Request, Verdict};
 use crate::rule::{Layer, Rule};
 use crate::target::Target;
-use crate::tinyproxy::conf::Conf;
-use crate::tinyproxy::filter::alone;
+use crate::tinyproxy::conf::{Conf, FilterType};
+use crate::tinyproxy::filter::{Syntax, alone};
 use crate::whitelist::{LoadOptions, Source, load};
 
 /// The findings and the whitelist.
@@ -222,7 +222,10 @@ impl Linter<'_> {
                 Some(letter) if letter.is_ascii_uppercase() => {
                     format!("it has a capital {letter}, and hosts are compared in small letters")
                 }
-                Some(letter) => format!("it has a {letter:?}, which no host has"),
+                Some(letter) => {
+                    let other = self.other_type(one.rule.text());
+                    format!("it has a {letter:?}, which no host has{other}")
+                }
                 None => "no host has such characters".to_owned(),
             });
         }
@@ -235,6 +238,28 @@ impl Linter<'_> {
             return all_https.then(|| "no URL that the proxy sees begins with https://, of a CONNECT it sees host:port".to_owned());
         }
         Some("an anchor stands where it cannot be, or the host would end in a dot".to_owned())
+    }
+
+    /// What to write if the pattern is one of another `FilterType`, under which it fits a host.
+    fn other_type(&self, pattern: &str) -> String {
+        let own = self.conf.syntax();
+        let names = [reach::NAMES, reach::ADDRESSES];
+        let fits = |kind: &FilterType| {
+            let syntax = Syntax { kind: *kind, ..own };
+            *kind != own.kind
+                && syntax.read(pattern.as_bytes()).is_ok_and(|read| {
+                    let mut names = names.iter();
+                    names.any(|alphabet| reach::is_possible(&read.hir, *alphabet))
+                })
+        };
+        let kinds = [FilterType::Ere, FilterType::Fnmatch];
+        match kinds.iter().find(|kind| fits(kind)) {
+            Some(kind) => {
+                let (own, kind) = (own.kind.word(), kind.word());
+                format!("; lines are read as {own}: for {kind}, write FilterType {kind}")
+            }
+            None => String::new(),
+        }
     }
 
     /// The first name that this pattern lets through and that is not what was meant. The proof is

@@ -52,6 +52,26 @@ fn file(settings: &Settings) -> &TinyproxyFile {
 }
 
 #[test]
+fn knows_a_configuration_that_was_taken_for_a_whitelist() {
+    for text in [
+        "# mine\nUser nobody\nPort 8888\nAllow 127.0.0.1\n",
+        "\u{FEFF}port\t8888\n",
+        "Port 8888\nTimeout 600\nno-such-directive\n",
+    ] {
+        assert!(has_directives(text), "{text}");
+    }
+    for text in [
+        "",
+        "github.com\nport 80\n",
+        "deny gist.github.com\nallow github.com\n",
+        "github.com\nport\n",
+        "# port 80\n",
+    ] {
+        assert!(!has_directives(text), "{text}");
+    }
+}
+
+#[test]
 fn tells_the_two_kinds_of_file_apart() {
     for text in [
         "Port 8888\n",
