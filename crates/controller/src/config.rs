@@ -1,20 +1,22 @@
 //! `agentnet.toml`: read from the user's checkout, never from a task's worktree.
 
 mod check;
+mod network;
 mod quantity;
+mod service;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
-use ipnet::Ipv4Net;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::spec::ImageRef;
 use crate::task::Slug;
 
+pub use network::{Fence, Mode, Network};
 pub use quantity::{Bytes, Cpus};
+pub use service::Service;
 
 /// The file's name, in the root of the checkout.
 pub const FILE: &str = "agentnet.toml";
@@ -63,18 +65,6 @@ pub struct Agent {
     pub pids: Option<u32>,
 }
 
-/// `[network]`
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Network {
-    /// `none`, `limited` (default) or `full`.
-    pub mode: Option<Mode>,
-    /// `network` or `socket`; otherwise the engine decides.
-    pub fence: Option<Fence>,
-    /// Where address blocks come from.
-    pub pool: Option<Ipv4Net>,
-}
-
 /// `[images]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -83,81 +73,6 @@ pub struct Images {
     pub proxy: Option<ImageRef>,
     /// Instead of `agentnet/gate:VERSION`.
     pub gate: Option<ImageRef>,
-}
-
-/// `[services.NAME]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Service {
-    /// Its image.
-    pub image: ImageRef,
-    /// Instead of the image's arguments.
-    #[serde(default)]
-    pub command: Vec<String>,
-    /// More environment.
-    #[serde(default)]
-    pub env: BTreeMap<String, String>,
-    /// `uid:gid` instead of the image's user.
-    pub user: Option<String>,
-    /// The port it listens on, where the image does not say.
-    pub port: Option<NonZeroU16>,
-    /// A shell command that succeeds when the service can be used.
-    pub healthcheck: Option<String>,
-    /// How long to wait for that, in seconds.
-    pub wait_seconds: Option<u32>,
-    /// Directories kept in memory.
-    #[serde(default)]
-    pub tmpfs: Vec<String>,
-    /// The root of the container cannot be written; `/tmp` and `tmpfs` can.
-    #[serde(default)]
-    pub read_only: bool,
-    /// Ceiling, as `2GiB`.
-    pub memory: Option<Bytes>,
-    /// Ceiling, as `1.5`.
-    pub cpus: Option<Cpus>,
-    /// Ceiling on processes and threads.
-    pub pids: Option<u32>,
-}
-
-/// How much network a task has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// No proxy at all.
-    None,
-    /// Through the proxy, as the whitelist allows.
-    Limited,
-    /// An ordinary bridge: nothing is fenced.
-    Full,
-}
-
-/// How the fence is built (DESIGN §5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Fence {
-    /// An isolated network of its own. Docker 28 or newer.
-    Network,
-    /// Loopback only, and a unix socket to the proxy. Any engine.
-    Socket,
-}
-
-impl std::fmt::Display for Fence {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Fence::Network => "network",
-            Fence::Socket => "socket",
-        })
-    }
-}
-
-impl std::fmt::Display for Mode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Mode::None => "none",
-            Mode::Limited => "limited",
-            Mode::Full => "full",
-        })
-    }
 }
 
 impl Config {
@@ -189,6 +104,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU16;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Config> {
