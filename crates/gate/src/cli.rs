@@ -22,6 +22,8 @@ pub(crate) enum Job {
     Verify(Verify),
     /// Join standard input and output to HOST:PORT through the proxy of `https_proxy`, as ssh's ProxyCommand
     Connect(Connect),
+    /// Print, as one JSON document, which programs here do not know the proxy; always exit 0
+    Clients,
 }
 
 #[derive(Args, Debug)]

@@ -12,13 +12,15 @@
 //! the tables are tested without a network, and the observing in namespaces of the tests' own.
 //!
 //! `connect` has nothing to do with the proof: it is the way through the proxy for clients that know
-//! only how to start a program, ssh above all.
+//! only how to start a program, ssh above all. Nor has [`clients`], which finds the programs of a container
+//! that do not know the proxy.
 
 mod answer;
 mod attempt;
 mod behind;
 mod capabilities;
 mod cli;
+pub mod clients;
 mod confinement;
 mod connect;
 mod conversation;

@@ -8,6 +8,7 @@ use clap::Parser;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::cli::{Cli, Connect, Exec, Job, Verify};
+use crate::clients::{self, Places};
 use crate::connect::{self, Wiring};
 use crate::launch::{REFUSED, launch};
 use crate::patience;
@@ -31,6 +32,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli {
             job: Job::Connect(connect),
         }) => run_connect(&connect),
+        Ok(Cli { job: Job::Clients }) => run_clients(),
         Err(error) => {
             // Nothing sensible is left to do when even this cannot be printed.
             drop(error.print());
@@ -119,6 +121,17 @@ fn run_connect(connect: &Connect) -> u8 {
             LEAK
         }
     }
+}
+
+fn run_clients() -> u8 {
+    // As in `verify`. What we look at is the agent's own, so a failure changes little.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
+    let found = clients::look(&Places::own(), |name| std::env::var(name).ok());
+    let mut out = io::stdout().lock();
+    // A reader that has gone away does not need it.
+    drop(serde_json::to_writer(&mut out, &found));
+    drop(writeln!(out));
+    SEALED
 }
 
 /// One line on standard error; there is nobody to tell when that fails.

@@ -67,6 +67,18 @@ pub struct Event {
     /// Whether to raise no alert.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub quiet: bool,
+    /// The client took us for the host itself: a transparent door, or a question to the DNS. It
+    /// knows nothing of a proxy, or passes it by.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub transparent: bool,
+    /// What a client that was refused calls itself (`User-Agent`), its first [`Event::AGENT`] bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Text>,
+}
+
+impl Event {
+    /// The bytes of a `User-Agent` that are kept: enough for a name and a version.
+    pub const AGENT: usize = 128;
 }
 
 /// The number 1. Another number is refused on reading.
@@ -273,6 +285,8 @@ mod tests {
             ms: 1,
             sentence: None,
             quiet: false,
+            transparent: false,
+            agent: None,
         }
     }
 
@@ -283,6 +297,17 @@ mod tests {
     fn an_event_is_one_line_of_json_and_reads_back() {
         assert_eq!(serde_json::to_string(&event()).unwrap(), LINE);
         assert_eq!(serde_json::from_str::<Event>(LINE).unwrap(), event());
+        let wider = Event {
+            transparent: true,
+            agent: Some("pip/24.0".into()),
+            ..event()
+        };
+        let line = LINE.replace(
+            "\"ms\":1}",
+            "\"ms\":1,\"transparent\":true,\"agent\":\"pip/24.0\"}",
+        );
+        assert_eq!(serde_json::to_string(&wider).unwrap(), line);
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), wider);
     }
 
     #[test]

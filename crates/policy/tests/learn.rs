@@ -41,6 +41,8 @@ fn event(host: &str, port: u16) -> Event {
         ms: 1,
         sentence: None,
         quiet: false,
+        transparent: false,
+        agent: None,
     }
 }
 

@@ -145,6 +145,8 @@ impl Answerer {
             ms: 0,
             sentence: Some(Text::new(sentence)),
             quiet: false,
+            transparent: true,
+            agent: None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use agentnet_policy::event::{Event, Moment, Protocol, Text, Version, Word};
 use agentnet_policy::{Denial, Host, Reason, Target};
+use http::header::{HeaderValue, USER_AGENT};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use crate::active::Active;
 use crate::body::Body;
 use crate::hello::Fault;
-use crate::listener::Session;
+use crate::listener::{Purpose, Session};
 use crate::manners::cause::Cause;
 use crate::manners::{Dress, Manners, Occasion};
 use crate::refusal::Refusal;
@@ -30,6 +31,8 @@ pub struct Record {
     event: Event,
     /// Kept where a page may show it.
     line: Option<Box<Line>>,
+    /// What the client calls itself: told where it is refused.
+    agent: Option<HeaderValue>,
     /// What the log says beside the event, where it is kept in Tinyproxy's words.
     words: Option<Box<Asked>>,
 }
@@ -50,6 +53,7 @@ impl Record {
             Protocol::Http => Some(Text::new(parts.uri.path())),
         };
         let mut record = Self::new(session, protocol, Text::new(parts.method.as_str()), path);
+        record.agent = parts.headers.get(USER_AGENT).cloned();
         if session.shared().journal.speaks_tinyproxy() {
             let (asked, line) = Asked::new(parts, session.socket);
             session.say(|| line);
@@ -107,6 +111,8 @@ impl Record {
             ms: 0,
             sentence: None,
             quiet: false,
+            transparent: session.purpose != Purpose::Proxy,
+            agent: None,
         };
         Self {
             session: Arc::clone(session),
@@ -114,6 +120,7 @@ impl Record {
             told: false,
             event,
             line: None,
+            agent: None,
             words: None,
         }
     }
@@ -314,6 +321,7 @@ impl Record {
         self.session.note_refusal();
         self.event.status = self.http_status(status);
         self.event.sentence = Some(sentence.clone());
+        self.event.agent = self.agent.take().map(|agent| shown(&agent));
         self.say(Asked::refused);
         self.tell();
         let dress = match manners {
@@ -415,6 +423,14 @@ impl Drop for Record {
             self.tell();
         }
     }
+}
+
+/// As much of a `User-Agent` as events have.
+fn shown(agent: &HeaderValue) -> Text {
+    let bytes = agent.as_bytes();
+    Text::new(&String::from_utf8_lossy(
+        bytes.get(..Event::AGENT).unwrap_or(bytes),
+    ))
 }
 
 /// True for what went wrong after it was permitted.

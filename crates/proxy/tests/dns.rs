@@ -108,7 +108,10 @@ async fn gives_permitted_names_the_address_that_was_asked_and_looks_nothing_up()
         "secret.evil.example",
     );
     assert_eq!(told(&event), expected);
-    assert_eq!((event.port, event.status), (443, None));
+    assert_eq!(
+        (event.port, event.status, event.transparent),
+        (443, None, true)
+    );
     let sentence = event.sentence.unwrap();
     assert!(
         sentence.as_str().contains("`secret.evil.example:443`"),

@@ -350,3 +350,38 @@ async fn what_is_not_a_request_to_a_web_server_by_name_is_a_bad_request() {
     assert_eq!(trace.status, 405);
     assert_eq!(proxy.world.dialled(), 0);
 }
+
+#[tokio::test]
+async fn who_is_refused_is_told_by_the_door_and_by_what_it_calls_itself() {
+    let origin = Origin::page().await;
+    let proxy = start(&origin).await;
+    let long = "x".repeat(4 * Event::AGENT);
+    // Control characters are refused with the head; what reorders a line can stand there.
+    let get =
+        format!("GET / HTTP/1.1\r\nhost: other.example\r\nuser-agent: \u{202e}[2J{long}\r\n\r\n");
+    assert_eq!(asked(&proxy, &get).await.status, 403);
+    let around = proxy.decision(0).await;
+    let agent = around.agent.unwrap();
+    assert!(
+        around.transparent && agent.as_str().starts_with("\u{fffd}[2Jxx"),
+        "{agent}"
+    );
+    assert!(agent.as_str().len() <= Event::AGENT + 8, "{agent}");
+
+    let mut client = Client::tcp(proxy.address).await;
+    client
+        .send("CONNECT other.example:443 HTTP/1.1\r\nhost: other.example:443\r\nuser-agent: pip/24.0\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.status, 403);
+    let through = proxy.decision(1).await;
+    let agent = through.agent.unwrap();
+    assert_eq!((through.transparent, agent.as_str()), (false, "pip/24.0"));
+
+    // What is let through is nobody's business.
+    let get =
+        "GET / HTTP/1.1\r\nhost: example.com\r\nuser-agent: pip/24.0\r\nconnection: close\r\n\r\n";
+    let mut client = Client::tcp(proxy.transparent_http()).await;
+    client.send(get).await;
+    let passed = proxy.decision(2).await;
+    assert_eq!((passed.transparent, passed.agent), (true, None));
+}

@@ -30,6 +30,8 @@ fn event(host: &str) -> Event {
         ms: 0,
         sentence: Some(Text::new("it was refused")),
         quiet: false,
+        transparent: false,
+        agent: None,
     }
 }
 

@@ -27,6 +27,8 @@ fn event(protocol: Protocol, host: &str, port: u16, reason: Reason) -> Event {
         ms: 0,
         sentence: None,
         quiet: false,
+        transparent: false,
+        agent: None,
     }
 }
 
