@@ -13,6 +13,13 @@ mod inlet;
 pub use self::fault::Fault;
 pub use self::inlet::{Inlet, Passage, Stop};
 
+use http::Uri;
+
+/// Header lines in a head, as hyper has it.
+const MAX_FIELDS: usize = 100;
+/// The greatest length that hyper takes; the two above it stand for something else there.
+const MAX_LENGTH: u64 = u64::MAX - 2;
+
 /// How the bytes after a head are framed (RFC 9112 §6.3, for requests).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
@@ -36,10 +43,15 @@ pub fn check(head: &[u8]) -> Result<Framing, Fault> {
     let (method, version) = request_line(request)?;
     let mut length = None;
     let mut chunked = false;
+    let mut fields = 0;
     for line in lines {
         let line = line?;
         if line.is_empty() {
             break;
+        }
+        fields += 1;
+        if fields > MAX_FIELDS {
+            return Err(Fault::TooManyFields);
         }
         let (name, value) = field(line)?;
         if name.eq_ignore_ascii_case(b"content-length") {
@@ -87,7 +99,7 @@ fn request_line(line: &[u8]) -> Result<(&[u8], Version), Fault> {
     // A fragment is never sent (RFC 9112 §3.2); hyper cuts it off, others take it for a path. A
     // backslash is a slash to browsers' parsers.
     let is_of_url = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\');
-    if target.is_empty() || !target.iter().all(is_of_url) {
+    if target.is_empty() || !target.iter().all(is_of_url) || !is_read_by_hyper(target) {
         return Err(Fault::Target);
     }
     match version {
@@ -95,6 +107,20 @@ fn request_line(line: &[u8]) -> Result<(&[u8], Version), Fault> {
         b"HTTP/1.0" => Ok((method, Version::Http10)),
         _ => Err(Fault::Version),
     }
+}
+
+/// True for what hyper's URL parser takes. What it does not take it would answer itself: refused as
+/// well, but without a reason, a record and a count.
+fn is_read_by_hyper(target: &[u8]) -> bool {
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    // Most of them, at no cost.
+    let is_host_and_port = target.iter().rposition(|byte| *byte == b':').is_some_and(|colon| {
+        let (host, port) = target.split_at(colon);
+        !host.is_empty()
+            && host.iter().all(is_of_name)
+            && matches!(port, [_, digits @ ..] if digits.iter().all(u8::is_ascii_digit) && (1..=5).contains(&digits.len()))
+    });
+    is_host_and_port || Uri::try_from(target).is_ok()
 }
 
 /// `NAME ":" OWS VALUE OWS`, no space before the colon, no folding (RFC 9112 §5).
@@ -125,7 +151,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let length = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (length <= MAX_LENGTH).then_some(length)
 }
 
 /// RFC 9110 §5.6.2.

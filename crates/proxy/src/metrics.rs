@@ -80,7 +80,7 @@ impl Rejection {
 
 impl From<Fault> for Rejection {
     fn from(fault: Fault) -> Self {
-        if fault == Fault::TooLarge {
+        if matches!(fault, Fault::TooLarge | Fault::TooManyFields) {
             Self::HeadTooLarge
         } else {
             Self::BadHead

@@ -35,6 +35,8 @@ const PIECES: &[&str] = &[
     "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n",
     "CONNECT a.example:443 HTTP/1.1\r\nContent-Length: 7\r\n\r\n",
     "GET http://a.example/w HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    "GET http://a%00.example:81:80/<>?`{|}~ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+    "CONNECT a.example:443/x@[b] HTTP/1.1\r\nHost: a.example:443\r\n\r\n",
     "OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n",
     "POST http://a.example/m HTTP/1.1\r\n",
     "GET /smuggled HTTP/1.1\r\nHost: b.example\r\n\r\n",
@@ -231,6 +233,9 @@ async fn seen(passed: Vec<Vec<u8>>, handling: Handling) -> Vec<Message> {
             }
             tokio::task::yield_now().await;
         }
+        // The clock moves when both sides have done what they can: hyper lets go of a request whose client
+        // has left before it was looked at.
+        tokio::time::sleep(Duration::from_millis(1)).await;
         client.shutdown().await.ok();
         let mut answers = Vec::new();
         client.read_to_end(&mut answers).await.ok();
@@ -257,6 +262,8 @@ fn check_agreement(bytes: &[u8], cuts: &[usize], handling: Handling) -> Result<(
     let seen = runtime.block_on(seen(passed, handling));
     // hyper may stop earlier: it closes, or refuses what passed here.
     prop_assert!(seen.len() <= framed.len(), "{seen:#?}\nbeside {framed:#?}");
+    // But not at the first: what it refuses by itself has no reason and no record.
+    prop_assert!(framed.is_empty() || !seen.is_empty(), "beside {framed:#?}");
     for (seen, framed) in seen.iter().zip(&framed) {
         prop_assert_eq!(&seen.method, &framed.method);
         prop_assert!(

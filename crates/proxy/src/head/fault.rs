@@ -13,14 +13,19 @@ pub enum Fault {
     /// Longer than `max_head_bytes`.
     #[error("the request head is longer than this proxy takes")]
     TooLarge,
+    /// More than hyper takes.
+    #[error("the request has more than 100 header lines")]
+    TooManyFields,
     /// A bare line feed (RFC 9112 §2.2 lets a server refuse it).
     #[error("a line of the head does not end with CR LF")]
     LineEnd,
     /// Not three words with single spaces.
     #[error("the request line is not METHOD, target and version with one space between")]
     RequestLine,
-    /// Bytes that no URL has, or a fragment.
-    #[error("the request target has a fragment, or a byte that no URL has")]
+    /// No URL and no authority, bytes that neither has, or a fragment.
+    #[error(
+        "the request target is no URL and no HOST:PORT, or has a fragment or a byte that neither has"
+    )]
     Target,
     /// Neither HTTP/1.1 nor HTTP/1.0.
     #[error("the version is not HTTP/1.1 or HTTP/1.0; the proxy speaks no other")]
@@ -53,7 +58,7 @@ impl Fault {
     #[must_use]
     pub fn status(self) -> StatusCode {
         match self {
-            Self::TooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TooLarge | Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::NotHttp
             | Self::LineEnd

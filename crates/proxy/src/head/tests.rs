@@ -56,6 +56,10 @@ fn refuses_what_two_parsers_could_read_differently() {
             "Content-Length: 18446744073709551616\r\n",
             Fault::ContentLength,
         ),
+        (
+            "Content-Length: 18446744073709551614\r\n",
+            Fault::ContentLength,
+        ),
         ("Content-Length : 5\r\n", Fault::FieldName),
         (": empty\r\n", Fault::FieldName),
         ("no colon\r\n", Fault::FieldName),
@@ -81,6 +85,13 @@ fn refuses_what_two_parsers_could_read_differently() {
         ("GET http://a/ HTTP/1.2", Fault::Version),
         ("PRI * HTTP/2.0", Fault::Version),
         ("GET http://a/\tb HTTP/1.1", Fault::Target),
+        ("GET http:/// HTTP/1.1", Fault::Target),
+        ("GET urn:a:b HTTP/1.1", Fault::Target),
+        ("GET http://a%00.b/ HTTP/1.1", Fault::Target),
+        ("CONNECT a%2eb:443 HTTP/1.1", Fault::Target),
+        ("CONNECT a:443:443 HTTP/1.1", Fault::Target),
+        ("CONNECT a:443/x HTTP/1.1", Fault::Target),
+        ("CONNECT [::1:443 HTTP/1.1", Fault::Target),
     ] {
         assert_eq!(
             check(format!("{line}\r\n\r\n").as_bytes()),
@@ -88,6 +99,9 @@ fn refuses_what_two_parsers_could_read_differently() {
             "{line:?}"
         );
     }
+    assert_eq!(checked(&"X: y\r\n".repeat(99)), Ok(Framing::None));
+    let many = checked(&"X: y\r\n".repeat(100));
+    assert_eq!(many, Err(Fault::TooManyFields));
     let chunked = "GET http://a/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
     assert_eq!(check(chunked.as_bytes()), Err(Fault::ChunkedInHttp10));
     assert_eq!(check(b""), Err(Fault::RequestLine));
