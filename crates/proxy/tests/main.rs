@@ -20,6 +20,7 @@ mod budgets;
 mod cli;
 mod clients;
 mod connect;
+mod decisions;
 mod dns;
 mod forward;
 mod greeting;

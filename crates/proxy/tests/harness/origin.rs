@@ -71,6 +71,22 @@ impl Origin {
         .await
     }
 
+    /// Says nothing; all that its first connection sent until its end, and whether that was a reset.
+    pub async fn listening() -> (Self, tokio::sync::oneshot::Receiver<(Vec<u8>, bool)>) {
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let tell = Mutex::new(Some(tell));
+        let origin = Self::serving(move |mut stream| {
+            let tell = tell.lock().unwrap().take();
+            async move {
+                let mut bytes = Vec::new();
+                let ended = stream.read_to_end(&mut bytes).await;
+                // Whoever asked may have gone.
+                tell.map(|tell| tell.send((bytes, ended.is_err())));
+            }
+        });
+        (origin.await, told)
+    }
+
     /// Says `words` at once and then nothing until the other side ends.
     pub async fn saying(words: &'static str) -> Self {
         Self::serving(move |mut stream| async move {
