@@ -34,7 +34,7 @@ fuzz: ## random requests, greetings, names and filters against what reads them; 
 binaries: ## the static binaries that the images carry
 	$(STATIC) --quiet -p agentnet-proxy -p agentnet-gate -p agentnet-notify -p agentnet-controller
 
-images: binaries ## the proxy, gate and agent images, built on your engine
+images: binaries ## the proxy, gate, agent and tools images, built on your engine
 	AGENTNET_BIN_DIR="$(BIN)" sh scripts/images.sh
 
 bench: binaries ## timings side by side: `up` against `docker compose up -d`, the proxy against Tinyproxy and Squid

@@ -74,7 +74,7 @@ TXT
 
 with_an_engine() {
     say "building the agent's image (the first time takes a while)"
-    on_engine "$root/scripts/images.sh" ${base:+--base "$base"} agent >/dev/null 2>"$scratch/images.log" || {
+    on_engine "$root/scripts/images.sh" ${base:+--base "$base"} agent tools >/dev/null 2>"$scratch/images.log" || {
         cat "$scratch/images.log" >&2
         exit 1
     }

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Builds the images agentnet/proxy, agentnet/gate and agentnet/agent in the engine that DOCKER_HOST names.
+# Builds the images agentnet/proxy, agentnet/gate, agentnet/agent and agentnet/tools in the engine that DOCKER_HOST names.
 #
-#   scripts/images.sh [--base IMAGE] [--profile PROFILE] [--prefix PREFIX] [proxy] [gate] [agent]
+#   scripts/images.sh [--base IMAGE] [--profile PROFILE] [--prefix PREFIX] [proxy] [gate] [agent] [tools]
 #
-# --base IMAGE       what agentnet/agent starts from (default: the Dockerfile's)
+# --base IMAGE       what agentnet/agent and agentnet/tools start from (default: the Dockerfiles')
 # --profile PROFILE  cargo profile of the two binaries (default: image; dev builds faster and is larger)
 #                    AGENTNET_BIN_DIR names a directory that has them: nothing is compiled then
 # --prefix PREFIX    instead of `agentnet` in the images' names
-# No names: all three. Progress goes to stderr; the tags that were built, to stdout.
+# No names: all four. Progress goes to stderr; the tags that were built, to stdout.
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -32,14 +32,14 @@ while [ $# -gt 0 ]; do
         esac
         shift 2
         ;;
-    proxy | gate | agent)
+    proxy | gate | agent | tools)
         images="$images $1"
         shift
         ;;
     *) usage ;;
     esac
 done
-images=${images:-proxy gate agent}
+images=${images:-proxy gate agent tools}
 
 say() { printf 'images: %s\n' "$*" >&2; }
 
@@ -99,6 +99,6 @@ for image in $images; do
         install -m 755 "$binaries/agentnet-gate" "$context/"
         build gate "$context"
         ;;
-    agent) build agent "$context" ${base:+--build-arg "BASE=$base"} ;;
+    agent | tools) build "$image" "$context" ${base:+--build-arg "BASE=$base"} ;;
     esac
 done

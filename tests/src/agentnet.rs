@@ -40,9 +40,9 @@ impl<'e> Checkout<'e> {
         let fence = fence
             .map(|fence| format!("fence = \"{fence}\"\n"))
             .unwrap_or_default();
-        let [proxy, gate, agent] = ["proxy", "gate", "agent"].map(Engine::image);
+        let [proxy, gate, tools, agent] = ["proxy", "gate", "tools", "agent"].map(Engine::image);
         checkout.set_config(&format!(
-            "project = \"{}\"\n[images]\nproxy = \"{proxy}\"\ngate = \"{gate}\"\n[agent]\nimage = \"{agent}\"\n\
+            "project = \"{}\"\n[images]\nproxy = \"{proxy}\"\ngate = \"{gate}\"\ntools = \"{tools}\"\n[agent]\nimage = \"{agent}\"\n\
              command = [\"sleep\", \"infinity\"]\n[network]\n{fence}",
             checkout.project
         ));

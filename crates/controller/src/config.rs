@@ -73,6 +73,8 @@ pub struct Images {
     pub proxy: Option<ImageRef>,
     /// Instead of `agentnet/gate:VERSION`.
     pub gate: Option<ImageRef>,
+    /// Instead of `agentnet/tools:VERSION`.
+    pub tools: Option<ImageRef>,
 }
 
 impl Config {

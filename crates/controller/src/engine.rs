@@ -138,6 +138,13 @@ pub trait Engine: Send + Sync {
         spec: &ExecSpec,
         streams: Streams,
     ) -> impl Future<Output = EngineResult<i64>> + Send;
+    /// Starts a created container whose spec says `attached`, joined to these streams, and waits until
+    /// it ends; returns its exit code. A caller that goes away leaves it running.
+    fn run(
+        &self,
+        container: &str,
+        streams: Streams,
+    ) -> impl Future<Output = EngineResult<i64>> + Send;
     /// Writes a container's log.
     fn logs(
         &self,

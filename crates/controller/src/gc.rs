@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::engine::{Engine, Kind};
+use crate::engine::{Engine, EngineError, Kind, Resource, Running};
 use crate::error::{Error, Result};
-use crate::labels::Owner;
+use crate::labels::{Owner, Role};
 use crate::lock::TaskLock;
 use crate::paths::StateDir;
 use crate::record::{Phase, Record};
@@ -70,6 +70,10 @@ pub async fn collect<E: Engine>(
             None => false,
         };
         if lives && !elsewhere {
+            let ended = ended_extractors(engine, state, &task).await?;
+            if !ended.is_empty() {
+                found.push(sweep_extractors(engine, task, ended, remove, &mut errors).await);
+            }
             continue;
         }
         // Listed again under the lock: an `up` may have begun and ended since.
@@ -114,6 +118,53 @@ pub async fn collect<E: Engine>(
         sweep_locks(state)?;
     }
     Ok((found, errors))
+}
+
+/// Extractors of a living task that nobody waits for: one that runs ends by itself.
+async fn ended_extractors<E: Engine>(
+    engine: &E,
+    state: &StateDir,
+    task: &TaskId,
+) -> Result<Vec<Resource>> {
+    let listed = engine
+        .owned(state.id())
+        .await
+        .map_err(Error::engine("listing what is ours"))?;
+    let mine = |r: &Resource| {
+        Owner::read(&r.labels).is_some_and(|o| o.task == *task && o.role == Role::Extractor)
+    };
+    let mut ended = Vec::new();
+    for resource in listed.into_iter().filter(mine) {
+        match engine.inspect_container(&resource.id).await {
+            Ok(found) if found.running != Running::Running => ended.push(resource),
+            // Gone since, or not to be had: not ours to judge.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(ended)
+}
+
+async fn sweep_extractors<E: Engine>(
+    engine: &E,
+    task: TaskId,
+    ended: Vec<Resource>,
+    remove: bool,
+    errors: &mut Vec<String>,
+) -> Leftover {
+    for resource in &ended {
+        if remove {
+            match engine.remove(Kind::Container, &resource.id).await {
+                Ok(()) | Err(EngineError::NotFound(_)) => {}
+                Err(e) => errors.push(format!("removing {}: {e}", resource.name)),
+            }
+        }
+    }
+    Leftover {
+        task,
+        objects: ended.into_iter().map(|r| (r.kind, r.name)).collect(),
+        files: false,
+        kept: None,
+    }
 }
 
 /// A killed process leaves its lock's file: free, and empty. Taking and dropping it removes it.

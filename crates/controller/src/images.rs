@@ -86,15 +86,17 @@ impl Sources<'_> {
             let info = self.get(engine, &service.image, missing, progress).await?;
             Ok::<_, Error>((name.clone(), info))
         }));
-        let (proxy, gate, agent, services) = futures_util::try_join!(
+        let (proxy, gate, tools, agent, services) = futures_util::try_join!(
             self.tool(engine, PROXY, images.proxy.as_ref(), missing, progress),
             self.tool(engine, GATE, images.gate.as_ref(), missing, progress),
+            self.tools(engine, missing, progress),
             self.agent(engine, missing, progress),
             services,
         )?;
         Ok(ImageSet {
             proxy: Some(proxy),
             gate: Some(gate),
+            tools: Some(tools),
             agent: Some(agent),
             services: services.into_iter().collect(),
         })
@@ -135,6 +137,19 @@ impl Sources<'_> {
         let context = context::tar(&files, tool.directories, tool.links)?;
         build(engine, tag.clone(), context, progress).await?;
         Ok(tag)
+    }
+
+    /// The image that looks at trees. Had before the task is, so that `down` never wants for it.
+    async fn tools<E: Engine>(
+        &self,
+        engine: &E,
+        missing: Missing,
+        progress: &Progress,
+    ) -> Result<ImageRef> {
+        let released = || ImageRef(format!("agentnet/tools:{VERSION}"));
+        let image = self.config.images.tools.clone().unwrap_or_else(released);
+        self.get(engine, &image, missing, progress).await?;
+        Ok(image)
     }
 
     /// The program next to ours, or where the user says.

@@ -44,11 +44,13 @@ pub enum Role {
     Socket,
     /// The volume with what the proxy has spent of its budgets.
     Budgets,
+    /// A short-lived container of ours that looks at the task's files.
+    Extractor,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 9] = [
+    pub const ALL: [Role; 10] = [
         Role::Proxy,
         Role::Relay,
         Role::Agent,
@@ -58,6 +60,7 @@ impl Role {
         Role::Gate,
         Role::Socket,
         Role::Budgets,
+        Role::Extractor,
     ];
 
     /// The word in labels and names.
@@ -73,6 +76,7 @@ impl Role {
             Role::Gate => "gate",
             Role::Socket => "socket",
             Role::Budgets => "budgets",
+            Role::Extractor => "extractor",
         }
     }
 }

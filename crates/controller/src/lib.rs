@@ -10,6 +10,7 @@ pub mod engine;
 pub mod environment;
 pub mod error;
 pub mod exit;
+pub mod extractor;
 pub mod facts;
 pub mod gc;
 pub mod images;

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use fence::choose_fence;
+pub use limits::tool_limits;
 pub use step::{Inverse, Planned, Step};
 
 use crate::config::{Config, Fence, Mode};
@@ -70,6 +71,8 @@ pub struct ImageSet {
     pub proxy: Option<ImageRef>,
     /// The gate's.
     pub gate: Option<ImageRef>,
+    /// The one that looks at trees: git and a shell.
+    pub tools: Option<ImageRef>,
     /// The agent's, and what it says about itself.
     pub agent: Option<(ImageRef, ImageInfo)>,
     /// The services'.

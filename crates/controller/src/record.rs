@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::lock::TaskLock;
 use crate::paths::{StateDir, TaskDir, write_atomically};
 use crate::plan::Place;
+use crate::spec::ImageRef;
 use crate::task::TaskId;
 use crate::workspace::Workspace;
 
@@ -75,6 +76,12 @@ pub struct Record {
     pub workspace: Workspace,
     /// The gate's promise, as flags: what `verify` runs with.
     pub expectation: Vec<String>,
+    /// The image that looks at the task's files.
+    #[serde(default)]
+    pub tools: Option<ImageRef>,
+    /// `uid:gid` that owns the task's files in its containers.
+    #[serde(default)]
+    pub owner: Option<(u32, u32)>,
 }
 
 impl Record {

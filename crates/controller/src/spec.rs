@@ -173,6 +173,10 @@ pub struct ContainerSpec {
     pub health: Option<Health>,
     /// Standard input stays open, so that a shell as main process does not end at once.
     pub stdin_open: bool,
+    /// One command whose streams are read by whoever starts it ([`crate::engine::Engine::run`]): the
+    /// engine keeps no log of them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub attached: bool,
 }
 
 /// A container's system call filter.

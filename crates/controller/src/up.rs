@@ -79,7 +79,7 @@ pub async fn up<E: Engine>(
     let mut record = loop {
         let blocks = setup.pick(&taken)?;
         let plan = setup.plan(state, &facts, &images, blocks)?;
-        let record = setup.record(&plan, &facts, since);
+        let record = setup.record(&plan, &facts, &images, since);
         let outcome = follow(engine, &dir, &plan, &record, cancel, progress).await;
         match outcome {
             Ok(()) => break record,

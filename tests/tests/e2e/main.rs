@@ -11,6 +11,7 @@ mod budgets;
 mod canaries;
 mod clients;
 mod compose;
+mod extractor;
 mod images;
 mod lifecycle;
 mod matrix;

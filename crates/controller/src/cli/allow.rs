@@ -250,6 +250,8 @@ mod tests {
             places: Vec::new(),
             workspace,
             expectation: Vec::new(),
+            tools: None,
+            owner: None,
         }
     }
 

@@ -39,7 +39,14 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     // Free when we are killed: then gc, or the next up of that name, takes the task down.
     let _running = TaskLock::take_run(&context.state, &setup.task)?;
     let progress = Progress::new(context.output);
-    let up = bring_up(&engine, &context.state, &setup, &cancel, &progress).await?;
+    let up = Box::pin(bring_up(
+        &engine,
+        &context.state,
+        &setup,
+        &cancel,
+        &progress,
+    ))
+    .await?;
     progress.finish();
     warn(context, &up);
     let tty = is_interactive() && !args.no_tty;

@@ -55,6 +55,14 @@ pub(super) struct Options {
         hide_env_values = true
     )]
     gate_image: Option<ImageRef>,
+    /// The image that looks at the task's files, instead of one of this version
+    #[arg(
+        long,
+        value_name = "IMAGE",
+        env = "AGENTNET_TOOLS_IMAGE",
+        hide_env_values = true
+    )]
+    tools_image: Option<ImageRef>,
     /// Where the static agentnet-proxy and agentnet-gate are that images are built from
     /// [default: next to agentnet]
     #[arg(
@@ -149,6 +157,7 @@ impl Options {
         config.network.mode = self.network.or(config.network.mode);
         config.images.proxy = self.proxy_image.or(config.images.proxy);
         config.images.gate = self.gate_image.or(config.images.gate);
+        config.images.tools = self.tools_image.or(config.images.tools);
         if let Some(image) = self.image {
             config.agent.image = Some(image);
             config.agent.build = None;
@@ -205,7 +214,14 @@ pub(super) async fn up(context: &Context, args: Args) -> Result<u8> {
         return Ok(Exit::Ok.code());
     }
     let cancel = context.interrupts()?;
-    let up = bring_up(&engine, &context.state, &setup, &cancel, &progress).await?;
+    let up = Box::pin(bring_up(
+        &engine,
+        &context.state,
+        &setup,
+        &cancel,
+        &progress,
+    ))
+    .await?;
     progress.finish();
     warn(context, &up);
     for warning in setup.layers.load()?.warnings {

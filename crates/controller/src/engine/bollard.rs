@@ -369,6 +369,10 @@ impl Engine for BollardEngine {
         self.join(container, spec, streams).await
     }
 
+    async fn run(&self, container: &str, streams: Streams) -> EngineResult<i64> {
+        self.start_joined(container, streams).await
+    }
+
     async fn logs(&self, container: &str, query: LogQuery, streams: Streams) -> EngineResult<()> {
         let tail = query
             .tail

@@ -3,9 +3,11 @@
 
 mod world;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use self::world::{Container, World};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use self::world::{Container, Runner, World};
 
 use super::{
     ContainerState, Endpoint, Engine, EngineError, EngineResult, HealthState, ImageInfo, Kind,
@@ -127,6 +129,11 @@ impl FakeEngine {
     /// What a captured command answers, by its program's path.
     pub fn answer(&self, program: &str, output: Output) {
         self.world().answers.insert(program.to_owned(), output);
+    }
+
+    /// What an `attached` container does: from its spec and its input, what it says.
+    pub fn on_run(&self, runner: impl Fn(&ContainerSpec, &[u8]) -> Output + Send + Sync + 'static) {
+        self.world().runner = Some(Runner(Arc::new(runner)));
     }
 
     /// A network of somebody else's.
@@ -445,6 +452,33 @@ impl Engine for FakeEngine {
         _streams: Streams,
     ) -> EngineResult<i64> {
         self.exec(container, spec).await.map(|output| output.code)
+    }
+
+    async fn run(&self, container: &str, streams: Streams) -> EngineResult<i64> {
+        self.start(container).await?;
+        let (spec, runner) = {
+            let world = self.world();
+            let spec = world.by_name_or_id(container)?.spec.clone();
+            (spec, world.runner.clone())
+        };
+        let Some(Runner(runner)) = runner else {
+            return Err(EngineError::CommandNotFound(spec.command.join(" ")));
+        };
+        let broken = |e: std::io::Error| EngineError::Broken(e.to_string());
+        let mut input = Vec::new();
+        if let Some(mut stdin) = streams.stdin {
+            stdin.read_to_end(&mut input).await.map_err(broken)?;
+        }
+        let output = runner(&spec, &input);
+        let (mut stdout, mut stderr) = (streams.stdout, streams.stderr);
+        stdout.write_all(&output.stdout).await.map_err(broken)?;
+        stderr.write_all(&output.stderr).await.map_err(broken)?;
+        stdout.flush().await.map_err(broken)?;
+        let id = self.world().by_name_or_id(container)?.id.clone();
+        if let Some(found) = self.world().containers.get_mut(&id) {
+            found.running = Running::Exited(output.code);
+        }
+        Ok(output.code)
     }
 
     async fn logs(&self, container: &str, _query: LogQuery, _streams: Streams) -> EngineResult<()> {

@@ -57,6 +57,7 @@ pub(super) fn bare(inputs: &Inputs<'_>, role: Role, name: String, image: String)
         limits: limits(role, Wanted::default(), inputs.facts),
         health: None,
         stdin_open: false,
+        attached: false,
     }
 }
 

@@ -5,6 +5,12 @@ use crate::facts::Facts;
 use crate::labels::Role;
 use crate::spec::Limits;
 
+/// The ceilings of a short-lived container of ours.
+#[must_use]
+pub fn tool_limits(facts: &Facts) -> Limits {
+    limits(Role::Extractor, Wanted::default(), facts)
+}
+
 /// What was configured for one container.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Wanted {
@@ -22,6 +28,8 @@ pub(super) fn limits(role: Role, wanted: Wanted, facts: &Facts) -> Limits {
     let (memory, pids) = match role {
         Role::Agent => (8 * GIB, 4096),
         Role::Service => (2 * GIB, 1024),
+        // Its scratch space is memory: untracked files that are saved go there.
+        Role::Extractor => (2 * GIB, 256),
         Role::Proxy | Role::Relay => (512 * MIB, 256),
         Role::Fence | Role::Egress | Role::Gate | Role::Socket | Role::Budgets => (64 * MIB, 16),
     };

@@ -75,6 +75,18 @@ impl Setup {
         if owner.0 == 0 { UNPRIVILEGED } else { owner }
     }
 
+    /// Who can read what the agent writes: the agent itself, where its user is a number.
+    fn reader(&self, facts: &Facts) -> (u32, u32) {
+        let owner = self.owner(facts);
+        let Some(user) = &self.config.agent.user else {
+            return owner;
+        };
+        let mut parts = user.split(':');
+        let uid = parts.next().and_then(|uid| uid.parse().ok());
+        let gid = parts.next().map_or(Some(owner.1), |gid| gid.parse().ok());
+        uid.zip(gid).unwrap_or(owner)
+    }
+
     pub(super) fn files(&self) -> BTreeMap<String, String> {
         BTreeMap::from([
             (
@@ -119,7 +131,13 @@ impl Setup {
         <[Block; 2]>::try_from(blocks).map_err(|_| Error::Failed("the pool gave too few".into()))
     }
 
-    pub(super) fn record(&self, plan: &Plan, facts: &Facts, since: Timestamp) -> Record {
+    pub(super) fn record(
+        &self,
+        plan: &Plan,
+        facts: &Facts,
+        images: &ImageSet,
+        since: Timestamp,
+    ) -> Record {
         Record {
             v: 1,
             task: self.task.clone(),
@@ -133,6 +151,8 @@ impl Setup {
             places: plan.places.clone(),
             workspace: self.workspace.clone(),
             expectation: plan.expectation.arguments(),
+            tools: images.tools.clone(),
+            owner: Some(self.reader(facts)),
         }
     }
 }

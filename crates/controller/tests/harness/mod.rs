@@ -68,7 +68,7 @@ pub(crate) fn id(task: &str) -> TaskId {
 /// An engine with the images and a gate that finds everything closed.
 pub(crate) fn stocked(facts: Facts) -> FakeEngine {
     let engine = FakeEngine::new(facts);
-    for name in ["proxy", "gate", "agent", "postgres"] {
+    for name in ["proxy", "gate", "tools", "agent", "postgres"] {
         engine.add_image(name, image(name));
     }
     engine.answer("/agentnet/bin/agentnet-gate", said(SEALED));
@@ -159,6 +159,7 @@ pub(crate) fn config(toml: &str) -> Config {
     let mut config = Config::parse(Path::new("agentnet.toml"), toml).unwrap();
     config.images.proxy.get_or_insert(ImageRef("proxy".into()));
     config.images.gate.get_or_insert(ImageRef("gate".into()));
+    config.images.tools.get_or_insert(ImageRef("tools".into()));
     config.agent.image.get_or_insert(ImageRef("agent".into()));
     config
 }
@@ -174,6 +175,7 @@ pub(crate) fn plan(facts: &Facts, toml: &str) -> agentnet_controller::error::Res
     let images = ImageSet {
         proxy: Some(ImageRef("proxy".into())),
         gate: Some(ImageRef("gate".into())),
+        tools: Some(ImageRef("tools".into())),
         agent: Some((ImageRef("agent".into()), image("bash"))),
         services: services.collect(),
     };

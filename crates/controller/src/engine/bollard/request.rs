@@ -117,6 +117,10 @@ fn host_config(spec: &ContainerSpec) -> models::HostConfig {
             .milli_cpus
             .map(|m| number(m.saturating_mul(1_000_000))),
         pids_limit: spec.limits.pids.map(i64::from),
+        log_config: spec.attached.then(|| models::HostConfigLogConfig {
+            typ: Some("none".to_owned()),
+            config: None,
+        }),
         ..Default::default()
     }
 }
@@ -140,6 +144,8 @@ pub(super) fn container(spec: &ContainerSpec) -> models::ContainerCreateBody {
         working_dir: spec.workdir.clone(),
         labels: Some(map(&spec.labels)),
         open_stdin: Some(spec.stdin_open),
+        // The end of our input is the end of its input.
+        stdin_once: spec.attached.then_some(true),
         healthcheck: spec.health.as_ref().map(|h| models::HealthConfig {
             test: Some(h.test.clone()),
             interval: Some(i64::from(h.every_seconds) * SECOND),

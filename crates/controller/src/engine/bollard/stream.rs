@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::BollardEngine;
-use crate::engine::{EngineError, EngineResult, Output, Streams};
+use crate::engine::{Engine, EngineError, EngineResult, Output, Streams};
 use crate::spec::ExecSpec;
 
 /// The engine's own complaint is the first thing a command that never ran "says", and short.
@@ -98,6 +98,53 @@ impl BollardEngine {
         match self.exec_code(&id).await? {
             126 if String::from_utf8_lossy(&first).contains("executable file not found") => Ok(127),
             code => Ok(code),
+        }
+    }
+
+    /// Starts a container joined to these streams. Attached first, so that nothing it says is missed.
+    pub(super) async fn start_joined(
+        &self,
+        container: &str,
+        streams: Streams,
+    ) -> EngineResult<i64> {
+        let Streams {
+            stdin,
+            mut stdout,
+            mut stderr,
+            ..
+        } = streams;
+        let options = query::AttachContainerOptionsBuilder::new()
+            .stream(true)
+            .stdin(stdin.is_some())
+            .stdout(true)
+            .stderr(true)
+            .build();
+        let attached = self.docker.attach_container(container, Some(options)).await;
+        let attached = attached.map_err(|e| self.failed(e))?;
+        self.start(container).await?;
+        let mut input = attached.input;
+        let feed = async move {
+            if let Some(mut stdin) = stdin {
+                drop(tokio::io::copy(&mut stdin, &mut input).await);
+                drop(input.shutdown().await);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            done = self.pour(attached.output, &mut stdout, &mut stderr) => done?,
+            () = feed => {}
+        }
+        let options = query::WaitContainerOptionsBuilder::new()
+            .condition("not-running")
+            .build();
+        let mut ended = std::pin::pin!(self.docker.wait_container(container, Some(options)));
+        match ended.next().await {
+            Some(Ok(answer)) => Ok(answer.status_code),
+            Some(Err(Bollard::DockerContainerWaitError { code, .. })) => Ok(code),
+            Some(Err(e)) => Err(self.failed(e)),
+            None => Err(EngineError::Broken(
+                "the container ended but the engine does not say how".into(),
+            )),
         }
     }
 

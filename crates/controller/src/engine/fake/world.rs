@@ -1,6 +1,7 @@
 //! What the fake engine keeps.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Fault;
 use crate::engine::{EngineError, EngineResult, ImageInfo, Kind, Output, Running};
@@ -14,6 +15,18 @@ pub(super) struct Container {
     pub(super) running: Running,
 }
 
+/// A container's program, as the tests write it.
+#[derive(Clone)]
+pub(super) struct Runner(pub(super) Arc<Run>);
+
+type Run = dyn Fn(&ContainerSpec, &[u8]) -> Output + Send + Sync;
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Runner")
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub(super) calls: usize,
@@ -25,6 +38,7 @@ pub(super) struct World {
     pub(super) images: BTreeMap<String, ImageInfo>,
     pub(super) log: Vec<String>,
     pub(super) answers: BTreeMap<String, Output>,
+    pub(super) runner: Option<Runner>,
 }
 
 impl World {

@@ -1,0 +1,43 @@
+# Comes before every script that runs git in an extractor: a git directory of our own, in memory, over the
+# agent's objects and refs. Of the agent's git directory no configuration, no hook, no attribute and no
+# alternate list of ours is read: its `config` is not even opened.
+umask 077
+mkdir -p "$GIT_DIR/info" "$GIT_OBJECT_DIRECTORY/info" "$GIT_OBJECT_DIRECTORY/pack"
+{
+    if [ "$AGENTNET_OBJECT_FORMAT" = sha1 ]; then
+        printf '[core]\n\trepositoryformatversion = 0\n\tbare = false\n'
+    else
+        printf '[core]\n\trepositoryformatversion = 1\n\tbare = false\n[extensions]\n\tobjectformat = %s\n' "$AGENTNET_OBJECT_FORMAT"
+    fi
+    # Objects that a partial clone has not fetched may be missing; nothing is fetched here.
+    [ -z "$AGENTNET_PROMISOR" ] || printf '[core]\n\trepositoryformatversion = 1\n[extensions]\n\tpartialclone = %s\n' "$AGENTNET_PROMISOR"
+} >"$GIT_DIR/config"
+
+# A plain file of the agent's, and not a link to one, at most $3 bytes of it.
+copy_plain() {
+    [ -f "$1" ] && [ ! -L "$1" ] && head -c "$3" "$1" >"$2"
+}
+
+if [ -d "$AGENTNET_GIT/refs" ]; then ln -s "$AGENTNET_GIT/refs" "$GIT_DIR/refs"; else mkdir "$GIT_DIR/refs"; fi
+[ ! -f "$AGENTNET_GIT/packed-refs" ] || ln -s "$AGENTNET_GIT/packed-refs" "$GIT_DIR/packed-refs"
+copy_plain "$AGENTNET_GIT/shallow" "$GIT_DIR/shallow" 16777216 || :
+[ -s "$GIT_DIR/shallow" ] || rm -f "$GIT_DIR/shallow"
+copy_plain "$AGENTNET_GIT/info/exclude" "$GIT_DIR/info/exclude" 1048576 || :
+# Where the agent is: a branch or a commit; anything else is read as the task's branch.
+head=
+! copy_plain "$AGENTNET_GIT/HEAD" "$GIT_DIR/HEAD" 4096 || head=$(head -n 1 "$GIT_DIR/HEAD")
+case $head in
+"ref: refs/heads/"*) ;;
+*[!0-9a-f]* | "") head="ref: refs/heads/$AGENTNET_BRANCH" ;;
+esac
+printf '%s\n' "$head" >"$GIT_DIR/HEAD"
+
+# The agent's own index: its times save reading every file, and it may hide changes.
+use_index() {
+    copy_plain "$AGENTNET_GIT/index" "$GIT_DIR/index" 1073741824 && git ls-files >/dev/null 2>&1 || fresh_index
+}
+# An index that hides nothing: every file is read.
+fresh_index() {
+    rm -f "$GIT_DIR/index"
+    ! git rev-parse --verify --quiet 'HEAD^{commit}' >/dev/null || git read-tree HEAD
+}
