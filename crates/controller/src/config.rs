@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::paths::read_bounded;
 use crate::spec::ImageRef;
 use crate::task::Slug;
 
@@ -22,6 +23,9 @@ pub use service::Service;
 pub const FILE: &str = "agentnet.toml";
 /// The project's whitelist, below the root of the checkout.
 pub const WHITELIST: &str = ".agentnet/whitelist.txt";
+
+/// The largest file in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The whole file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -80,7 +84,7 @@ pub struct Images {
 impl Config {
     /// Reads a file; an absent one is an empty one.
     pub fn load(path: &Path) -> Result<Config> {
-        match fs_err::read_to_string(path) {
+        match read_bounded(path, MAX_BYTES) {
             Ok(text) => Config::parse(path, &text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Config::default()),
             Err(e) => Err(Error::Config(e.to_string())),
@@ -137,6 +141,7 @@ mod tests {
             mode = "limited"
             fence = "socket"
             pool = "10.99.0.0/16"
+            presets = ".agentnet/presets"
             [images]
             proxy = "p"
             gate = "g"
@@ -188,6 +193,10 @@ mod tests {
                 "both image and build",
             ),
             ("[agent]\nbuild = \"../x\"", "leaves the checkout"),
+            (
+                "[network]\npresets = \"/etc\"",
+                "[network] presets = \"/etc\" leaves the checkout",
+            ),
             (
                 "[agent]\nworkdir = \"/agentnet/bin\"",
                 "absolute path other than",

@@ -7,13 +7,14 @@
 //!   tasks/PROJECT/TASK/
 //!     record.json            what the task is, where, and how far it came
 //!     journal.jsonl          every step of `up`, before and after
-//!     policy/                project.txt, task.txt: read-only in the proxy's container
+//!     policy/                project.txt, task.txt, presets/: read-only in the proxy's container
 //!     gitfile                covers .git in the containers
 //!     verify.json            the last proof
 //!     tree/                  the worktree
 //! ```
 
 use std::fs::Permissions;
+use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -202,6 +203,23 @@ pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
         remove_if_there(&temporary)?;
     }
     Ok(written?)
+}
+
+/// Reads a text of at most `most` bytes, also from what has no end.
+///
+/// # Errors
+/// When it cannot be read, is no UTF-8 or is larger; the file is named.
+pub fn read_bounded(path: &Path, most: u64) -> std::io::Result<String> {
+    let mut text = String::new();
+    fs_err::File::open(path)?
+        .take(most + 1)
+        .read_to_string(&mut text)
+        .map_err(|e| std::io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+    if text.len() as u64 > most {
+        let what = format!("{} is larger than {} MiB", path.display(), most >> 20);
+        return Err(std::io::Error::other(what));
+    }
+    Ok(text)
 }
 
 /// Where [`write_atomically`] writes first.

@@ -1,57 +1,87 @@
 //! The task's whitelist files as the controller sees them: validated with the code of the running
 //! proxy before anything is written.
 
+mod presets;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 
 use agentnet_policy::{
-    Ask, BuiltinPresets, Host, Layer, LoadOptions, Loaded, Policy, Request, Source, Target,
-    Verdict, load,
+    Ask, Host, Layer, LoadOptions, Loaded, Policy, Request, Source, Target, Verdict, load,
 };
 use jiff::{SignedDuration, Timestamp};
 
+pub use self::presets::PRESETS;
 use crate::config;
 use crate::error::{Error, Result};
-use crate::paths::{TaskDir, write_atomically};
+use crate::paths::{TaskDir, read_bounded, write_atomically};
 
 /// The project's layer in the policy directory.
 pub const PROJECT: &str = "project.txt";
 /// The task's layer in the policy directory.
 pub const TASK: &str = "task.txt";
 
-/// Both layers.
+/// The largest whitelist in bytes; 100,000 rules are about 3 MiB.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Both layers, and what they can include beside the built-in presets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layers {
     /// The project's whitelist.
     pub project: String,
     /// What was granted and denied for the task alone.
     pub task: String,
+    /// The project's own presets.
+    pub presets: Vec<Source>,
 }
 
 impl Layers {
-    /// A new task's: the project's whitelist from the user's checkout, and no grants.
-    pub fn for_project(checkout: Option<&Path>) -> Result<Layers> {
-        let project =
-            match checkout.map(|root| fs_err::read_to_string(root.join(config::WHITELIST))) {
-                Some(Ok(text)) => text,
-                Some(Err(e)) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::Config(e.to_string()));
-                }
-                Some(Err(_)) | None => {
-                    "# There is no .agentnet/whitelist.txt: nothing is allowed.\n".into()
-                }
-            };
-        let task = "# Written by agentnet allow and agentnet deny.\n".to_owned();
-        let layers = Layers { project, task };
+    /// A new task's: whitelist and presets from the user's checkout, and no grants. `presets` is the
+    /// directory of presets below the checkout.
+    pub fn for_project(checkout: Option<&Path>, presets: Option<&Path>) -> Result<Layers> {
+        let project = match checkout.map(|root| read_whitelist(&root.join(config::WHITELIST))) {
+            Some(text) => text.map_err(|e| Error::Config(e.to_string()))?,
+            None => None,
+        };
+        let none = "# There is no .agentnet/whitelist.txt: nothing is allowed.\n";
+        let presets = match (checkout, presets) {
+            (Some(root), Some(directory)) => presets::read(&root.join(directory), directory)?,
+            (_, None) | (None, _) => Vec::new(),
+        };
+        let layers = Layers {
+            project: project.unwrap_or_else(|| none.to_owned()),
+            task: "# Written by agentnet allow and agentnet deny.\n".to_owned(),
+            presets,
+        };
         layers.check()?;
         Ok(layers)
     }
 
     /// A running task's.
     pub fn read(dir: &TaskDir) -> Result<Layers> {
+        let presets = dir.policy().join(PRESETS);
+        let presets = match presets.try_exists()? {
+            true => presets::read(&presets, Path::new(PRESETS))?,
+            false => Vec::new(),
+        };
         Ok(Layers {
-            project: fs_err::read_to_string(dir.policy().join(PROJECT))?,
-            task: fs_err::read_to_string(dir.policy().join(TASK))?,
+            project: read_bounded(&dir.policy().join(PROJECT), MAX_BYTES)?,
+            task: read_bounded(&dir.policy().join(TASK), MAX_BYTES)?,
+            presets,
         })
+    }
+
+    /// The files in the policy directory, by their names there.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<String, String> {
+        let presets = self.presets.iter().map(|preset| {
+            let name = format!("{PRESETS}/{}", presets::file_of(preset));
+            (name, preset.text.clone())
+        });
+        let layers = [(PROJECT, &self.project), (TASK, &self.task)];
+        let layers = layers.map(|(name, text)| (name.to_owned(), text.clone()));
+        presets.chain(layers).collect()
     }
 
     /// Loads both; the error has one line for each problem.
@@ -65,8 +95,12 @@ impl Layers {
             source(config::WHITELIST, Layer::Project, &self.project),
             source(TASK, Layer::Task, &self.task),
         ];
-        load(&sources, &BuiltinPresets, LoadOptions::default())
-            .map_err(|problems| Error::Whitelist(problems.to_string().trim_end().to_owned()))
+        load(
+            &sources,
+            &presets::named(&self.presets),
+            LoadOptions::default(),
+        )
+        .map_err(|problems| Error::Whitelist(problems.to_string().trim_end().to_owned()))
     }
 
     /// Loads both and forgets the result.
@@ -80,6 +114,15 @@ impl Layers {
     }
 }
 
+/// The project's whitelist in a checkout; `None` when there is none.
+pub fn read_whitelist(path: &Path) -> std::io::Result<Option<String>> {
+    match read_bounded(path, MAX_BYTES) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
 /// A change to the task's layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -87,6 +130,47 @@ pub enum Change {
     Allow(Option<Timestamp>),
     /// Refuse.
     Deny,
+}
+
+/// What was typed for one target: a host, and after `allow` the words that open more of it.
+///
+/// # Errors
+/// For everything else: a space would let a typing error bring options along.
+pub fn check_typed(typed: &str, change: &Change) -> Result<()> {
+    let mut words = typed.split(' ');
+    let host = words.next().unwrap_or_default();
+    if host.is_empty() || typed.contains(['#', '@', '\t', '\n']) {
+        return Err(Error::Usage(format!("{typed:?} is not a host")));
+    }
+    let opens = |word: &str| matches!(word, "host" | "private" | "raw") && *change != Change::Deny;
+    match words.find(|word| !opens(word)) {
+        None => Ok(()),
+        Some(_) if *change == Change::Deny => Err(Error::Usage(format!(
+            "{typed:?} is more than a host; write: {host}"
+        ))),
+        Some(word) => Err(Error::Usage(format!(
+            "{word:?} cannot stand behind {host}: host, private and raw can"
+        ))),
+    }
+}
+
+/// The address of the machine itself that is meant, where the word that opens it is not said: with
+/// that word. `machine` has the machine's addresses as the task's proxy sees them.
+#[must_use]
+pub fn needs_host(typed: &str, machine: &[IpAddr]) -> Option<String> {
+    let mut words = typed.split(' ');
+    let word = words.next()?;
+    let (host, port) = match Target::parse(word, None) {
+        Ok(target) => (target.host().clone(), target.port().to_string()),
+        Err(_) => (Host::parse(word).ok()?, "PORT".to_owned()),
+    };
+    let address = host.ip().filter(|address| machine.contains(address))?;
+    let said = words.clone().any(|word| word == "host");
+    let rest: String = words.map(|word| format!(" {word}")).collect();
+    (!said).then(|| match address {
+        IpAddr::V4(four) => format!("{four}:{port}{rest} host"),
+        IpAddr::V6(six) => format!("[{six}]:{port}{rest} host"),
+    })
 }
 
 /// A line for one target as the user typed it.
@@ -108,7 +192,8 @@ fn target_of(line: &str) -> Option<&str> {
 /// a deny would otherwise beat the allow that was just asked for.
 #[must_use]
 pub fn changed(task: &str, targets: &[String], change: &Change) -> String {
-    let stays = |line: &&str| target_of(line).is_none_or(|t| !targets.iter().any(|new| new == t));
+    let new: Vec<&str> = targets.iter().filter_map(|new| target_of(new)).collect();
+    let stays = |line: &&str| target_of(line).is_none_or(|target| !new.contains(&target));
     let mut text: String = task
         .lines()
         .filter(stays)
@@ -150,7 +235,8 @@ pub fn parse_duration(text: &str) -> Result<SignedDuration> {
 /// What the policy now says about a target, in a sentence. `None` for patterns: they are about many
 /// names.
 #[must_use]
-pub fn effect(policy: &Policy, target: &str) -> Option<(bool, String)> {
+pub fn effect(policy: &Policy, typed: &str) -> Option<(bool, String)> {
+    let target = target_of(typed)?;
     let https = std::num::NonZeroU16::new(443);
     let target = match Target::parse(target, https) {
         Ok(target) => target,
@@ -200,6 +286,81 @@ mod tests {
             line("a.example", &change),
             "a.example until=2026-11-20T22:00:00Z"
         );
+    }
+
+    #[test]
+    fn a_host_may_stand_with_the_words_that_open_more_of_it() {
+        let allow = Change::Allow(None);
+        for good in ["a.example", "a.example:22 raw", "10.0.0.1:80 raw host"] {
+            assert!(check_typed(good, &allow).is_ok(), "{good}");
+        }
+        let bad = [
+            "", "a b", "a  raw", "a up=1GB", "a #x", "@python", "a\nb", " a",
+        ];
+        for bad in bad {
+            assert!(check_typed(bad, &allow).is_err(), "{bad:?}");
+        }
+        let said = check_typed("a.example raw", &Change::Deny).unwrap_err();
+        assert!(said.to_string().ends_with("write: a.example"), "{said}");
+        let task = "10.0.0.1:80 host\n";
+        let text = changed(task, &["10.0.0.1:80 raw host".into()], &allow);
+        assert_eq!(text, "10.0.0.1:80 raw host\n");
+    }
+
+    #[test]
+    fn the_machine_itself_is_opened_by_one_word() {
+        let machine = ["172.17.0.1", "fd00::1"].map(|ip| ip.parse().unwrap());
+        for (typed, line) in [
+            ("172.17.0.1:80", "172.17.0.1:80 host"),
+            ("172.17.0.1:22 raw", "172.17.0.1:22 raw host"),
+            ("172.17.0.1", "172.17.0.1:PORT host"),
+            ("[fd00::1]:80", "[fd00::1]:80 host"),
+        ] {
+            assert_eq!(needs_host(typed, &machine).as_deref(), Some(line));
+        }
+        for typed in [
+            "172.17.0.1:80 host",
+            "172.17.0.2:80",
+            "a.example:80",
+            "10.0.0.0/8",
+        ] {
+            assert_eq!(needs_host(typed, &machine), None, "{typed}");
+        }
+    }
+
+    #[test]
+    fn presets_of_the_checkout_go_with_the_task() {
+        let checkout = tempfile::tempdir().unwrap();
+        let presets = checkout.path().join(".agentnet/presets");
+        fs_err::create_dir_all(&presets).unwrap();
+        fs_err::write(presets.join("python.txt"), "pypi.corp.example\n").unwrap();
+        fs_err::write(checkout.path().join(config::WHITELIST), "@python\n").unwrap();
+        let below = Path::new(".agentnet/presets");
+        let layers = Layers::for_project(Some(checkout.path()), Some(below)).unwrap();
+        let rules = |layers: &Layers| {
+            let loaded = layers.load().unwrap();
+            let rules = loaded.policy.rules();
+            let rules = rules.map(|rule| format!("{}: {}", rule.file(), rule.text()));
+            rules.collect::<Vec<_>>()
+        };
+        let from = ".agentnet/presets/python.txt: pypi.corp.example";
+        assert_eq!(rules(&layers), [from]);
+
+        let state = tempfile::tempdir().unwrap();
+        let state = crate::paths::StateDir::open(Some(state.path())).unwrap();
+        let dir = state.task(&crate::task::TaskId {
+            project: "shop".parse().unwrap(),
+            task: "t".parse().unwrap(),
+        });
+        for (name, text) in layers.files() {
+            let path = dir.policy().join(name);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, text).unwrap();
+        }
+        let read = Layers::read(&dir).unwrap();
+        assert_eq!(rules(&read), ["presets/python.txt: pypi.corp.example"]);
+        let without = Layers::for_project(Some(checkout.path()), None).unwrap();
+        assert!(rules(&without).len() > 1, "the built-in preset");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::engine::{Engine, EngineError, Kind};
 use crate::journal::{self, Journal};
 use crate::labels::Owner;
 use crate::paths::{StateDir, TaskDir, remove_if_there, remove_written};
+use crate::policy::PRESETS;
 use crate::record::{Phase, Record};
 use crate::task::TaskId;
 use crate::workspace::{Fate, Workspace};
@@ -170,6 +171,7 @@ async fn files(
     }
     report.keep("removing the record", remove_written(&dir.record()));
     // Only what is empty: a file we do not know is not ours to remove.
+    drop(fs_err::remove_dir(dir.policy().join(PRESETS)));
     drop(fs_err::remove_dir(dir.policy()));
     drop(fs_err::remove_dir(dir.root()));
     if let Some(project) = dir.root().parent() {

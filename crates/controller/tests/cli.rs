@@ -319,7 +319,9 @@ fn targets_of_no_tasks_are_an_empty_list_that_a_file_gets_as_a_whole() {
 
 #[test]
 fn a_host_that_would_smuggle_words_is_refused() {
-    Test::new(["allow", "t", "a.example raw"]).fails(2, "\"a.example raw\" is not a host");
+    let says = "\"up=1GB\" cannot stand behind a.example";
+    Test::new(["allow", "t", "a.example up=1GB"]).fails(2, says);
+    Test::new(["allow", "t", "a.example #"]).fails(2, "\"a.example #\" is not a host");
     Test::new(["allow", "t", "a.example", "--for", "soon"]).fails(2, "write it as 30m, 2h or 1d");
 }
 

@@ -50,6 +50,19 @@ fn every_plan() -> Vec<Plan> {
 }
 
 #[test]
+fn the_proxy_is_given_presets_only_where_the_checkout_has_a_directory() {
+    let presets = |toml: &str| {
+        let plan = plan(&FakeEngine::docker28(), toml).unwrap();
+        let command = &container(&plan, "proxy").command;
+        let at = command.iter().position(|word| word == "--presets");
+        at.map(|at| command[at + 1].clone())
+    };
+    let own = "[network]\npresets = \".agentnet/presets\"\n";
+    assert_eq!(presets(own).as_deref(), Some("/etc/agentnet/presets"));
+    assert_eq!(presets(""), None);
+}
+
+#[test]
 fn the_network_fence() {
     let plan = plan(&FakeEngine::docker28(), DB).unwrap();
     insta::assert_snapshot!(plan.describe(), @r##"

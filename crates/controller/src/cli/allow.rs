@@ -15,7 +15,9 @@ use crate::labels::Role;
 use crate::lock::TaskLock;
 use crate::output::printable;
 use crate::paths::write_atomically;
-use crate::policy::{Change, Layers, changed, effect, line, parse_duration};
+use crate::policy::{
+    Change, Layers, changed, check_typed, effect, line, needs_host, parse_duration, read_whitelist,
+};
 use crate::record::Record;
 use crate::spec::ExecSpec;
 use crate::task::{Slug, TaskId};
@@ -25,7 +27,8 @@ use crate::workspace::Workspace;
 pub(super) struct AllowArgs {
     /// The task
     task: Slug,
-    /// Targets as in a whitelist: example.com, *.example.com, registry.example:5000
+    /// Targets as in a whitelist: example.com, *.example.com, registry.example:5000, each with the
+    /// words that open more of it: 'git.example:22 raw', 'db.example:5432 raw private'
     #[arg(required = true, value_name = "HOST")]
     hosts: Vec<String>,
     /// Only for a while: 30m, 2h, 1d
@@ -88,12 +91,8 @@ async fn change(
     change: &Change,
     save: bool,
 ) -> Result<u8> {
-    // One word each: a space would let a typing error bring options along.
-    if let Some(bad) = hosts
-        .iter()
-        .find(|h| h.is_empty() || h.contains(['#', '@', ' ', '\t', '\n']))
-    {
-        return Err(Error::Usage(format!("{bad:?} is not a host")));
+    for typed in hosts {
+        check_typed(typed, change)?;
     }
     let (id, record) = context.find_up(task)?;
     if record.mode != Mode::Limited {
@@ -101,6 +100,9 @@ async fn change(
             "task {task} has network {}, where no proxy decides",
             record.mode
         )));
+    }
+    if *change != Change::Deny {
+        refuse_the_machine(context, &id, &record, hosts).await?;
     }
     let _lock = TaskLock::take(&context.state, &id).await?;
     let dir = context.state.task(&id);
@@ -111,7 +113,7 @@ async fn change(
     };
     let loaded = new.load()?;
     let saved = match save {
-        true => Some(Saved::prepare(&record, hosts, change)?),
+        true => Some(Saved::prepare(&record, &old, hosts, change)?),
         false => None,
     };
     new.write_task(&dir)?;
@@ -154,6 +156,30 @@ fn explain(policy: &agentnet_policy::Policy, host: &str, change: &Change) -> Eff
     }
 }
 
+/// An address of this machine, as the task's proxy sees it, passes only with the word `host`: without
+/// it the policy would say that it is allowed, and the proxy refuse it.
+async fn refuse_the_machine(
+    context: &Context,
+    id: &TaskId,
+    record: &Record,
+    hosts: &[String],
+) -> Result<()> {
+    let egress = id.resource(Role::Egress);
+    let network = context.engine_of(record)?.inspect_network(&egress).await;
+    let network = network.map_err(Error::engine("looking at the egress network"))?;
+    match hosts
+        .iter()
+        .find_map(|typed| needs_host(typed, &network.gateways))
+    {
+        None => Ok(()),
+        Some(line) => Err(Error::Usage(format!(
+            "that is an address of this machine, which only the word `host` opens; \
+             write: agentnet allow {} '{line}'",
+            id.task
+        ))),
+    }
+}
+
 /// Tells the running proxy, and hands on its complaint if it has one.
 async fn reload(context: &Context, id: &TaskId, record: &Record) -> Result<()> {
     let proxy = id.resource(Role::Proxy);
@@ -183,18 +209,19 @@ struct Saved {
 }
 
 impl Saved {
-    fn prepare(record: &Record, hosts: &[String], change: &Change) -> Result<Saved> {
+    fn prepare(
+        record: &Record,
+        layers: &Layers,
+        hosts: &[String],
+        change: &Change,
+    ) -> Result<Saved> {
         let Workspace::Worktree { checkout, .. } = &record.workspace else {
             return Err(Error::Usage(
                 "--save needs a task of a git repository".into(),
             ));
         };
         let path = checkout.join(WHITELIST);
-        let mut text = match fs_err::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(e.into()),
-        };
+        let mut text = read_whitelist(&path)?.unwrap_or_default();
         if !text.is_empty() && !text.ends_with('\n') {
             text.push('\n');
         }
@@ -208,6 +235,7 @@ impl Saved {
         Layers {
             project: text.clone(),
             task: String::new(),
+            presets: layers.presets.clone(),
         }
         .check()?;
         Ok(Saved { path, text })
@@ -255,6 +283,10 @@ mod tests {
         }
     }
 
+    fn none() -> Layers {
+        Layers::for_project(None, None).unwrap()
+    }
+
     fn prepare(text: Option<&str>, host: &str) -> Result<String> {
         let dir = tempfile::tempdir().unwrap();
         if let Some(text) = text {
@@ -268,7 +300,8 @@ mod tests {
             base: String::new(),
             owner: None,
         });
-        Saved::prepare(&record, &[host.to_owned()], &Change::Allow(None)).map(|saved| saved.text)
+        Saved::prepare(&record, &none(), &[host.to_owned()], &Change::Allow(None))
+            .map(|saved| saved.text)
     }
 
     #[test]
@@ -288,7 +321,8 @@ mod tests {
             path: PathBuf::new(),
             git: GitEntry::None,
         });
-        let error = Saved::prepare(&directory, &["a.example".to_owned()], &Change::Deny);
+        let hosts = ["a.example".to_owned()];
+        let error = Saved::prepare(&directory, &none(), &hosts, &Change::Deny);
         assert_eq!(error.unwrap_err().exit(), Exit::Usage);
     }
 }

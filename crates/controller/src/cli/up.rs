@@ -106,13 +106,10 @@ impl Options {
         }
         if let Some(root) = project_root {
             found.push(("the whitelist", root.join(WHITELIST)));
-            found.extend(
-                config
-                    .agent
-                    .build
-                    .iter()
-                    .map(|build| ("the image's directory", root.join(build))),
-            );
+            let build = config.agent.build.iter();
+            found.extend(build.map(|build| ("the image's directory", root.join(build))));
+            let presets = config.network.presets.iter();
+            found.extend(presets.map(|presets| ("the presets", root.join(presets))));
         }
         let programs = match &self.bin_dir {
             Some(directory) => Some(std::path::absolute(directory)?),
@@ -182,6 +179,8 @@ impl Options {
             project,
             task: self.task,
         };
+        let presets = config.network.presets.as_deref();
+        let layers = Layers::for_project(project_root.as_deref(), presets)?;
         let workspace = match &self.workspace {
             Some(directory) => Workspace::directory(directory, &context.state, &off_limits)?,
             None => {
@@ -193,7 +192,7 @@ impl Options {
             task,
             config,
             workspace,
-            layers: Layers::for_project(project_root.as_deref())?,
+            layers,
             root: project_root.unwrap_or(root),
             command: Some(command).filter(|command| !command.is_empty()),
             programs: self.bin_dir,

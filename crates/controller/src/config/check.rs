@@ -16,13 +16,18 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
     if agent.image.is_some() && agent.build.is_some() {
         return Err("[agent] has both image and build; keep one".into());
     }
-    if let Some(build) = &agent.build
-        && (build.is_absolute() || build.components().any(|c| c.as_os_str() == ".."))
-    {
-        return Err(format!(
-            "[agent] build = {:?} leaves the checkout; name a directory below it",
-            build.display()
-        ));
+    for (key, directory) in [
+        ("[agent] build", &agent.build),
+        ("[network] presets", &config.network.presets),
+    ] {
+        if let Some(directory) = directory
+            && (directory.is_absolute() || directory.components().any(|c| c.as_os_str() == ".."))
+        {
+            return Err(format!(
+                "{key} = {:?} leaves the checkout; name a directory below it",
+                directory.display()
+            ));
+        }
     }
     let workdir = agent.workdir.as_slice();
     container("[agent]", "workdir", workdir, &agent.env, agent.pids)?;

@@ -1,5 +1,7 @@
 //! `[network]`: the task's way out.
 
+use std::path::PathBuf;
+
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,8 @@ pub struct Network {
     pub fence: Option<Fence>,
     /// Where address blocks come from.
     pub pool: Option<Ipv4Net>,
+    /// A directory of presets, below the root of the checkout.
+    pub presets: Option<PathBuf>,
 }
 
 /// How much network a task has.

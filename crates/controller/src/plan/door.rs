@@ -225,6 +225,10 @@ fn proxy(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
         ]
         .map(str::to_owned),
     );
+    if inputs.config.network.presets.is_some() {
+        spec.command
+            .extend(["--presets", "/etc/agentnet/presets"].map(str::to_owned));
+    }
     spec.command
         .extend(["--state", STATE_DIR, "--log", "json"].map(str::to_owned));
     spec

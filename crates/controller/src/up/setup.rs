@@ -13,7 +13,7 @@ use crate::facts::Facts;
 use crate::images::Sources;
 use crate::paths::StateDir;
 use crate::plan::{ImageSet, Inputs, Plan};
-use crate::policy::{self, Layers};
+use crate::policy::Layers;
 use crate::pool::{Block, Pool};
 use crate::record::{Phase, Record};
 use crate::task::TaskId;
@@ -88,14 +88,10 @@ impl Setup {
     }
 
     pub(super) fn files(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([
-            (
-                format!("policy/{}", policy::PROJECT),
-                self.layers.project.clone(),
-            ),
-            (format!("policy/{}", policy::TASK), self.layers.task.clone()),
-            ("gitfile".to_owned(), GITFILE.to_owned()),
-        ])
+        let policy = self.layers.files().into_iter();
+        let policy = policy.map(|(name, text)| (format!("policy/{name}"), text));
+        let gitfile = ("gitfile".to_owned(), GITFILE.to_owned());
+        policy.chain([gitfile]).collect()
     }
 
     pub(super) fn plan(

@@ -106,7 +106,7 @@ impl Bed {
                 path,
                 git: GitEntry::None,
             },
-            layers: Layers::for_project(None).unwrap(),
+            layers: Layers::for_project(None, None).unwrap(),
             command: None,
             programs: None,
             once: false,
