@@ -1,5 +1,7 @@
 //! CONNECT and what flows through it.
 
+use std::net::SocketAddr;
+
 use agentnet_policy::Reason;
 use agentnet_policy::event::{Protocol, Word};
 
@@ -202,6 +204,34 @@ async fn resolves_an_allowed_name_once_for_many() {
         ["example.com"],
         "canonical, absolute, and remembered"
     );
+}
+
+/// Rebinding: public when it is checked, something else a moment later (THREATS W64).
+#[tokio::test]
+async fn dials_what_was_admitted_whatever_the_name_leads_to_next() {
+    for (lies, method) in [
+        ("127.0.0.1", "CONNECT"),
+        ("169.254.169.254", "GET"),
+        ("10.0.0.1", "GET"),
+    ] {
+        let proxy = Proxy::start(EXAMPLE).await;
+        proxy.world.name("example.com", &["9.9.9.9", "9.9.9.8"]);
+        proxy.world.rebind("example.com", &[lies]);
+        let mut client = proxy.client().await;
+        let (answer, port) = match method {
+            "GET" => (client.get("http://example.com/").await, 80),
+            _ => (client.connect("example.com:443").await, 443),
+        };
+        assert_eq!(answer.reason(), "connect_failed");
+        assert_eq!(proxy.world.asked(), ["example.com"], "asked once");
+        let admitted = [9, 8].map(|last| SocketAddr::from(([9, 9, 9, last], port)));
+        assert_eq!(proxy.world.dialled_to(), admitted);
+        // Whoever asks anew gets the answer that is judged anew.
+        let other = Proxy::with(EXAMPLE).world(&proxy.world).start().await;
+        let answer = other.client().await.connect("example.com:443").await;
+        assert_eq!(answer.status, 403, "{}", answer.head);
+        assert_eq!(proxy.world.dialled(), 2);
+    }
 }
 
 #[tokio::test]

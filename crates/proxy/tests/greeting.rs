@@ -3,7 +3,9 @@
 use agentnet_policy::Reason;
 use agentnet_policy::event::{Protocol, Word};
 
-use crate::harness::{Client, Origin, Proxy, fragmented, hello};
+use crate::harness::{
+    Client, Origin, Proxy, ech, fragmented, hello, hello_of, large_key_share, nameless, server_name,
+};
 
 /// A proxy that permits a name, an address and a raw port, all of which lead to `origin`.
 async fn proxy(origin: &Origin) -> Proxy {
@@ -48,23 +50,42 @@ async fn passes_tls_for_the_target_untouched() {
     }
 }
 
+/// Upper case, the trailing dot, a post-quantum key share, Encrypted ClientHello with the target outside:
+/// all of them are TLS for the target, in small records as well.
+#[tokio::test]
+async fn passes_what_clients_really_send() {
+    let origin = Origin::echo().await;
+    let proxy = proxy(&origin).await;
+    let named = |name: &str| server_name(&[(0, name.as_bytes())]);
+    let flights = [
+        hello_of(&[named("Example.COM")]),
+        hello_of(&[named("example.com.")]),
+        hello_of(&[large_key_share(), named("example.com")]),
+        hello_of(&[ech(), named("example.com")]),
+        hello_of(&[named("example.com"), ech(), large_key_share()]),
+    ];
+    for flight in flights {
+        for size in [1, 100, 16_000] {
+            let bytes = fragmented(&flight, size);
+            assert_eq!(said(&proxy, "example.com:443", &bytes).await, bytes);
+        }
+    }
+}
+
 #[tokio::test]
 async fn reads_a_greeting_the_same_wherever_it_is_cut() {
     let origin = Origin::echo().await;
     let proxy = proxy(&origin).await;
     let flight = hello("example.com");
-    let other = hello("evil.example");
-    for cut in (1..flight.len()).step_by(3) {
+    for cut in 1..flight.len() {
         let mut client = proxy.tunnel("example.com:443").await;
-        client.send(&flight[..cut]).await;
-        tokio::task::yield_now().await;
-        client.send(&flight[cut..]).await;
+        client.send_in_two(&flight, cut).await;
         assert_eq!(client.read(flight.len()).await, flight, "cut at {cut}");
+    }
+    let other = hello("evil.example");
+    for cut in 1..other.len() {
         let mut client = proxy.tunnel("example.com:443").await;
-        let cut = cut.min(other.len() - 1);
-        client.send(&other[..cut]).await;
-        tokio::task::yield_now().await;
-        client.send(&other[cut..]).await;
+        client.send_in_two(&other, cut).await;
         assert_eq!(
             client.rest_or_reset().await.0,
             [21, 3, 3, 0, 2, 2, 112],
@@ -74,11 +95,60 @@ async fn reads_a_greeting_the_same_wherever_it_is_cut() {
 }
 
 #[tokio::test]
+async fn closes_what_names_no_host_or_several_wherever_it_is_cut() {
+    let origin = Origin::echo().await;
+    let proxy = proxy(&origin).await;
+    for (nth, row) in nameless("example.com").into_iter().enumerate() {
+        let what = row.what;
+        assert_eq!(
+            said(&proxy, "example.com:443", &row.bytes).await,
+            row.answer,
+            "{what}"
+        );
+        let closed = proxy.closed(nth).await;
+        assert_eq!(
+            (closed.reason, closed.verdict),
+            (row.reason, Word::Deny),
+            "{what}"
+        );
+        assert_eq!((closed.up, closed.down), (0, 0), "{what}");
+    }
+    for row in nameless("example.com") {
+        for cut in (1..row.bytes.len()).take(300) {
+            let mut client = proxy.tunnel("example.com:443").await;
+            client.send_in_two(&row.bytes, cut).await;
+            client.finish_if_open().await;
+            let answer = client.rest_or_reset().await.0;
+            assert_eq!(answer, row.answer, "{} cut at {cut}", row.what);
+        }
+    }
+}
+
+/// Dribbled so that no read ever sees the name (THREATS W83).
+#[tokio::test]
+async fn closes_a_greeting_that_does_not_come_to_its_end() {
+    let origin = Origin::echo().await;
+    let proxy = proxy(&origin).await;
+    let mut client = proxy.tunnel("example.com:443").await;
+    client.send(&hello("example.com")[..60]).await;
+    assert_eq!(client.rest_or_reset().await.0, b"");
+    let closed = proxy.closed(0).await;
+    assert_eq!((closed.reason, closed.up), (Reason::TimedOut, 0));
+}
+
+#[tokio::test]
 async fn closes_what_is_not_for_the_target_and_says_why() {
     let origin = Origin::echo().await;
     let proxy = proxy(&origin).await;
     let unrecognized_name: &[u8] = &[21, 3, 3, 0, 2, 2, 112];
-    let rows: [(&str, Vec<u8>, &[u8], Reason); 6] = [
+    let fronted = hello_of(&[server_name(&[(0, b"cloudflare-ech.com")]), ech()]);
+    let rows: [(&str, Vec<u8>, &[u8], Reason); 7] = [
+        (
+            "example.com:443",
+            fronted,
+            unrecognized_name,
+            Reason::SniMismatch,
+        ),
         (
             "example.com:443",
             hello("evil.example"),

@@ -1,6 +1,6 @@
 //! Requests made to be read in two ways: the rows of the threat list, over a real socket.
 
-mod heads;
+pub mod heads;
 
 use agentnet_policy::Reason;
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use agentnet_policy::event::{Protocol, Word};
 use agentnet_policy::{Event, Reason};
 
-use crate::harness::{Client, Origin, Proxy, fragmented, hello};
+use crate::harness::{Client, Origin, Proxy, fragmented, hello, nameless};
 
 const LINES: &str =
     "example.com\n*.wild.example\nhere.example\nport.example:8443\nspent.example up=1B\n";
@@ -85,11 +85,9 @@ async fn a_handshake_is_read_the_same_wherever_it_is_cut() {
     let allowed = hello("example.com");
     let denied = (hello("evil.example"), ACCESS_DENIED.to_vec());
     for (flight, answer) in [(allowed.clone(), allowed), denied] {
-        for cut in (1..flight.len()).step_by(5) {
+        for cut in 1..flight.len() {
             let mut client = tls(&proxy).await;
-            client.send(&flight[..cut]).await;
-            tokio::task::yield_now().await;
-            client.try_send(&flight[cut..]).await;
+            client.send_in_two(&flight, cut).await;
             assert_eq!(client.read(answer.len()).await, answer, "cut at {cut}");
         }
     }
@@ -159,6 +157,29 @@ async fn without_one_name_nothing_goes_anywhere() {
     // Who says nothing has asked for nothing.
     assert_eq!(said(&proxy, b"").await, b"");
     assert_eq!(proxy.events().len(), 5);
+    assert_eq!(proxy.world.dialled(), 0);
+}
+
+#[tokio::test]
+async fn a_handshake_for_no_host_or_several_goes_nowhere_wherever_it_is_cut() {
+    let origin = Origin::echo().await;
+    let proxy = start(&origin).await;
+    for (nth, row) in nameless("example.com").into_iter().enumerate() {
+        assert_eq!(said(&proxy, &row.bytes).await, row.answer, "{}", row.what);
+        let event = proxy.decision(nth).await;
+        let expected = (Word::Deny, row.reason);
+        assert_eq!((event.verdict, event.reason), expected, "{}", row.what);
+    }
+    for row in nameless("example.com") {
+        for cut in (1..row.bytes.len()).take(300) {
+            let mut client = tls(&proxy).await;
+            client.send_in_two(&row.bytes, cut).await;
+            client.finish_if_open().await;
+            let answer = client.rest_or_reset().await.0;
+            assert_eq!(answer, row.answer, "{} cut at {cut}", row.what);
+        }
+    }
+    assert_eq!(proxy.world.asked(), [""; 0]);
     assert_eq!(proxy.world.dialled(), 0);
 }
 

@@ -6,6 +6,7 @@ use agentnet_policy::event::Word;
 use agentnet_policy::{Event, Reason};
 
 use crate::harness::{Mood, Origin, Parent, Proxy, World, eventually, tls_file};
+use crate::hostile::heads::NO_HOSTS;
 
 const LIST: &str = "example.com raw\nother.example raw\n*.wild.example raw\ngit.corp.example:22 raw private\n\
                     172.17.0.1:11434 raw host\n";
@@ -372,6 +373,132 @@ async fn does_not_wait_for_ever_and_takes_no_half_an_answer() {
         );
         failed(&proxy.decision(0).await, says);
     }
+}
+
+/// What a parent could say to take memory, time or another connection's bytes (THREATS W94).
+#[tokio::test]
+async fn takes_no_junk_from_a_parent() {
+    let world = World::default();
+    world.name("example.com", &["9.9.9.9"]);
+    let http = Parent::http(&world).await;
+    let socks = Parent::socks(&world).await;
+    let long = |text: String| -> &'static [u8] { Box::leak(text.into_bytes().into_boxed_slice()) };
+    let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(10_000);
+    let header = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(1 << 20));
+    let fields = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(200));
+    let ways: [(&Parent, &str, &'static [u8]); 11] = [
+        (&http, "http", long(interim)),
+        (&http, "http", long(header)),
+        (&http, "http", long(fields)),
+        (
+            &http,
+            "http",
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        ),
+        (
+            &http,
+            "http",
+            b"HTTP/1.1 302 Found\r\nLocation: http://evil.example/\r\n\r\n",
+        ),
+        (&http, "http", b"ICY 200 OK\r\n\r\n"),
+        (&http, "http", b"\r\n\r\n"),
+        (
+            &socks,
+            "socks5",
+            b"\x04\x00\x00\x01\x00\x00\x00\x00\x00\x00",
+        ),
+        (
+            &socks,
+            "socks5",
+            b"\x05\x00\x00\x07\x00\x00\x00\x00\x00\x00",
+        ),
+        (&socks, "socks5", b"\x05\x00\x00\x03\xffshort"),
+        (
+            &socks,
+            "socks5",
+            b"\x05\xfe\x00\x01\x00\x00\x00\x00\x00\x00",
+        ),
+    ];
+    for (parent, scheme, says) in ways {
+        parent.mood(Mood::Say(says));
+        let proxy = through(&world, &[parent.url(scheme)]).await;
+        let answer = proxy.client().await.connect("example.com:443").await;
+        let start = says.get(..40).unwrap_or(says).escape_ascii();
+        assert_eq!(
+            (answer.status, answer.reason()),
+            (502, "upstream_failed"),
+            "{start}"
+        );
+        assert_eq!(
+            world.dialled_to(),
+            vec![parent.address; world.dialled()],
+            "{start}"
+        );
+        world.forget();
+    }
+}
+
+/// The address a SOCKS server says it is bound to may be a name of any length; nothing of it is payload.
+#[tokio::test]
+async fn reads_past_a_long_bound_name() {
+    let world = World::default();
+    world.name("a.wild.example", &["9.9.9.9"]);
+    let socks = Parent::socks(&world).await;
+    let bound = [
+        b"\x05\x00\x00\x03\xff".as_slice(),
+        &[b'b'; 255],
+        &[0, 80],
+        b"SSH-2.0-first\r\n",
+    ]
+    .concat();
+    socks.mood(Mood::Say(Box::leak(bound.into_boxed_slice())));
+    let proxy = through(&world, &[socks.url("socks5")]).await;
+    let mut client = proxy.tunnel("a.wild.example:443").await;
+    assert_eq!(client.read(15).await, b"SSH-2.0-first\r\n");
+}
+
+/// No text that is no host reaches a parent, in whose request it could end the line or wrap a length
+/// (THREATS W92 and W96); the longest name does, whole.
+#[tokio::test]
+async fn gives_a_parent_canonical_names_and_nothing_else() {
+    let world = World::default();
+    let http = Parent::http(&world).await;
+    let socks = Parent::socks(&world).await;
+    let longest = format!("{}wild.example", "a.".repeat(119) + "bb.");
+    assert_eq!(longest.len(), 253);
+    for (parent, scheme) in [(&http, "http"), (&socks, "socks5h")] {
+        let toml = format!(
+            "[[upstream]]\nvia = [{:?}]\nremote_dns = true\n",
+            parent.url(scheme)
+        );
+        let proxy = settled(&world, &toml).await;
+        let breaking = [
+            "a.wild.example\r\nX: y\r\n\r\nCONNECT internal",
+            "a.wild.example\r\n\r\nCONNECT internal:443 HTTP/1.1\r\n\r\n",
+            "a.wild.example\nX: y",
+            "a.wild.example\rX: y",
+        ];
+        let over = format!("a{longest}");
+        for host in NO_HOSTS
+            .iter()
+            .chain(&breaking)
+            .copied()
+            .chain([over.as_str()])
+        {
+            let mut client = proxy.client().await;
+            client
+                .send(format!(
+                    "CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n"
+                ))
+                .await;
+            assert_eq!(client.head().await.reason(), "bad_request", "{host:?}");
+        }
+        assert_eq!(parent.asked(), [""; 0]);
+        let target = format!("{longest}:443");
+        proxy.client().await.connect(&target.to_uppercase()).await;
+        assert_eq!(parent.asked(), [target]);
+    }
+    assert_eq!(world.asked(), [""; 0]);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 pub use self::client::{Answer, Client};
-pub use self::hello::{fragmented, hello};
+pub use self::hello::{ech, fragmented, hello, hello_of, large_key_share, nameless, server_name};
 pub use self::origin::Origin;
 pub use self::parent::{Mood, Parent, tls_file};
 pub use self::process::{Exited, Program};

@@ -18,6 +18,7 @@ pub struct World(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     names: Mutex<HashMap<String, Vec<IpAddr>>>,
+    next: Mutex<HashMap<String, Vec<IpAddr>>>,
     addresses: Mutex<HashMap<IpAddr, String>>,
     asked: Mutex<Vec<String>>,
     roads: Mutex<HashMap<SocketAddr, Road>>,
@@ -108,6 +109,19 @@ impl World {
         self.0.to.lock().unwrap().clone()
     }
 
+    /// Forgets what was dialled so far.
+    pub fn forget(&self) {
+        self.0.dialled.store(0, Ordering::SeqCst);
+        self.0.to.lock().unwrap().clear();
+    }
+
+    /// After the next question for `name` it has these addresses.
+    pub fn rebind(&self, name: &str, addresses: &[&str]) {
+        let addresses = addresses.iter().map(|address| address.parse().unwrap());
+        let mut next = self.0.next.lock().unwrap();
+        next.insert(name.to_owned(), addresses.collect());
+    }
+
     /// How often a connection was attempted.
     pub fn dialled(&self) -> usize {
         self.0.dialled.load(Ordering::SeqCst)
@@ -117,7 +131,12 @@ impl World {
 impl Resolve for World {
     fn resolve(&self, name: Name) -> Answer<'_> {
         self.0.asked.lock().unwrap().push(name.as_str().to_owned());
-        let found = self.0.names.lock().unwrap().get(name.as_str()).cloned();
+        let mut names = self.0.names.lock().unwrap();
+        let found = names.get(name.as_str()).cloned();
+        if let Some(next) = self.0.next.lock().unwrap().remove(name.as_str()) {
+            names.insert(name.as_str().to_owned(), next);
+        }
+        drop(names);
         Box::pin(async move {
             found.ok_or_else(|| ResolveError::Failed("Name or service not known".to_owned()))
         })
