@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::admin;
 use crate::environment::{Environment, PREFIX};
@@ -35,7 +35,8 @@ pub const USAGE: u8 = 2;
     args_conflicts_with_subcommands = false
 )]
 pub struct Cli {
-    /// A TOML file with the settings below, or a tinyproxy.conf; AGENTNET_* and flags win over it
+    /// The configuration: a TOML file of settings or a tinyproxy.conf; AGENTNET_* and flags win over
+    /// it
     #[arg(short = 'c', long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Stay in the foreground, as it does anyway: for scripts that call Tinyproxy
@@ -81,13 +82,37 @@ enum Command {
     },
 }
 
+/// The command line, with each command's help cut down to the settings that it heeds.
+fn command() -> clap::Command {
+    let mut cli = Cli::command();
+    let everywhere = cli.get_arguments().filter(|arg| arg.is_global_set());
+    let everywhere: Vec<Arg> = everywhere.cloned().collect();
+    for command in cli.get_subcommands_mut() {
+        let heeded: &[&str] = match command.get_name() {
+            "check" => &["config", "presets"],
+            "explain" => &["config", "presets", "default_up", "upstream"],
+            "learn" | "presets" => &["config", "presets"],
+            "healthcheck" | "admin" => &["config", "admin"],
+            _ => &[],
+        };
+        let hidden = everywhere
+            .iter()
+            .filter(|arg| !heeded.contains(&arg.get_id().as_str()));
+        for arg in hidden {
+            *command = std::mem::take(command).arg(arg.clone().hide(true));
+        }
+    }
+    cli
+}
+
 /// Runs the program.
 #[must_use]
 pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) -> ExitCode {
     if let Some(arguments) = tinyproxy::invocation(&arguments) {
         return tinyproxy::run(arguments, environment);
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let matches = command().try_get_matches_from(arguments);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to stdout with 0, mistakes to stderr with 2.
@@ -109,14 +134,8 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
             Ok(settings) => check::listeners(&settings),
             Err(problems) => complain(&problems),
         },
-        Some(Command::Explain(explain)) if explain.names_files() => {
-            match raw(cli.config, cli.settings, environment) {
-                Ok(raw) => explain.run(raw),
-                Err(problems) => complain(&problems),
-            }
-        }
         Some(Command::Explain(explain)) => match settings(cli.config, cli.settings, environment) {
-            Ok(settings) => explain.run_served(&settings),
+            Ok(settings) => explain.run(settings),
             Err(problems) => complain(&problems),
         },
         Some(Command::Lint(lint)) => lint.run(),

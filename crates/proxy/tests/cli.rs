@@ -121,6 +121,89 @@ async fn explains_decisions() {
         ended.stdout
     );
     assert_eq!(explain("GET", "https://u@example.com/").await.code, Some(2));
+    let ended = explain("get", "http://api.example/v1/x").await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("in capitals"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn explains_the_limit_that_lines_have_by_default() {
+    let files = Files::with("w.txt", "example.com\n");
+    let whitelist = files.path("w.txt").display().to_string();
+    let limit = async |more: &[&str], variables: &[(&str, &str)]| {
+        let mut arguments = vec!["explain", "--whitelist", &whitelist, "example.com:443"];
+        arguments.extend(more);
+        let ended = run(&arguments, variables).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let (_, rest) = ended.stdout.split_once("at most ")?;
+        Some(rest.split(' ').next()?.to_owned())
+    };
+    assert_eq!(limit(&[], &[]).await, None);
+    let said = limit(&["--default-up", "20MB"], &[]).await;
+    assert_eq!(said.as_deref(), Some("20000000"));
+    let said = limit(&[], &[("AGENTNET_DEFAULT_UP", "5MB")]).await;
+    assert_eq!(said.as_deref(), Some("5000000"));
+    let toml = "default_up = \"1KB\"\n[[listener]]\nname = \"a\"\nlisten = [\"127.0.0.1:0\"]\n\
+        [[listener]]\nname = \"b\"\nlisten = [\"127.0.0.1:0\"]\ndefault_up = \"2KB\"\n";
+    let toml = files.add("two.toml", toml);
+    assert_eq!(limit(&["-c", &toml], &[]).await.as_deref(), Some("1000"));
+    let of_b = ["-c", &toml, "--listener", "b"];
+    assert_eq!(limit(&of_b, &[]).await.as_deref(), Some("2000"));
+    let conf = files.add("tinyproxy.conf", "Port 0\n");
+    let both = [
+        "explain",
+        "--whitelist",
+        &whitelist,
+        "-c",
+        &conf,
+        "example.com:443",
+    ];
+    let ended = run(&both, &[]).await;
+    assert_eq!(ended.code, Some(2));
+    let says = "--whitelist: cannot be used beside a tinyproxy.conf";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn helps_with_the_settings_that_a_command_heeds_and_no_others() {
+    for (command, heeded, others) in [
+        (
+            "check",
+            &["--config", "--presets"][..],
+            &["--admin", "--upstream", "--listen"][..],
+        ),
+        (
+            "explain",
+            &["--config", "--upstream", "--default-up"],
+            &["--admin"],
+        ),
+        (
+            "lint",
+            &[],
+            &["--config", "--presets", "--admin", "--upstream"],
+        ),
+        ("relay", &["--to"], &["--config", "--presets", "--admin"]),
+        ("healthcheck", &["--admin", "--door"], &["--presets"]),
+    ] {
+        let ended = run(&[command, "--help"], &[]).await;
+        assert_eq!(ended.code, Some(0), "{command}");
+        for flag in heeded {
+            assert!(ended.stdout.contains(flag), "{command}: {}", ended.stdout);
+        }
+        for flag in others {
+            assert!(!ended.stdout.contains(flag), "{command}: {}", ended.stdout);
+        }
+    }
+    let whole = run(&["--help"], &[]).await.stdout;
+    for flag in [
+        "--config",
+        "--presets",
+        "--admin",
+        "--upstream",
+        "--default-up",
+    ] {
+        assert!(whole.contains(flag), "{whole}");
+    }
 }
 
 #[tokio::test]

@@ -3,21 +3,20 @@
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-use agentnet_policy::{Ask, Loaded, Mode, Request, Target, Verdict};
+use agentnet_policy::{Ask, Host, Loaded, Request, Target, Verdict};
 use clap::Args;
 use http::Uri;
 
 use super::{NO, OK, USAGE, complain, print};
-use crate::active::compile_files;
 use crate::diagnostic;
 use crate::request::path_and_query;
-use crate::settings::{ListenerSettings, Problem, Raw, Settings, whitelist_files};
+use crate::settings::{ListenerSettings, PolicySource, Problem, Settings, whitelist_files};
 use crate::upstream::Routes;
 
 /// Explain a decision.
 #[derive(Args, Debug)]
 pub(super) struct Explain {
-    /// Whitelist files in layer order [default: what -c and the variables would serve]
+    /// Whitelist files in layer order [default: what the settings would serve]
     #[arg(long = "whitelist", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The method of a plain request
@@ -32,34 +31,18 @@ pub(super) struct Explain {
 }
 
 impl Explain {
-    /// True if whitelists are named, in place of those of the settings.
-    pub(super) fn names_files(&self) -> bool {
-        !self.files.is_empty()
-    }
-
-    /// Explains by what the settings would serve: a whitelist or a tinyproxy.conf.
-    pub(super) fn run_served(&self, settings: &Settings) -> u8 {
-        let listener = match self.listener(&settings.listeners) {
-            Ok(listener) => listener,
+    /// Explains by what the settings would serve, with the named whitelists in the place of theirs.
+    pub(super) fn run(&self, settings: Settings) -> u8 {
+        let source = match self.source(settings) {
+            Ok(source) => source,
             Err(problems) => return complain(&problems),
         };
-        if listener.source.is_empty() {
+        if source.is_empty() {
             let what = "nothing is served: name whitelists with --whitelist FILE, or a configuration with -c FILE";
             diagnostic::error(what);
             return USAGE;
         }
-        self.tell(listener.source.load(), &listener.source.routes())
-    }
-
-    pub(super) fn run(&self, raw: Raw) -> u8 {
-        let presets = raw.presets.clone();
-        let routes = match self.routes(raw) {
-            Ok(routes) => routes,
-            Err(problems) => return complain(&problems),
-        };
-        let files = whitelist_files(&self.files, &[]);
-        let loaded = compile_files(&files, presets.as_deref(), Mode::Enforce);
-        self.tell(loaded, &routes)
+        self.tell(source.load(), &source.routes())
     }
 
     fn tell(&self, loaded: Result<Loaded, Vec<agentnet_policy::Problem>>, routes: &Routes) -> u8 {
@@ -77,6 +60,14 @@ impl Explain {
                 return USAGE;
             }
         };
+        let is_capital = |byte: u8| byte.is_ascii_uppercase() || byte == b'-';
+        if path.is_some() && !self.method.bytes().all(is_capital) {
+            diagnostic::error(format_args!(
+                "--method: `{}` is no method; methods are written in capitals, as GET",
+                self.method
+            ));
+            return USAGE;
+        }
         let ask = match &path {
             None => Ask::Tunnel,
             Some(path) => Ask::Http {
@@ -104,25 +95,26 @@ impl Explain {
 }
 
 impl Explain {
-    /// The routes that the running proxy would have by the same settings.
-    fn routes(&self, raw: Raw) -> Result<Routes, Vec<Problem>> {
-        let listeners = Settings::check(raw)?.listeners;
-        Ok(self.listener(&listeners)?.source.routes())
-    }
-
-    fn listener<'l>(
-        &self,
-        listeners: &'l [ListenerSettings],
-    ) -> Result<&'l ListenerSettings, Vec<Problem>> {
-        let named = |listener: &&ListenerSettings| {
-            self.listener
-                .as_ref()
-                .is_none_or(|name| *name == listener.name)
+    /// What the listener that is asked about would serve.
+    fn source(&self, settings: Settings) -> Result<PolicySource, Vec<Problem>> {
+        let problem = |place, what| Err(vec![Problem::new(place, what)]);
+        let asked = self.listener.as_ref();
+        let named = |one: &ListenerSettings| asked.is_none_or(|name| *name == one.name);
+        let Some(listener) = settings.listeners.into_iter().find(named) else {
+            return problem("--listener", "no listener has this name in the settings");
         };
-        listeners.iter().find(named).ok_or_else(|| {
-            let what = "no listener has this name in the settings";
-            vec![Problem::new("--listener", what)]
-        })
+        let mut source = listener.source;
+        if self.files.is_empty() {
+            return Ok(source);
+        }
+        match &mut source {
+            PolicySource::Whitelist { files, .. } => *files = whitelist_files(&self.files, &[]),
+            PolicySource::Tinyproxy(_) => {
+                let what = "cannot be used beside a tinyproxy.conf: its Filter says what passes";
+                return problem("--whitelist", what);
+            }
+        }
+        Ok(source)
     }
 }
 
@@ -130,6 +122,11 @@ impl Explain {
 fn read(url: &str) -> Result<(Target, Option<String>), String> {
     let target = |authority: &str, port: Option<u16>| {
         Target::parse(authority, port.and_then(NonZeroU16::new)).map_err(|error| error.to_string())
+    };
+    let forms = |host: &str| {
+        format!(
+            "write https://{host}/ or {host}:PORT for a tunnel, http://{host}/ for a plain request"
+        )
     };
     if let Some(rest) = url.strip_prefix("https://") {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -145,7 +142,18 @@ fn read(url: &str) -> Result<(Target, Option<String>), String> {
             Some(path_and_query(&uri).to_owned()),
         ));
     }
-    Ok((target(url, None)?, None))
+    if let Some((scheme, rest)) = url.split_once("://") {
+        let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        return Err(format!(
+            "{scheme} is nothing that the proxy is asked for: {}",
+            forms(host)
+        ));
+    }
+    match target(url, None) {
+        Ok(target) => Ok((target, None)),
+        Err(what) if Host::parse(url).is_ok() => Err(format!("{what}: {}", forms(url))),
+        Err(what) => Err(what),
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +174,14 @@ mod tests {
         assert_eq!(seen("a.example:22"), Ok(("a.example:22".to_owned(), None)));
         let plain = ("a.example:80".to_owned(), Some("/x?y".to_owned()));
         assert_eq!(seen("http://a.example/x?y"), Ok(plain));
-        assert!(seen("a.example").is_err(), "no port and no scheme");
         assert!(seen("https://u@a.example/").is_err());
+        assert_eq!(
+            seen("a.example").unwrap_err(),
+            "the target has no port: write https://a.example/ or a.example:PORT for a tunnel, \
+             http://a.example/ for a plain request"
+        );
+        let other = seen("ftp://a.example/x").unwrap_err();
+        assert!(other.contains("ftp is nothing that the proxy"), "{other}");
+        assert!(other.contains("https://a.example/ or"), "{other}");
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::{USAGE, complain, from_environment, print, serve};
 use crate::clients::Clients;
@@ -42,7 +42,7 @@ struct Tinyproxy {
     #[command(flatten)]
     settings: Raw,
     /// Clients that may use it, in place of those of the file: ANY, or addresses and networks
-    #[arg(value_name = "ANY|CLIENT")]
+    #[arg(value_name = "ANY|CLIENT", help_heading = "Arguments")]
     clients: Vec<String>,
 }
 
@@ -67,9 +67,25 @@ pub(super) fn print_version() {
     print(&format!("{VERSION}\n"));
 }
 
+/// The command line, without the settings that cannot stand beside a `tinyproxy.conf` in its help.
+fn command() -> clap::Command {
+    let strangers = [
+        "whitelist",
+        "task_whitelist",
+        "presets",
+        "credentials_file",
+        "default_up",
+    ];
+    let command = Tinyproxy::command();
+    strangers.iter().fold(command, |command, id| {
+        command.mut_arg(id, |arg| arg.hide(true))
+    })
+}
+
 /// Runs as Tinyproxy.
 pub(super) fn run(arguments: &[OsString], environment: &dyn Environment) -> ExitCode {
-    let typed = match Tinyproxy::try_parse_from(arguments) {
+    let matches = command().try_get_matches_from(arguments);
+    let typed = match matches.and_then(|matches| Tinyproxy::from_arg_matches(&matches)) {
         Ok(typed) => typed,
         Err(error) => {
             error.print().ok();

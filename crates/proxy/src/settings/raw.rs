@@ -52,7 +52,7 @@ pub struct Raw {
     #[arg(long, value_name = "IP:PORT|egress:PORT|unix:PATH|off", global = true)]
     pub admin: Option<String>,
     /// What may be sent in all under each line of the whitelist without up=, as 20MB [default: no limit]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", global = true)]
     pub default_up: Option<String>,
     /// A directory in which what was spent of budgets survives a restart
     #[arg(long, value_name = "DIR")]
