@@ -22,6 +22,7 @@ mod clients;
 mod connect;
 mod decisions;
 mod dns;
+mod documents;
 mod forward;
 mod greeting;
 mod hostile;
