@@ -21,7 +21,7 @@ pub use self::diff::Current;
 use self::evidence::Evidence;
 pub use self::proposal::Proposal;
 use self::seen::{Manner, Seen};
-use crate::event::{Event, Moment, Text, Word};
+use crate::event::{Event, Moment, Protocol, Text, Word};
 use crate::host::Host;
 use crate::reason::Reason;
 use crate::rule::owner;
@@ -92,6 +92,10 @@ impl Learner {
             && event.listener != Text::new(wanted)
         {
             tally.elsewhere += 1;
+            return;
+        }
+        // A question that was answered is followed by the request that it was asked for.
+        if event.protocol == Protocol::Dns && event.verdict != Word::Deny {
             return;
         }
         tally.all.note(event);

@@ -35,8 +35,8 @@ pub use self::event::Event;
 pub use self::host::{Host, HostError, Name};
 pub use self::outlet::Outlet;
 pub use self::policy::{
-    Admitted, Ask, Considered, Denial, Explanation, Grant, Mode, Outcome, Policy, Request,
-    Surroundings, UnknownMode, Verdict,
+    Admitted, Ask, Considered, Denial, Explanation, Grant, Mode, NameVerdict, Outcome, Policy,
+    Request, Surroundings, UnknownMode, Verdict,
 };
 pub use self::reason::{Reason, UnknownReason};
 pub use self::rule::{Layer, Rule, RuleId};

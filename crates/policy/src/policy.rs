@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use self::admit::Surroundings;
 pub use self::explain::{Considered, Explanation, Outcome};
 use self::index::Index;
-pub use self::verdict::{Admitted, Denial, Grant, Verdict};
+pub use self::verdict::{Admitted, Denial, Grant, NameVerdict, Verdict};
 use crate::rule::{Rule, RuleId};
 use crate::target::Target;
 use crate::tinyproxy::Filter;

@@ -278,6 +278,27 @@ fn what_was_seen_becomes_the_narrowest_lines() {
 }
 
 #[test]
+fn a_question_to_the_dns_is_no_request() {
+    let question = |host: &str| Event {
+        protocol: Protocol::Dns,
+        method: "A".into(),
+        status: None,
+        address: None,
+        ..event(host, 443)
+    };
+    let events = [
+        question("asked.example"),
+        question("git.example"),
+        event("git.example", 22),
+    ];
+    let proposal = learn(events);
+    assert_eq!(lines(&proposal), ["git.example:22"]);
+    assert!(!text(&proposal).contains("asked.example"));
+    let refused = refused(question("refused.example"), Reason::NotListed);
+    assert!(text(&learn([refused])).contains("refused.example"));
+}
+
+#[test]
 fn evidence_stands_beside_its_line() {
     let later = Event {
         time: "2026-11-20T23:00:00.75Z".parse().unwrap(),

@@ -7,7 +7,8 @@
 
 use agentnet_policy::tinyproxy::{Conf, Options};
 use agentnet_policy::{
-    BuiltinPresets, Denial, Host, Layer, LoadOptions, Mode, Name, Policy, Reason, Source, load,
+    BuiltinPresets, Denial, Host, Layer, LoadOptions, Mode, Name, NameVerdict, Policy, Reason,
+    Source, load,
 };
 use jiff::Timestamp;
 
@@ -43,9 +44,17 @@ fn name(text: &str) -> Name {
     }
 }
 
-fn ask(policy: &Policy, text: &str) -> Result<(), Denial> {
+fn verdict(policy: &Policy, text: &str) -> NameVerdict {
     let now: Timestamp = NOW.parse().unwrap();
     policy.permitted(&name(text), now)
+}
+
+fn ask(policy: &Policy, text: &str) -> Result<(), Denial> {
+    match verdict(policy, text) {
+        NameVerdict::Allow => Ok(()),
+        NameVerdict::Report(denial) => panic!("reported: {denial:?}"),
+        NameVerdict::Deny(denial) => Err(denial),
+    }
 }
 
 const LINES: &str = "\
@@ -134,11 +143,20 @@ fn an_empty_list_permits_no_name() {
 }
 
 #[test]
-fn mode_observe_permits_what_it_would_let_pass() {
-    let policy = whitelist(LINES, Mode::Observe);
-    assert_eq!(ask(&policy, "example.com"), Ok(()));
-    assert_eq!(ask(&policy, "gist.example.org"), Ok(()));
-    let metadata = ask(&policy, "metadata.google.internal").unwrap_err();
+fn mode_observe_permits_what_it_would_let_pass_and_reports_what_enforce_would_say() {
+    let observed = whitelist(LINES, Mode::Observe);
+    assert_eq!(verdict(&observed, "github.com"), NameVerdict::Allow);
+    let enforced = whitelist(LINES, Mode::Enforce);
+    for refused in [
+        "example.com",
+        "gist.example.org",
+        "telemetry.example.com",
+        "old.example.net",
+    ] {
+        let denial = ask(&enforced, refused).unwrap_err();
+        assert_eq!(verdict(&observed, refused), NameVerdict::Report(denial));
+    }
+    let metadata = ask(&observed, "metadata.google.internal").unwrap_err();
     assert_eq!(metadata.reason(), Reason::PrivateAddress);
 }
 

@@ -12,8 +12,8 @@ mod reference;
 use std::net::IpAddr;
 
 use agentnet_policy::{
-    Ask, BuiltinPresets, Host, Layer, LoadOptions, Loaded, Mode, Policy, Problems, Reason, Request,
-    Source, Surroundings, Target, Verdict, load,
+    Ask, BuiltinPresets, Host, Layer, LoadOptions, Loaded, Mode, NameVerdict, Policy, Problems,
+    Reason, Request, Source, Surroundings, Target, Verdict, load,
 };
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -111,7 +111,11 @@ proptest! {
         let policy = policy(&lines);
         let target = request.target();
         let Host::Name(name) = target.host() else { panic!("no name") };
-        let permitted = policy.permitted(name, now());
+        let permitted = match policy.permitted(name, now()) {
+            NameVerdict::Allow => Ok(()),
+            NameVerdict::Report(denial) => panic!("in enforce: {denial:?}"),
+            NameVerdict::Deny(denial) => Err(denial),
+        };
         let passes = |port: u16| {
             let target = Target::parse(&format!("{name}:{port}"), None).unwrap();
             judge(&policy, &target, Ask::Tunnel).reason() == Reason::Allowed

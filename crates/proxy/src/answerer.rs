@@ -52,7 +52,7 @@ impl Answerer {
         }
     }
 
-    /// The answer to a question, which is counted and, if it is refused, told. `None` is no answer.
+    /// The answer to a question, which is counted and, if it is refused or would be, told. `None` is no answer.
     #[must_use]
     pub fn answer(&self, query: &[u8], client: SocketAddr) -> Option<Vec<u8>> {
         let metrics = &self.listener.metrics;
@@ -64,13 +64,20 @@ impl Answerer {
             return reply::refuse(query);
         }
         let now = Timestamp::now();
-        let permits = |name: &_| active.policy.permitted(name, now);
-        let Some(reply) = reply::answer(query, self.own, permits) else {
+        let decide = |name: &_| active.policy.permitted(name, now);
+        let Some(reply) = reply::answer(query, self.own, decide) else {
             metrics.request(Protocol::Dns, Word::Deny, Reason::BadRequest);
             return None;
         };
         match &reply.finding {
             Finding::Permitted => metrics.request(Protocol::Dns, Word::Allow, Reason::Allowed),
+            Finding::Reported(denial) => {
+                metrics.request(Protocol::Dns, Word::Report, denial.reason());
+                let host = denial.target().host();
+                if self.ration.may_tell(host, reply.kind, Instant::now()) {
+                    self.tell(&active, client, reply.kind, (Word::Report, denial));
+                }
+            }
             Finding::Denied(denial) => {
                 let host = denial.target().host();
                 metrics.request(Protocol::Dns, Word::Deny, denial.reason());
@@ -79,7 +86,7 @@ impl Answerer {
                     active.hit(rule);
                 }
                 if self.ration.may_tell(host, reply.kind, Instant::now()) {
-                    self.tell_denial(&active, client, reply.kind, denial);
+                    self.tell(&active, client, reply.kind, (Word::Deny, denial));
                 }
             }
             Finding::NotAHost(shown) => {
@@ -97,18 +104,34 @@ impl Answerer {
         Some(reply.bytes)
     }
 
-    fn tell_denial(&self, active: &Active, client: SocketAddr, kind: Rtype, denial: &Denial) {
+    fn tell(
+        &self,
+        active: &Active,
+        client: SocketAddr,
+        kind: Rtype,
+        (word, denial): (Word, &Denial),
+    ) {
         let target = denial.target();
         let host = match target.host() {
             Host::Name(name) => Text::new(name.as_str()),
             Host::Ip(ip) => Text::new(&ip.to_string()),
         };
         let sentence = denial.sentence(&active.policy);
-        let event = Event {
-            port: target.port(),
-            rule: active.rule_line(denial.rule()),
-            quiet: denial.quiet(),
-            ..self.event(client, kind, host, denial.reason(), &sentence)
+        let told = self.event(client, kind, host, denial.reason(), &sentence);
+        let event = match word {
+            Word::Deny => Event {
+                port: target.port(),
+                rule: active.rule_line(denial.rule()),
+                quiet: denial.quiet(),
+                ..told
+            },
+            // Nothing was refused, and nothing needs to be said about it.
+            Word::Allow | Word::Report => Event {
+                port: target.port(),
+                verdict: word,
+                sentence: None,
+                ..told
+            },
         };
         self.listener.shared.journal.record(event);
     }

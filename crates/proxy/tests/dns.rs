@@ -139,6 +139,45 @@ async fn gives_the_address_of_the_settings() {
 }
 
 #[tokio::test]
+async fn mode_observe_answers_and_records_what_enforce_would_do() {
+    let observe = |raw: &mut agentnet_proxy::settings::Raw| raw.mode = Some("observe".to_owned());
+    let proxy = start_with(LINES, observe).await;
+    let stub = Stub::new(proxy.dns()).await;
+    assert_eq!(stub.ask("github.com", A).await.0, NOERROR);
+    for _ in 0..2 {
+        let (rcode, answer) = stub.ask("evil.example", A).await;
+        assert_eq!(rcode, NOERROR);
+        assert!(answer.ends_with(&[127, 0, 0, 1]));
+    }
+    stub.ask("quiet.example", A).await;
+    // Nothing opens this one.
+    assert_eq!(stub.ask("metadata.google.internal", A).await.0, NXDOMAIN);
+    for (verdict, reason, count) in [
+        ("allow", "allowed", 1.0),
+        ("report", "not_listed", 2.0),
+        ("report", "rule_denied", 1.0),
+        ("deny", "private_address", 1.0),
+    ] {
+        let found = proxy.metric(&series(verdict, reason)).await;
+        assert_eq!(found, Some(count), "{verdict} {reason}");
+    }
+    let event = proxy.decision(0).await;
+    let expected = (
+        Protocol::Dns,
+        Word::Report,
+        Reason::NotListed,
+        "A",
+        "evil.example",
+    );
+    assert_eq!(told(&event), expected);
+    assert_eq!((event.port, event.sentence, event.rule), (443, None, None));
+    assert_eq!(proxy.decision(1).await.reason, Reason::RuleDenied);
+    assert_eq!(proxy.decision(2).await.verdict, Word::Deny);
+    let blocked = "blocked_hosts_total{host=\"evil.example\",listener=\"default\"}";
+    assert_eq!(proxy.metric(blocked).await, None);
+}
+
+#[tokio::test]
 async fn follows_a_whitelist_that_changes() {
     let proxy = start().await;
     let stub = Stub::new(proxy.dns()).await;

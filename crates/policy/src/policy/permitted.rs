@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 
 use crate::host::{Host, Name};
-use crate::policy::{Ask, Denial, Mode, Policy, Request, Verdict};
+use crate::policy::{Ask, Denial, Mode, NameVerdict, Policy, Request, Verdict};
 use crate::reason::Reason;
 use crate::rule::{Effect, reserved};
 use crate::target::Target;
@@ -19,31 +19,33 @@ const HTTP: NonZeroU16 = NonZeroU16::new(80).unwrap();
 impl Policy {
     /// Decides whether a name may be asked for at all: whether [`judge`](Self::judge) lets a tunnel
     /// or a plain request to it pass on some port. In `observe` that is every name but those that
-    /// nothing opens.
+    /// nothing opens, and those that no line permits are reported.
     ///
     /// A `deny` line with a method or a path refuses some requests and not the name. A filter over
     /// URLs is asked for tunnels to its ports and for the root of the name. Costs what the lines that
-    /// name the host cost, squared, and allocates only for a filter over URLs.
-    ///
-    /// # Errors
-    /// The refusal, for the port that comes nearest to being allowed.
-    pub fn permitted(&self, name: &Name, now: Timestamp) -> Result<(), Denial> {
+    /// name the host cost, squared, and allocates only for a filter over URLs. A refusal speaks of
+    /// the port that comes nearest to being allowed.
+    pub fn permitted(&self, name: &Name, now: Timestamp) -> NameVerdict {
         let host = Host::Name(name.clone());
         if let Some(filter) = &self.filter {
             return self.permitted_by_filter(filter, &host, now);
         }
         if reserved(name.as_str()).is_some() {
             let target = Target::new(host, HTTPS);
-            return Err(Denial::new(target, Reason::PrivateAddress));
+            return NameVerdict::Deny(Denial::new(target, Reason::PrivateAddress));
         }
-        if self.mode == Mode::Observe || self.has_open_port(&host, now) {
-            return Ok(());
+        if self.has_open_port(&host, now) {
+            return NameVerdict::Allow;
         }
         let target = Target::new(host.clone(), self.nearest_port(&host, now));
-        Err(match self.weigh(target.clone(), Ask::Tunnel, now) {
+        let denial = match self.weigh(target.clone(), Ask::Tunnel, now) {
             Err(denial) => denial,
             Ok(_) => Denial::new(target, Reason::NotListed),
-        })
+        };
+        match self.mode {
+            Mode::Enforce => NameVerdict::Deny(denial),
+            Mode::Observe => NameVerdict::Report(denial),
+        }
     }
 
     /// Every stretch of ports that are allowed and not refused begins where an allowing line's ports
@@ -98,12 +100,7 @@ impl Policy {
         port.unwrap_or(HTTPS)
     }
 
-    fn permitted_by_filter(
-        &self,
-        filter: &Filter,
-        host: &Host,
-        now: Timestamp,
-    ) -> Result<(), Denial> {
+    fn permitted_by_filter(&self, filter: &Filter, host: &Host, now: Timestamp) -> NameVerdict {
         let judge = |port, ask| {
             let target = Target::new(host.clone(), port);
             self.judge(Request { target, ask }, now)
@@ -113,11 +110,15 @@ impl Policy {
             path: "/",
         };
         let refused = match judge(HTTP, plain) {
-            Verdict::Allow(_) | Verdict::Report(..) => return Ok(()),
-            Verdict::Deny(denial) => denial,
+            Verdict::Allow(_) => return NameVerdict::Allow,
+            Verdict::Report(_, denial) => NameVerdict::Report(denial),
+            Verdict::Deny(denial) => NameVerdict::Deny(denial),
         };
-        let passes = |port| !matches!(judge(port, Ask::Tunnel), Verdict::Deny(_));
-        let tunnel = filter.judges_urls() && filter.tunnel_ports().any(passes);
-        if tunnel { Ok(()) } else { Err(refused) }
+        let passes = |port| matches!(judge(port, Ask::Tunnel), Verdict::Allow(_));
+        if filter.judges_urls() && filter.tunnel_ports().any(passes) {
+            NameVerdict::Allow
+        } else {
+            refused
+        }
     }
 }

@@ -42,6 +42,18 @@ impl Verdict {
     }
 }
 
+/// The answer to a question for a name, before a port is known ([`Policy::permitted`]).
+#[must_use = "a verdict that nobody looks at decides nothing"]
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NameVerdict {
+    /// Something may go there.
+    Allow,
+    /// Mode `observe`: the name exists, and this is what `enforce` would have answered.
+    Report(Denial),
+    /// The name does not exist.
+    Deny(Denial),
+}
+
 /// Leave to resolve and dial one target. Only [`Policy::judge`] makes one.
 ///
 /// The lines that allow a request add up: the grant has every word that one of them says.

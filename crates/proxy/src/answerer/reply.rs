@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use agentnet_policy::event::Text;
-use agentnet_policy::{Denial, Host, Name};
+use agentnet_policy::{Denial, Host, Name, NameVerdict};
 use domain::base::iana::{Class, Opcode, OptRcode, Rtype};
 use domain::base::message_builder::{AnswerBuilder, PushError, StaticCompressor};
 use domain::base::name::ToLabelIter;
@@ -50,6 +50,8 @@ pub struct Reply {
 pub enum Finding {
     /// The name is permitted; it may have no data of this type.
     Permitted,
+    /// The policy refuses the name, and mode `observe` lets it be.
+    Reported(Denial),
     /// The policy refuses the name.
     Denied(Denial),
     /// No host has such a name: the name as it can be shown.
@@ -58,14 +60,10 @@ pub enum Finding {
     Unjudged,
 }
 
-/// Answers a question; `permits` is what the policy says of a name. `None` is no answer at all: what
+/// Answers a question; `decide` is what the policy says of a name. `None` is no answer at all: what
 /// is not exactly one question, well-formed to its last byte, is not worth a packet to whoever may
 /// have been named as its sender. An answer is never more than 40 bytes longer than its question.
-pub fn answer(
-    query: &[u8],
-    own: Own,
-    permits: impl FnOnce(&Name) -> Result<(), Denial>,
-) -> Option<Reply> {
+pub fn answer(query: &[u8], own: Own, decide: impl FnOnce(&Name) -> NameVerdict) -> Option<Reply> {
     let asked = Asked::read(query)?;
     let kind = asked.question.qtype();
     let rcode = |rcode, finding| (rcode, finding, Data::Nothing);
@@ -77,7 +75,7 @@ pub fn answer(
     } else if asked.question.qclass() != Class::IN {
         rcode(OptRcode::REFUSED, Finding::Unjudged)
     } else {
-        judge(asked.question.qname(), kind, own, permits)
+        judge(asked.question.qname(), kind, own, decide)
     };
     let bytes = asked.compose(rcode, data).ok()?;
     Some(Reply {
@@ -98,7 +96,7 @@ fn judge(
     name: &ParsedName<&[u8]>,
     kind: Rtype,
     own: Own,
-    permits: impl FnOnce(&Name) -> Result<(), Denial>,
+    decide: impl FnOnce(&Name) -> NameVerdict,
 ) -> (OptRcode, Finding, Data) {
     let host = match host(name) {
         Ok(host) => host,
@@ -110,20 +108,24 @@ fn judge(
             return (OptRcode::NXDOMAIN, finding, Data::Authority);
         }
     };
-    match permits(&host) {
+    let finding = match decide(&host) {
         // Whoever prints an address asks for its name; nobody is kept from anything by not knowing it.
-        Err(_) if kind == Rtype::PTR => (OptRcode::NXDOMAIN, Finding::Unjudged, Data::Authority),
-        Err(denial) => (OptRcode::NXDOMAIN, Finding::Denied(denial), Data::Authority),
-        Ok(()) => {
-            let data = match kind {
-                Rtype::A => own.v4.map(Data::A),
-                Rtype::AAAA => own.v6.map(Data::Aaaa),
-                _ => None,
-            };
-            let data = data.unwrap_or(Data::Authority);
-            (OptRcode::NOERROR, Finding::Permitted, data)
+        NameVerdict::Report(_) | NameVerdict::Deny(_) if kind == Rtype::PTR => {
+            return (OptRcode::NXDOMAIN, Finding::Unjudged, Data::Authority);
         }
-    }
+        NameVerdict::Deny(denial) => {
+            return (OptRcode::NXDOMAIN, Finding::Denied(denial), Data::Authority);
+        }
+        NameVerdict::Report(denial) => Finding::Reported(denial),
+        NameVerdict::Allow => Finding::Permitted,
+    };
+    let data = match kind {
+        Rtype::A => own.v4.map(Data::A),
+        Rtype::AAAA => own.v6.map(Data::Aaaa),
+        _ => None,
+    };
+    let data = data.unwrap_or(Data::Authority);
+    (OptRcode::NOERROR, finding, data)
 }
 
 /// The canonical name, or how to show what is none. A label may hold any byte, a dot as well: such a

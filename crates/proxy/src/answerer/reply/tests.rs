@@ -10,16 +10,24 @@ const OWN: Own = Own {
 };
 
 /// `example.com` and what is below it; nothing else.
-fn permits(name: &Name) -> Result<(), Denial> {
+fn decide(name: &Name) -> NameVerdict {
     if name.as_str() == "example.com" || name.as_str().ends_with(".example.com") {
-        return Ok(());
+        return NameVerdict::Allow;
     }
     let target = Target::new(Host::Name(name.clone()), 443.try_into().unwrap());
-    Err(Denial::new(target, Reason::NotListed))
+    NameVerdict::Deny(Denial::new(target, Reason::NotListed))
+}
+
+/// The same in mode observe.
+fn observe(name: &Name) -> NameVerdict {
+    match decide(name) {
+        NameVerdict::Deny(denial) => NameVerdict::Report(denial),
+        NameVerdict::Allow | NameVerdict::Report(_) => NameVerdict::Allow,
+    }
 }
 
 fn ask(query: &[u8]) -> Option<Reply> {
-    answer(query, OWN, permits)
+    answer(query, OWN, decide)
 }
 
 fn wire(labels: &[&[u8]]) -> Vec<u8> {
@@ -82,7 +90,7 @@ fn a_permitted_name_has_the_proxys_address() {
         v6: Some("fd00::1".parse().unwrap()),
         ..OWN
     };
-    let reply = answer(&query(&name("example.com"), 28), both, permits).unwrap();
+    let reply = answer(&query(&name("example.com"), 28), both, decide).unwrap();
     assert_eq!((rcode(&reply), counts(&reply)), (Rcode::NOERROR, (1, 0)));
     let address = Ipv6Addr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1]).octets();
     assert!(reply.bytes.ends_with(&address));
@@ -98,6 +106,15 @@ fn a_permitted_name_has_no_other_data_and_exists_all_the_same() {
         assert_eq!(counts(&reply), (0, 1), "{kind}");
         assert_eq!(reply.finding, Finding::Permitted);
     }
+}
+
+#[test]
+fn what_is_only_reported_is_there() {
+    let reply = answer(&query(&name("other.example"), 1), OWN, observe).unwrap();
+    assert_eq!((rcode(&reply), counts(&reply)), (Rcode::NOERROR, (1, 0)));
+    assert!(matches!(reply.finding, Finding::Reported(_)));
+    let reply = answer(&query(&name("other.example"), 12), OWN, observe).unwrap();
+    assert_eq!(reply.finding, Finding::Unjudged);
 }
 
 #[test]
