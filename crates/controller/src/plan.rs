@@ -7,6 +7,7 @@ mod door;
 mod fence;
 mod gate;
 mod limits;
+mod relay;
 mod services;
 mod step;
 

@@ -346,6 +346,62 @@ fn the_proxys_container_in_the_network_fence() {
     "##);
 }
 
+/// The words of a container's command, for reading.
+fn words(plan: &Plan, role: &str) -> String {
+    container(plan, role).command.join(" ")
+}
+
+#[test]
+fn the_proxys_doors_and_the_relays_in_the_socket_fence() {
+    let plan = plan(&FakeEngine::docker20(), DB).unwrap();
+    insta::assert_snapshot!(words(&plan, "-proxy").replace(" --", "\n--"), @r"
+    --dns unix:/run/agentnet/dns.sock
+    --transparent-tls unix:/run/agentnet/tls.sock
+    --transparent-http unix:/run/agentnet/http.sock
+    --dns-address 127.128.0.1
+    --listen unix:/run/agentnet/proxy.sock
+    --whitelist /etc/agentnet/project.txt
+    --task-whitelist /etc/agentnet/task.txt
+    --state /var/lib/agentnet
+    --log json
+    ");
+    insta::assert_snapshot!(words(&plan, "-relay").replace(" --", "\n--"), @r"
+    relay
+    --listen 127.128.0.1:8888=unix:/run/agentnet/proxy.sock
+    --dns 127.128.0.1:53=unix:/run/agentnet/dns.sock
+    --listen 127.128.0.1:443=unix:/run/agentnet/tls.sock
+    --listen 127.128.0.1:80=unix:/run/agentnet/http.sock
+    ");
+    let relay = container(&plan, "-relay");
+    let resolver: std::net::IpAddr = "127.128.0.1".parse().unwrap();
+    assert_eq!(relay.dns, [resolver]);
+    assert!(relay.mounts.iter().all(|mount| matches!(
+        mount,
+        Mount::Volume {
+            writable: false,
+            ..
+        }
+    )));
+}
+
+#[test]
+fn a_service_on_a_port_of_the_relay_takes_it_or_is_told_to_go_elsewhere() {
+    let on = |port: u16| format!("[services.web]\nimage = \"postgres\"\nport = {port}\n");
+    let docker20 = FakeEngine::docker20();
+    let words = words(&plan(&docker20, &on(443)).unwrap(), "-relay");
+    assert!(!words.contains(":443="), "{words}");
+    assert!(words.contains(":80="), "{words}");
+    for port in [53, 8888] {
+        let error = plan(&docker20, &on(port)).unwrap_err().to_string();
+        let said = format!("service web listens on port {port}, where agentnet ");
+        assert!(error.starts_with(&said), "{error}");
+        plan(&FakeEngine::docker28(), &on(port)).unwrap();
+    }
+    let alone = format!("[network]\nmode = \"none\"\n{}", on(53));
+    let words = self::words(&plan(&docker20, &alone).unwrap(), "-relay");
+    assert!(!words.contains("--dns"), "{words}");
+}
+
 #[test]
 fn only_the_proxy_can_write_what_was_spent() {
     for plan in every_plan() {

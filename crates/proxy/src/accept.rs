@@ -5,6 +5,7 @@
 //! descriptors is waited out, never fatal and never a busy loop (THREATS W115).
 
 use std::io;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,7 @@ pub async fn run(
     permits: Arc<Semaphore>,
 ) {
     let drain = listener.shared.tasks.drain().clone();
+    let transparent = transparent.map(|door| (door.kind, door.port));
     let mut entrance = Entrance {
         transparent,
         listener,
@@ -84,7 +86,8 @@ pub async fn run(
 
 /// Where connections come in.
 struct Entrance {
-    transparent: Option<Transparent>,
+    /// What is spoken, and the port of the hosts.
+    transparent: Option<(TransparentKind, NonZeroU16)>,
     listener: Arc<Listener>,
     permits: Arc<Semaphore>,
     /// There was no descriptor the last time.
@@ -141,8 +144,8 @@ impl Entrance {
         let client = (arrival.peer, arrival.stream.descriptor());
         let addresses = (arrival.address, arrival.local.map(|local| local.ip()));
         let mut session = Session::new(Arc::clone(listener), client, addresses, permit);
-        if let Some(door) = self.transparent {
-            session.purpose = Purpose::Origin(door.port);
+        if let Some((_, port)) = self.transparent {
+            session.purpose = Purpose::Origin(port);
         }
         let session = Arc::new(session);
         session.say(|| {
@@ -152,11 +155,11 @@ impl Entrance {
         });
         let stream = arrival.stream;
         match self.transparent {
-            Some(door) if door.kind == TransparentKind::Tls => {
-                let serving = transparent::serve_tls(stream, session, door);
+            Some((TransparentKind::Tls, port)) => {
+                let serving = transparent::serve_tls(stream, session, port);
                 shared.tasks.spawn("connection", serving);
             }
-            Some(_) | None => {
+            Some((TransparentKind::Http, _)) | None => {
                 let serving = connection::serve(stream, session);
                 shared.tasks.spawn("connection", serving);
             }
@@ -166,7 +169,7 @@ impl Entrance {
     /// What is not TLS means nothing to its clients.
     fn speaks_tls(&self) -> bool {
         self.transparent
-            .is_some_and(|door| door.kind == TransparentKind::Tls)
+            .is_some_and(|(kind, _)| kind == TransparentKind::Tls)
     }
 }
 

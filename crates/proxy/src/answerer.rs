@@ -5,16 +5,16 @@
 //! where the name is judged again. No question is ever passed on: nothing leaves in a name, and a
 //! denied name is told from a permitted one by the same policy as everywhere (THREATS §1.2).
 //!
-//! [`reply`] makes the answers and touches nothing; `udp` and `tcp` carry them. What is refused is
+//! [`reply`] makes the answers and touches nothing; `udp` and `streams` carry them. What is refused is
 //! counted every time and told at a bounded rate (`ration`): a question costs its sender 30 bytes.
 
 mod bind;
 mod ration;
 pub mod reply;
-mod tcp;
+mod streams;
 mod udp;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,10 +28,34 @@ pub use self::bind::{Counter, open};
 pub use self::ration::Ration;
 use self::reply::{Finding, Own};
 use crate::active::Active;
-use crate::diagnostic;
 use crate::listener::Listener;
 use crate::metrics::Rejection;
 use crate::tasks::Tasks;
+
+/// Who asks.
+#[derive(Debug)]
+pub enum Asker {
+    /// Whoever sent a datagram from here, or said that it did.
+    Datagram(SocketAddr),
+    /// The client of a stream, as events name it; one of a unix socket has no address.
+    Stream(Text, Option<IpAddr>),
+}
+
+impl Asker {
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Datagram(address) => Some(address.ip().to_canonical()),
+            Self::Stream(_, address) => *address,
+        }
+    }
+
+    fn name(&self) -> Text {
+        match self {
+            Self::Datagram(address) => Text::from(*address),
+            Self::Stream(name, _) => name.clone(),
+        }
+    }
+}
 
 /// Answers the questions that come to one address, by the policy of its listener.
 #[derive(Debug)]
@@ -54,12 +78,12 @@ impl Answerer {
 
     /// The answer to a question, which is counted and, if it is refused or would be, told. `None` is no answer.
     #[must_use]
-    pub fn answer(&self, query: &[u8], client: SocketAddr) -> Option<Vec<u8>> {
+    pub fn answer(&self, query: &[u8], client: &Asker) -> Option<Vec<u8>> {
         let metrics = &self.listener.metrics;
         let active = self.listener.policy.now();
         // A client that only its name could let in is not looked up for the sake of a datagram.
         let clients = &active.conduct.clients;
-        if clients.permits_at_once(Some(client.ip().to_canonical())) != Some(true) {
+        if clients.permits_at_once(client.address()) != Some(true) {
             metrics.request(Protocol::Dns, Word::Deny, Reason::ClientNotAllowed);
             return reply::refuse(query);
         }
@@ -104,13 +128,7 @@ impl Answerer {
         Some(reply.bytes)
     }
 
-    fn tell(
-        &self,
-        active: &Active,
-        client: SocketAddr,
-        kind: Rtype,
-        (word, denial): (Word, &Denial),
-    ) {
+    fn tell(&self, active: &Active, client: &Asker, kind: Rtype, (word, denial): (Word, &Denial)) {
         let target = denial.target();
         let host = match target.host() {
             Host::Name(name) => Text::new(name.as_str()),
@@ -138,7 +156,7 @@ impl Answerer {
 
     fn event(
         &self,
-        client: SocketAddr,
+        client: &Asker,
         kind: Rtype,
         host: Text,
         reason: Reason,
@@ -151,7 +169,7 @@ impl Answerer {
             id: Text::new(&number.to_string()),
             event: Moment::Decision,
             listener: self.listener.name.clone(),
-            client: Text::from(client),
+            client: client.name(),
             protocol: Protocol::Dns,
             method: Text::new(&kind.to_string()),
             path: None,
@@ -170,17 +188,6 @@ impl Answerer {
             quiet: false,
             transparent: true,
             agent: None,
-        }
-    }
-
-    /// Says how many refusals were not told one by one.
-    fn sum_up(&self) {
-        let untold = self.ration.take_untold();
-        if untold > 0 {
-            diagnostic::note(format_args!(
-                "listener {}: {untold} more refused questions to the DNS were counted and not logged one by one",
-                self.listener.name
-            ));
         }
     }
 

@@ -7,7 +7,6 @@ mod prepared;
 
 use std::fmt;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -154,12 +153,12 @@ impl App {
 
     /// Where it really answers questions to the DNS, by listener name.
     #[must_use]
-    pub fn dns_addresses(&self) -> Vec<(String, SocketAddr)> {
+    pub fn dns_addresses(&self) -> Vec<(String, Address)> {
         let of = |(listener, _, counters): &(Arc<Listener>, SideDoors, Vec<Counter>)| {
             let name = listener.name.to_string();
             let addresses = counters.iter().map(Counter::address);
             addresses
-                .map(|address| (name.clone(), address))
+                .map(|address| (name.clone(), address.clone()))
                 .collect::<Vec<_>>()
         };
         self.counters.iter().flat_map(of).collect()

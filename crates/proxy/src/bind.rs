@@ -16,6 +16,9 @@ use crate::stream::Stream;
 /// Connections that wait for us to accept them.
 const BACKLOG: i32 = 1024;
 
+/// How often another port is tried where any is wanted, and UDP's is taken in TCP.
+const TRIES: usize = 16;
+
 /// How listening sockets are come by.
 #[derive(Debug, Default)]
 pub struct Doors {
@@ -189,6 +192,37 @@ impl Door {
 /// The system's.
 pub fn tcp(address: SocketAddr, interface: Option<&str>) -> io::Result<std::net::TcpListener> {
     listen(address, interface, Others::Nobody)
+}
+
+/// A listening TCP socket and a UDP socket of the same address and port, for questions to the DNS.
+///
+/// # Errors
+/// The system's.
+pub fn pair(address: SocketAddr) -> io::Result<(std::net::TcpListener, std::net::UdpSocket)> {
+    let mut tries = TRIES;
+    loop {
+        let streams = tcp(address, None)?;
+        match datagrams(streams.local_addr()?) {
+            Ok(udp) => return Ok((streams, udp)),
+            Err(error)
+                if address.port() == 0 && tries > 0 && error.kind() == io::ErrorKind::AddrInUse =>
+            {
+                tries -= 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn datagrams(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 fn listen(

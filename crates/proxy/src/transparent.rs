@@ -5,6 +5,7 @@
 //! a name, and the name with the door's port is judged like any request. Without a name nothing goes
 //! anywhere, and never to an address.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,6 @@ use crate::hello::{Fault, Hello, Reader};
 use crate::listener::Session;
 use crate::metrics::Rejection;
 use crate::record::Record;
-use crate::settings::Transparent;
 use crate::stream::Stream;
 
 /// Time for a ClientHello once its first byte is there (THREATS W83).
@@ -37,7 +37,7 @@ const ACCESS_DENIED: u8 = 49;
 const INTERNAL_ERROR: u8 = 80;
 
 /// Serves a connection to a door for TLS.
-pub(crate) async fn serve_tls(mut stream: Stream, session: Arc<Session>, door: Transparent) {
+pub(crate) async fn serve_tls(mut stream: Stream, session: Arc<Session>, port: NonZeroU16) {
     let active = session.listener.policy.now_full();
     if !session.is_permitted(&active).await {
         let mut record = Record::of_tls(&session);
@@ -58,7 +58,7 @@ pub(crate) async fn serve_tls(mut stream: Stream, session: Arc<Session>, door: T
     };
     let mut record = Record::of_tls(&session);
     let named = hello.server_name.clone().ok_or(Fault::NoName);
-    let named = named.map(|name| Target::new(Host::Name(name), door.port));
+    let named = named.map(|name| Target::new(Host::Name(name), port));
     let checked = named.and_then(|target| {
         hello.check(&target, session.shared().ech)?;
         Ok(target)
@@ -67,7 +67,7 @@ pub(crate) async fn serve_tls(mut stream: Stream, session: Arc<Session>, door: T
         Ok(target) => target,
         Err(fault) => {
             let name = hello.server_name.map(Host::Name);
-            let target = name.map(|host| Target::new(host, door.port));
+            let target = name.map(|host| Target::new(host, port));
             record.unreadable(&fault, target.as_ref(), advice(fault));
             return tell(stream, fault.alert()).await;
         }

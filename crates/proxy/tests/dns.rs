@@ -12,12 +12,12 @@ use tokio::time::timeout;
 use crate::harness::{Proxy, within};
 
 const LINES: &str = "github.com\n*.example.com\nquiet.example quiet deny\n";
-const A: u16 = 1;
+pub(crate) const A: u16 = 1;
 const TXT: u16 = 16;
-const AAAA: u16 = 28;
+pub(crate) const AAAA: u16 = 28;
 
-const NOERROR: u8 = 0;
-const NXDOMAIN: u8 = 3;
+pub(crate) const NOERROR: u8 = 0;
+pub(crate) const NXDOMAIN: u8 = 3;
 
 async fn start() -> Proxy {
     start_with(LINES, |_| {}).await
@@ -31,7 +31,7 @@ async fn start_with(lines: &str, change: impl FnOnce(&mut agentnet_proxy::settin
     Proxy::with(lines).settings(settings).start().await
 }
 
-fn query(name: &str, kind: u16) -> Vec<u8> {
+pub(crate) fn query(name: &str, kind: u16) -> Vec<u8> {
     let mut query = vec![7, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
         query.push(u8::try_from(label.len()).unwrap());
@@ -44,27 +44,34 @@ fn query(name: &str, kind: u16) -> Vec<u8> {
 }
 
 /// A client of UDP.
-struct Stub(UdpSocket);
+pub(crate) struct Stub(UdpSocket);
 
 impl Stub {
-    async fn new(server: SocketAddr) -> Self {
+    pub(crate) async fn new(server: SocketAddr) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         socket.connect(server).await.unwrap();
         Self(socket)
     }
 
-    async fn send(&self, bytes: &[u8]) {
+    pub(crate) async fn send(&self, bytes: &[u8]) {
         self.0.send(bytes).await.unwrap();
     }
 
-    async fn receive(&self) -> Vec<u8> {
+    pub(crate) async fn receive(&self) -> Vec<u8> {
         let mut buffer = vec![0; 2048];
         let length = within("an answer", self.0.recv(&mut buffer)).await.unwrap();
         buffer.truncate(length);
         buffer
     }
 
-    async fn ask(&self, name: &str, kind: u16) -> (u8, Vec<u8>) {
+    /// What comes within a tenth of a second.
+    pub(crate) async fn receive_soon(&self) -> Option<Vec<u8>> {
+        timeout(Duration::from_millis(100), self.receive())
+            .await
+            .ok()
+    }
+
+    pub(crate) async fn ask(&self, name: &str, kind: u16) -> (u8, Vec<u8>) {
         self.send(&query(name, kind)).await;
         let answer = self.receive().await;
         (answer[3] & 15, answer)
@@ -264,13 +271,13 @@ async fn what_is_no_host_does_not_exist_and_what_is_no_question_is_not_answered(
     assert_eq!(bad, Some(ignored + 1.0));
 }
 
-async fn framed(stream: &mut TcpStream, query: &[u8]) {
+pub(crate) async fn framed(stream: &mut TcpStream, query: &[u8]) {
     let length = u16::try_from(query.len()).unwrap().to_be_bytes();
     let frame = [length.as_slice(), query].concat();
     stream.write_all(&frame).await.unwrap();
 }
 
-async fn unframed(stream: &mut TcpStream) -> Option<Vec<u8>> {
+pub(crate) async fn unframed(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let length = within("a length", stream.read_u16()).await.ok()?;
     let mut answer = vec![0; length.into()];
     within("an answer", stream.read_exact(&mut answer))

@@ -22,9 +22,7 @@ fn holds(engine: &Engine, fence: &str) {
 
     clients::get_through(engine, &agent, &origin);
     clients::are_refused(engine, &agent, &origin);
-    if fence == "network" {
-        clients::need_no_variables(engine, &agent, &origin);
-    }
+    clients::need_no_variables(engine, fence, &agent, &origin);
 
     let before = canary.contacts();
     let mut targets = canary.targets();

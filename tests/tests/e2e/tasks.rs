@@ -61,9 +61,7 @@ fn are_apart(engine: &Engine, fence: &str) {
         let agent = checkout.container(task, "agent");
         clients::get_through(engine, &agent, &origin);
         clients::are_refused(engine, &agent, &origin);
-        if fence == "network" {
-            clients::need_no_variables(engine, &agent, &origin);
-        }
+        clients::need_no_variables(engine, fence, &agent, &origin);
 
         // Its own service, by name, on the port that the other two use as well.
         let own = format!(

@@ -1,35 +1,33 @@
 //! What stands between a task and the world: the proxy, and in the socket fence the relay to it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::containers::{bare, volume_of};
 use super::fence::{Layout, Networks};
-use super::{Draft, Inputs, PROXY_PORT, Place, RELAY_ADDRESS, Step, block6, missing};
+use super::{Draft, Inputs, PROXY_PORT, Place, RELAY_ADDRESS, Step, block6, missing, relay};
 use crate::config::{Fence, Mode};
 use crate::error::Result;
 use crate::labels::Role;
 use crate::pool::PROXY_PLACE;
-use crate::spec::{Attachment, ContainerNetwork, ContainerSpec, Health, Mount};
-
-/// Where the volume with the proxy's unix socket is.
-const SOCKET_DIR: &str = "/run/agentnet";
-/// The socket, as a flag names it.
-const SOCKET: &str = "unix:/run/agentnet/proxy.sock";
+use crate::spec::{Attachment, ContainerNetwork, ContainerSpec, Mount};
 
 /// Where the proxy's own volume is: what was spent of budgets outlives its container's restarts, and goes
 /// with the task.
 const STATE_DIR: &str = "/var/lib/agentnet";
 
 /// Where programs come that ignore the proxy's variables: they look a name up, are told that it is at
-/// the proxy, and connect there.
-const SIDE_DOORS: [(&str, u16); 3] = [
-    ("--dns", 53),
-    ("--transparent-tls", 443),
-    ("--transparent-http", 80),
+/// the proxy, and connect there. The last is the name of the socket that a relay carries it to.
+pub(super) const SIDE_DOORS: [(&str, u16, &str); 3] = [
+    ("--dns", DNS_PORT, "dns.sock"),
+    ("--transparent-tls", 443, "tls.sock"),
+    ("--transparent-http", 80, "http.sock"),
 ];
 
+/// The port of questions.
+pub(super) const DNS_PORT: u16 = 53;
+
 /// The first port that needs no privilege.
-const PORTS_FOR_ALL: &str = "net.ipv4.ip_unprivileged_port_start";
+pub(super) const PORTS_FOR_ALL: &str = "net.ipv4.ip_unprivileged_port_start";
 
 /// What stands between the task and the world, and the steps to wait for.
 #[derive(Debug)]
@@ -105,7 +103,7 @@ pub(super) fn door(
     if layout.fence == Some(Fence::Network) {
         return Ok(door);
     }
-    let relay = relay(inputs, layout, image);
+    let relay = relay::relay(inputs, layout, image);
     let name = relay.name.clone();
     let created = draft.add(Step::Container(relay), &socket);
     let start = Step::Start {
@@ -182,7 +180,7 @@ fn proxy(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
         for address in [IpAddr::V4(v4), IpAddr::V6(v6)] {
             let at = |port| SocketAddr::new(address, port).to_string();
             listen.push(at(PROXY_PORT));
-            for (flag, port) in SIDE_DOORS {
+            for (flag, port, _) in SIDE_DOORS {
                 spec.command.extend([flag.to_owned(), at(port)]);
             }
         }
@@ -196,10 +194,16 @@ fn proxy(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
             aliases: vec!["proxy".to_owned()],
         });
     } else {
-        listen.push(SOCKET.to_owned());
+        listen.push(relay::socket(relay::SOCKET));
+        for (flag, _, name) in SIDE_DOORS {
+            spec.command.extend([flag.to_owned(), relay::socket(name)]);
+        }
+        // A socket has no address that permitted names could be given: the relay has.
+        let address = RELAY_ADDRESS.to_string();
+        spec.command.extend(["--dns-address".to_owned(), address]);
         spec.mounts.push(Mount::Volume {
             volume: volume_of(inputs, Role::Socket),
-            target: SOCKET_DIR.to_owned(),
+            target: relay::SOCKET_DIR.to_owned(),
             writable: true,
             fill: true,
         });
@@ -231,44 +235,5 @@ fn proxy(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
     }
     spec.command
         .extend(["--state", STATE_DIR, "--log", "json"].map(str::to_owned));
-    spec
-}
-
-/// The owner of the namespace that agent and services share. What `--dns`, hosts and sysctls are
-/// elsewhere is set here: containers that join may set none of them.
-fn relay(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
-    let mut spec = bare(
-        inputs,
-        Role::Relay,
-        inputs.task.resource(Role::Relay),
-        image,
-    );
-    spec.read_only = true;
-    spec.hostname = Some(inputs.task.hostname());
-    spec.command = ["relay", "--listen"].map(str::to_owned).to_vec();
-    spec.command.push(format!("{RELAY_ADDRESS}:{PROXY_PORT}"));
-    spec.command.extend(["--to".to_owned(), SOCKET.to_owned()]);
-    // The image's own check asks a proxy, and this is none.
-    spec.health = Some(Health {
-        test: vec!["NONE".to_owned()],
-        every_seconds: 0,
-    });
-    spec.dns = vec![IpAddr::V4(RELAY_ADDRESS)];
-    spec.hosts = inputs
-        .config
-        .services
-        .keys()
-        .map(|name| (name.to_string(), IpAddr::V4(Ipv4Addr::LOCALHOST)))
-        .collect();
-    spec.sysctls
-        .insert(PORTS_FOR_ALL.to_owned(), "0".to_owned());
-    if layout.fence.is_some() {
-        spec.mounts.push(Mount::Volume {
-            volume: volume_of(inputs, Role::Socket),
-            target: SOCKET_DIR.to_owned(),
-            writable: false,
-            fill: false,
-        });
-    }
     spec
 }

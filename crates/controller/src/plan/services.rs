@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::containers::{bare, fenced, memory, networks_of, real_command};
-use super::door::Door;
+use super::door::{DNS_PORT, Door};
 use super::fence::{Layout, Networks};
 use super::gate::GateSteps;
 use super::limits::{Wanted, limits};
-use super::{Draft, Inputs, Place, Step, missing};
+use super::{Draft, Inputs, PROXY_PORT, Place, Step, missing};
 use crate::config::{Fence, Mode, Service};
 use crate::error::{Error, Result};
 use crate::labels::{Role, SERVICE};
@@ -30,27 +30,53 @@ pub(super) fn check(inputs: &Inputs<'_>, mode: Mode, fence: Option<Fence>) -> Re
     }
     if fence == Some(Fence::Socket) || mode == Mode::None {
         one_port_each(inputs)?;
+        none_of_ours(inputs, fence)?;
     }
     Ok(())
 }
 
 /// Where everybody shares one loopback, two services on one port cannot both start.
 fn one_port_each(inputs: &Inputs<'_>) -> Result<()> {
-    let mut taken: BTreeMap<u16, &Slug> = BTreeMap::new();
+    for (port, names) in ports(inputs) {
+        if let [other, name, ..] = names.as_slice() {
+            return Err(Error::Config(format!(
+                "services {other} and {name} both listen on port {port}, and in the socket \
+                 fence all services share one address; make one of them listen elsewhere and \
+                 say so with port = in [services.{name}]"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Nor can one start on a port that the relay has. Where it has to choose, the doors of 443 and 80
+/// give way: a task can do without them.
+fn none_of_ours(inputs: &Inputs<'_>, fence: Option<Fence>) -> Result<()> {
+    let taken = ports(inputs);
+    let dns = fence.map(|_| (DNS_PORT, "answers questions to the DNS"));
+    for (port, what) in dns.into_iter().chain([(PROXY_PORT, "is a proxy")]) {
+        if let Some([name, ..]) = taken.get(&port).map(Vec::as_slice) {
+            return Err(Error::Config(format!(
+                "service {name} listens on port {port}, where agentnet {what} in the namespace that \
+                 all share in the socket fence; make it listen elsewhere and say so with port = in \
+                 [services.{name}]"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The ports that services listen on, and which.
+pub(super) fn ports<'i>(inputs: &Inputs<'i>) -> BTreeMap<u16, Vec<&'i Slug>> {
+    let mut taken: BTreeMap<u16, Vec<&Slug>> = BTreeMap::new();
     for (name, service) in &inputs.config.services {
         let info = inputs.images.services.get(name);
         let exposed = info.map(|info| info.ports.clone()).unwrap_or_default();
         for port in service.port.map_or(exposed, |port| vec![port.get()]) {
-            if let Some(other) = taken.insert(port, name) {
-                return Err(Error::Config(format!(
-                    "services {other} and {name} both listen on port {port}, and in the socket \
-                     fence all services share one address; make one of them listen elsewhere and \
-                     say so with port = in [services.{name}]"
-                )));
-            }
+            taken.entry(port).or_default().push(name);
         }
     }
-    Ok(())
+    taken
 }
 
 /// The services; returns the steps after which all of them can be used.

@@ -1,37 +1,48 @@
 //! The sockets of an answerer: one pair for each address, because the address that was asked is the
-//! answer.
+//! answer; and unix sockets, for a relay that has the address.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UdpSocket};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::reply::Own;
-use super::{Answerer, Ration, tcp, udp};
-use crate::bind;
+use super::{Answerer, Ration, streams, udp};
+use crate::bind::{self, Access, Door, Doors, Others};
+use crate::diagnostic;
 use crate::listener::Listener;
-use crate::settings::SideDoors;
+use crate::settings::{Address, SideDoors};
 use crate::surroundings::Machine;
 
-/// How often another port is tried where any is wanted, and UDP's is taken in TCP.
-const TRIES: usize = 16;
+/// How often what was not told is summed up.
+const SUM_UP: Duration = Duration::from_secs(10);
 
-/// The two sockets of one address, bound and not yet served.
+/// What questions come to at one address, bound and not yet served.
 #[derive(Debug)]
 pub struct Counter {
-    udp: UdpSocket,
-    tcp: TcpListener,
-    address: SocketAddr,
+    /// A unix socket has streams only.
+    udp: Option<UdpSocket>,
+    streams: Door,
+    address: Address,
 }
 
 impl Counter {
     /// Where it really is.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The address that programs would connect to.
+    #[must_use]
+    pub fn ip(&self) -> Option<SocketAddr> {
+        match self.address {
+            Address::Tcp(address) => Some(address),
+            Address::Unix(_) => None,
+        }
     }
 }
 
@@ -39,15 +50,29 @@ impl Counter {
 ///
 /// # Errors
 /// The address that cannot be bound, and what the system said.
-pub fn open(doors: &SideDoors, machine: &Machine) -> Result<Vec<Counter>, (SocketAddr, io::Error)> {
+pub fn open(
+    side_doors: &SideDoors,
+    machine: &Machine,
+    doors: &mut Doors,
+) -> Result<Vec<Counter>, (Address, io::Error)> {
     let mut counters = Vec::new();
-    for address in doors
-        .dns
-        .iter()
-        .flat_map(|address| expand(*address, machine))
-    {
-        let counter = counter(address).map_err(|error| (address, error))?;
-        counters.push(counter);
+    for address in &side_doors.dns {
+        match address {
+            Address::Tcp(address) => {
+                for address in expand(*address, machine) {
+                    let counter = counter(address);
+                    counters.push(counter.map_err(|error| (Address::Tcp(address), error))?);
+                }
+            }
+            Address::Unix(_) => {
+                let streams = doors.open(address, Access::Everybody, None);
+                counters.push(Counter {
+                    udp: None,
+                    streams: streams.map_err(|error| (address.clone(), error))?,
+                    address: address.clone(),
+                });
+            }
+        }
     }
     Ok(counters)
 }
@@ -59,18 +84,46 @@ pub(crate) fn serve(
     machine: &Machine,
     listener: &Arc<Listener>,
 ) {
+    if counters.is_empty() {
+        return;
+    }
     let ration = Arc::new(Ration::new(Instant::now()));
     let all: Vec<IpAddr> = counters
         .iter()
-        .map(|counter| counter.address.ip())
+        .filter_map(|counter| Some(counter.ip()?.ip()))
         .collect();
+    let tasks = &listener.shared.tasks;
     for counter in counters {
-        let own = own(counter.address.ip(), &all, doors, machine);
+        let asked = counter.ip().map(|address| address.ip());
+        let own = own(asked, &all, doors, machine);
         let answerer = Answerer::new(Arc::clone(listener), own, Arc::clone(&ration));
         let answerer = Arc::new(answerer);
-        let tasks = &listener.shared.tasks;
-        tasks.spawn("dns", udp::run(counter.udp, Arc::clone(&answerer)));
-        tasks.spawn("dns", tcp::run(counter.tcp, answerer));
+        if let Some(udp) = counter.udp {
+            tasks.spawn("dns", udp::run(udp, Arc::clone(&answerer)));
+        }
+        tasks.spawn("dns", streams::run(counter.streams, answerer));
+    }
+    tasks.spawn("dns", sum_up(ration, Arc::clone(listener)));
+}
+
+/// Says now and then how many refusals were not told one by one, until the drain begins.
+async fn sum_up(ration: Arc<Ration>, listener: Arc<Listener>) {
+    let drain = listener.shared.tasks.drain().clone();
+    let mut clock = interval(SUM_UP);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = drain.cancelled() => return,
+            _ = clock.tick() => {}
+        }
+        let untold = ration.take_untold();
+        if untold > 0 {
+            diagnostic::note(format_args!(
+                "listener {}: {untold} more refused questions to the DNS were counted and not logged one by one",
+                listener.name
+            ));
+        }
     }
 }
 
@@ -91,7 +144,7 @@ fn expand(address: SocketAddr, machine: &Machine) -> Vec<SocketAddr> {
 
 /// What permitted names are given at `asked`: what the settings say, or that address itself and, in
 /// the other family, the one of `all` on the same interface.
-fn own(asked: IpAddr, all: &[IpAddr], doors: &SideDoors, machine: &Machine) -> Own {
+fn own(asked: Option<IpAddr>, all: &[IpAddr], doors: &SideDoors, machine: &Machine) -> Own {
     let mut own = Own::default();
     if !doors.dns_addresses.is_empty() {
         for address in &doors.dns_addresses {
@@ -106,6 +159,7 @@ fn own(asked: IpAddr, all: &[IpAddr], doors: &SideDoors, machine: &Machine) -> O
         let known = machine.addresses.iter().find(|entry| entry.address == ip);
         known.map(|entry| entry.interface.as_str())
     };
+    let Some(asked) = asked else { return own };
     let beside = |ip: &&IpAddr| interface(**ip) == interface(asked);
     let other = |is_meant: fn(&IpAddr) -> bool| {
         let found = all.iter().filter(|ip| is_meant(ip)).find(beside);
@@ -122,37 +176,13 @@ fn own(asked: IpAddr, all: &[IpAddr], doors: &SideDoors, machine: &Machine) -> O
 }
 
 fn counter(address: SocketAddr) -> io::Result<Counter> {
-    let mut tries = TRIES;
-    loop {
-        let tcp = TcpListener::from_std(bind::tcp(address, None)?)?;
-        let bound = tcp.local_addr()?;
-        match datagrams(bound) {
-            Ok(udp) => {
-                return Ok(Counter {
-                    udp,
-                    tcp,
-                    address: bound,
-                });
-            }
-            Err(error)
-                if address.port() == 0 && tries > 0 && error.kind() == io::ErrorKind::AddrInUse =>
-            {
-                tries -= 1;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
+    let (tcp, udp) = bind::pair(address)?;
+    let address = Address::Tcp(tcp.local_addr()?);
+    Ok(Counter {
+        udp: Some(UdpSocket::from_std(udp)?),
+        streams: Door::Tcp(TcpListener::from_std(tcp)?, Others::Nobody),
+        address,
+    })
 }
 
 #[cfg(test)]
@@ -206,7 +236,7 @@ mod tests {
                 dns_addresses: ips(said),
                 ..SideDoors::default()
             };
-            let own = own(asked.parse().unwrap(), &ips(all), &doors, &machine());
+            let own = own(asked.parse().ok(), &ips(all), &doors, &machine());
             let text = |ip: Option<IpAddr>| ip.map(|ip| ip.to_string()).unwrap_or_default();
             (
                 text(own.v4.map(IpAddr::from)),
@@ -223,5 +253,6 @@ mod tests {
         assert_eq!(own("10.0.0.1", &["10.0.0.1"], &[]), fence);
         let said = ("127.128.0.1".to_owned(), String::new());
         assert_eq!(own("10.0.0.1", &all, &["127.128.0.1"]), said);
+        assert_eq!(own("unix", &[], &["127.128.0.1"]), said);
     }
 }

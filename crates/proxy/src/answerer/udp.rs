@@ -4,30 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
-use super::Answerer;
+use super::{Answerer, Asker};
 
 /// No question that is answered is longer; a longer datagram is cut and so not a question.
 const LONGEST: usize = 1500;
-/// How often what was not told is summed up.
-const SUM_UP: Duration = Duration::from_secs(10);
 
 /// Answers until the drain begins. The work of a question is bounded and done here: a queue would only
 /// hold more of them.
 pub(super) async fn run(socket: UdpSocket, answerer: Arc<Answerer>) {
     let drain = answerer.tasks().drain().clone();
-    let mut clock = interval(SUM_UP);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut buffer = vec![0; LONGEST];
     loop {
         let received = tokio::select! {
             biased;
             () = drain.cancelled() => return,
-            _ = clock.tick() => {
-                answerer.sum_up();
-                continue;
-            }
             received = socket.recv_from(&mut buffer) => received,
         };
         let Ok((length, client)) = received else {
@@ -36,7 +28,7 @@ pub(super) async fn run(socket: UdpSocket, answerer: Arc<Answerer>) {
             continue;
         };
         let query = buffer.get(..length).unwrap_or_default();
-        if let Some(reply) = answerer.answer(query, client) {
+        if let Some(reply) = answerer.answer(query, &Asker::Datagram(client)) {
             // It is asked again if there is no room for the answer.
             socket.try_send_to(&reply, client).ok();
         }

@@ -174,20 +174,20 @@ impl Prepared {
         let mut transparent = Vec::new();
         for (settings, listener) in self.settings.listeners.iter().zip(self.listeners.iter()) {
             for door in &settings.side_doors.transparent {
-                let address = Address::Tcp(door.listen);
-                let opened = opened.open(&address, Access::Everybody, None);
-                let opened = opened.map_err(|source| StartError::Bind { address, source })?;
-                transparent.push((Arc::clone(listener), *door, opened));
+                let opened = opened.open(&door.listen, Access::Everybody, None);
+                let opened = opened.map_err(|source| StartError::Bind {
+                    address: door.listen.clone(),
+                    source,
+                })?;
+                transparent.push((Arc::clone(listener), door.clone(), opened));
             }
         }
         let mut counters = Vec::new();
         for (settings, listener) in self.settings.listeners.iter().zip(self.listeners.iter()) {
-            let opened = answerer::open(&settings.side_doors, &self.machine);
-            let opened = opened.map_err(|(address, source)| StartError::Bind {
-                address: Address::Tcp(address),
-                source,
-            })?;
-            counters.push((Arc::clone(listener), settings.side_doors.clone(), opened));
+            let counter = answerer::open(&settings.side_doors, &self.machine, &mut opened);
+            let counter =
+                counter.map_err(|(address, source)| StartError::Bind { address, source })?;
+            counters.push((Arc::clone(listener), settings.side_doors.clone(), counter));
         }
         let admin = admin::bind(&self.settings.admin, &self.machine, &mut opened)?;
         let stray: Vec<String> = opened
@@ -210,7 +210,7 @@ impl Prepared {
             }
         }
         let dns = counters.iter().flat_map(|(_, _, counters)| counters);
-        listening.extend(dns.map(Counter::address));
+        listening.extend(dns.filter_map(Counter::ip));
         let around = Around {
             look: self.look,
             listening,

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg, sockopt,
+    SendAncillaryMessage, SendFlags, SocketType, recvmsg, sendmsg, sockopt,
 };
 
 /// Doors of one relay.
@@ -16,6 +16,7 @@ pub(super) const MAX_DOORS: usize = 64;
 #[derive(Debug)]
 pub(super) enum Given {
     Tcp(std::net::TcpListener),
+    Udp(std::net::UdpSocket),
     Unix(std::os::unix::net::UnixListener),
 }
 
@@ -65,6 +66,8 @@ fn given(descriptor: OwnedFd) -> io::Result<Given> {
     let family = sockopt::socket_domain(&descriptor)?;
     Ok(if family == AddressFamily::UNIX {
         Given::Unix(descriptor.into())
+    } else if sockopt::socket_type(&descriptor)? == SocketType::DGRAM {
+        Given::Udp(descriptor.into())
     } else {
         Given::Tcp(descriptor.into())
     })

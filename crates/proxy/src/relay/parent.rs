@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
+use super::door::{Carries, Doorway, Kind};
 use super::doors;
 use crate::bind::{self, Access, Unlink};
 use crate::diagnostic;
@@ -21,8 +21,15 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// A worker that lived this long starts again at once.
 const LIVED: Duration = Duration::from_secs(5);
 
-enum Held {
+/// A door, and what its worker does with it.
+struct Held {
+    socket: Socket,
+    carries: Carries,
+}
+
+enum Socket {
     Tcp(std::net::TcpListener),
+    Udp(std::net::UdpSocket),
     Unix(
         std::os::unix::net::UnixListener,
         #[expect(dead_code, reason = "unlinks when dropped")] Unlink,
@@ -30,58 +37,70 @@ enum Held {
 }
 
 impl Held {
-    fn open(address: &Address) -> std::io::Result<Self> {
-        match address {
-            Address::Tcp(address) => bind::tcp(*address, None).map(Self::Tcp),
-            Address::Unix(path) => {
-                bind::unix(path, Access::Everybody).map(|(door, unlink)| Self::Unix(door, unlink))
+    /// The sockets of a door, and where they really are.
+    fn open(door: &Doorway) -> std::io::Result<(Vec<Self>, Address)> {
+        let held = |socket| Self {
+            socket,
+            carries: Carries {
+                kind: door.kind,
+                to: door.to.clone(),
+            },
+        };
+        match (&door.at, door.kind) {
+            (Address::Tcp(address), Kind::Connections) => {
+                let tcp = bind::tcp(*address, None)?;
+                let at = Address::Tcp(tcp.local_addr()?);
+                Ok((vec![held(Socket::Tcp(tcp))], at))
+            }
+            (Address::Tcp(address), Kind::Questions) => {
+                let (tcp, udp) = bind::pair(*address)?;
+                let at = Address::Tcp(tcp.local_addr()?);
+                Ok((vec![held(Socket::Tcp(tcp)), held(Socket::Udp(udp))], at))
+            }
+            (Address::Unix(path), _) => {
+                let (unix, unlink) = bind::unix(path, Access::Everybody)?;
+                Ok((vec![held(Socket::Unix(unix, unlink))], door.at.clone()))
             }
         }
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(door) => door.as_fd(),
-            Self::Unix(door, _) => door.as_fd(),
-        }
-    }
-
-    fn address(&self, asked: &Address) -> Address {
-        match self {
-            Self::Tcp(door) => door
-                .local_addr()
-                .map_or_else(|_| asked.clone(), Address::Tcp),
-            Self::Unix(..) => asked.clone(),
+        match &self.socket {
+            Socket::Tcp(door) => door.as_fd(),
+            Socket::Udp(door) => door.as_fd(),
+            Socket::Unix(door, _) => door.as_fd(),
         }
     }
 }
 
-pub(super) fn run(addresses: &[Address], to: &Path) -> u8 {
+pub(super) fn run(doorways: &[Doorway]) -> u8 {
     diagnostic::write_behind();
-    if addresses.len() > doors::MAX_DOORS {
-        diagnostic::error(format_args!(
-            "a relay has at most {} doors",
-            doors::MAX_DOORS
-        ));
-        return crate::cli::USAGE;
-    }
     let mut held = Vec::new();
-    for address in addresses {
-        match Held::open(address) {
-            Ok(door) => {
-                diagnostic::note(format_args!("relay at {}", door.address(address)));
-                held.push(door);
+    for door in doorways {
+        let at = &door.at;
+        match Held::open(door) {
+            Ok((sockets, at)) => {
+                let to = door.to.display();
+                diagnostic::note(format_args!("relay to unix:{to} at {at}"));
+                held.extend(sockets);
             }
             Err(error) => {
-                diagnostic::error(format_args!("{address} cannot be bound: {error}"));
+                diagnostic::error(format_args!("{at} cannot be bound: {error}"));
                 return crate::cli::USAGE;
             }
         }
     }
+    if held.len() > doors::MAX_DOORS {
+        diagnostic::error(format_args!(
+            "a relay has at most {} doors, of which one for questions counts twice",
+            doors::MAX_DOORS
+        ));
+        return crate::cli::USAGE;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    match runtime.map(|runtime| runtime.block_on(keep(&held, to))) {
+    match runtime.map(|runtime| runtime.block_on(keep(&held))) {
         Ok(Ok(())) => crate::cli::OK,
         Ok(Err(error)) | Err(error) => {
             diagnostic::error(format_args!("the relay cannot run: {error}"));
@@ -90,14 +109,14 @@ pub(super) fn run(addresses: &[Address], to: &Path) -> u8 {
     }
 }
 
-async fn keep(held: &[Held], to: &Path) -> std::io::Result<()> {
+async fn keep(held: &[Held]) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut pause = SHORTEST;
     loop {
         let started = Instant::now();
         // The channel stays open here: its end would tell the worker to go.
-        let (ended, _channel) = match start(held, to) {
+        let (ended, _channel) = match start(held) {
             Ok((mut child, channel)) => {
                 let ended = tokio::select! {
                     ended = child.wait() => ended,
@@ -125,13 +144,12 @@ async fn keep(held: &[Held], to: &Path) -> std::io::Result<()> {
     }
 }
 
-fn start(held: &[Held], to: &Path) -> std::io::Result<(Child, UnixStream)> {
+fn start(held: &[Held]) -> std::io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let mut destination = std::ffi::OsString::from("unix:");
-    destination.push(to);
+    let carries = held.iter().map(|door| door.carries.to_string());
     let child = Command::new(std::env::current_exe()?)
-        .args(["relay-worker", "--to"])
-        .arg(destination)
+        .arg("relay-worker")
+        .args(carries.flat_map(|carries| ["--carries".to_owned(), carries]))
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .kill_on_drop(true)
         .spawn()?;

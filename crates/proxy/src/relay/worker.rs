@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,11 +11,13 @@ use agentnet_policy::Reason;
 use bytes::Bytes;
 use prometheus::IntCounter;
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, UdpSocket, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
+use super::door::{Carries, Kind};
 use super::doors::{self, Given};
+use super::questions;
 use crate::budget::Charge;
 use crate::descriptors::{self, Room};
 use crate::stream::Stream;
@@ -32,7 +34,16 @@ const SILENCE: Silence = Silence {
     half_closed: Duration::from_secs(3600),
 };
 
-pub(super) fn run(to: PathBuf) -> u8 {
+/// Connections at once that ask questions. The proxy serves 64, those of datagrams among them.
+const QUESTIONERS: usize = 24;
+
+/// The proxy ends them after 5 s without a question.
+const BETWEEN_QUESTIONS: Silence = Silence {
+    idle: Duration::from_secs(10),
+    half_closed: Duration::from_secs(1),
+};
+
+pub(super) fn run(carries: Vec<Carries>) -> u8 {
     let room = descriptors::make_room(Room {
         connections: MAX_CONNECTIONS,
         idle: 0,
@@ -45,13 +56,18 @@ pub(super) fn run(to: PathBuf) -> u8 {
             return crate::cli::USAGE;
         }
     };
+    if given.len() != carries.len() {
+        diagnostic::error("this is started by `relay` only: other doors were announced");
+        return crate::cli::USAGE;
+    }
+    let given = given.into_iter().zip(carries).collect();
     let parent = stdin.as_fd().try_clone_to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let served = parent.and_then(|parent| {
         let parent = std::os::unix::net::UnixStream::from(parent);
-        runtime?.block_on(serve(given, to.into(), parent, room.connections))
+        runtime?.block_on(serve(given, parent, room.connections))
     });
     match served {
         Ok(()) => crate::cli::OK,
@@ -63,16 +79,23 @@ pub(super) fn run(to: PathBuf) -> u8 {
 }
 
 async fn serve(
-    given: Vec<Given>,
-    to: Arc<Path>,
+    given: Vec<(Given, Carries)>,
     parent: std::os::unix::net::UnixStream,
     connections: usize,
 ) -> std::io::Result<()> {
     let panics = IntCounter::new("panics", "not exported").map_err(std::io::Error::other)?;
     let tasks = Tasks::new(panics);
-    let permits = Arc::new(Semaphore::new(connections));
-    for door in given {
+    let connections = Arc::new(Semaphore::new(connections));
+    let questioners = Arc::new(Semaphore::new(QUESTIONERS));
+    for (door, carries) in given {
+        let to: Arc<Path> = carries.to.into();
         let door = match door {
+            Given::Udp(door) => {
+                door.set_nonblocking(true)?;
+                let run = questions::run(UdpSocket::from_std(door)?, to, tasks.clone());
+                tasks.spawn("relay door", async move { match run.await {} });
+                continue;
+            }
             Given::Tcp(door) => {
                 door.set_nonblocking(true)?;
                 Door::Tcp(TcpListener::from_std(door)?)
@@ -82,7 +105,16 @@ async fn serve(
                 Door::Unix(UnixListener::from_std(door)?)
             }
         };
-        let run = accept(door, Arc::clone(&to), Arc::clone(&permits), tasks.clone());
+        let (permits, silence) = match carries.kind {
+            Kind::Connections => (&connections, SILENCE),
+            Kind::Questions => (&questioners, BETWEEN_QUESTIONS),
+        };
+        let way = Way {
+            to,
+            permits: Arc::clone(permits),
+            silence,
+        };
+        let run = accept(door, way, tasks.clone());
         tasks.spawn("relay door", async move { match run.await {} });
     }
     parent.set_nonblocking(true)?;
@@ -109,23 +141,30 @@ impl Door {
     }
 }
 
-async fn accept(door: Door, to: Arc<Path>, permits: Arc<Semaphore>, tasks: Tasks) -> Infallible {
+/// Where connections of a door go, how many at once, and for how long they may be silent.
+struct Way {
+    to: Arc<Path>,
+    permits: Arc<Semaphore>,
+    silence: Silence,
+}
+
+async fn accept(door: Door, way: Way, tasks: Tasks) -> Infallible {
     loop {
-        let permit = Arc::clone(&permits).acquire_owned().await;
+        let permit = Arc::clone(&way.permits).acquire_owned().await;
         let Ok(client) = door.accept().await else {
             // No descriptors, or a client that has gone: neither is a reason to stop.
             sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let to = Arc::clone(&to);
+        let (to, silence) = (Arc::clone(&way.to), way.silence);
         tasks.spawn("relay connection", async move {
-            carry(client, &to).await;
+            carry(client, &to, silence).await;
             drop(permit);
         });
     }
 }
 
-async fn carry(mut client: Stream, to: &Path) {
+async fn carry(mut client: Stream, to: &Path, silence: Silence) {
     let mut proxy = match dial::own_socket(to).await {
         Ok(proxy) => proxy,
         // The proxy is not there. The client sees its connection reset, not an answer that a
@@ -133,7 +172,7 @@ async fn carry(mut client: Stream, to: &Path) {
         Err(_) => return client.reset_on_close(),
     };
     let early = (Bytes::new(), Bytes::new());
-    let account = tunnel::run(&mut client, &mut proxy, early, SILENCE, &Nobody).await;
+    let account = tunnel::run(&mut client, &mut proxy, early, silence, &Nobody).await;
     match account.ending {
         Ending::Finished => {}
         Ending::Silent | Ending::ClientLost(_) | Ending::UpstreamLost(_) | Ending::Stopped(_) => {

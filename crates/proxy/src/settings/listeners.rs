@@ -158,10 +158,9 @@ impl Check {
                 self.problem("listener", format!("two listeners are named `{name}`"));
             }
             let doors = &listener.side_doors;
-            let aside = doors.transparent.iter().map(|door| door.listen);
-            let aside = aside.chain(doors.dns.iter().copied()).map(Address::Tcp);
-            let aside: Vec<Address> = aside.collect();
-            for address in listener.addresses.iter().chain(&aside) {
+            let aside = doors.transparent.iter().map(|door| &door.listen);
+            let aside = aside.chain(&doors.dns);
+            for address in listener.addresses.iter().chain(aside) {
                 let any = matches!(address, Address::Tcp(tcp) if tcp.port() == 0);
                 if !any && !addresses.insert(address.to_string()) {
                     self.problem("listen", format!("{address} is given twice"));

@@ -17,16 +17,24 @@ pub struct Raw {
     #[arg(long, value_name = "IP:PORT|unix:PATH", value_delimiter = ',')]
     pub listen: Vec<String>,
     /// Where questions to the DNS are answered: permitted names are here, no others exist; repeats
-    #[arg(long, value_name = "IP:PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "IP:PORT|unix:PATH", value_delimiter = ',')]
     pub dns: Vec<String>,
     /// The address that permitted names are given, one a family [default: the address that was asked]
     #[arg(long, value_name = "IP", value_delimiter = ',')]
     pub dns_address: Vec<String>,
     /// Where programs speak TLS that take the proxy for their host; PORT is the hosts'; repeats
-    #[arg(long, value_name = "IP:PORT[=PORT]", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "IP:PORT[=PORT]|unix:PATH[=PORT]",
+        value_delimiter = ','
+    )]
     pub transparent_tls: Vec<String>,
     /// The same for plain HTTP
-    #[arg(long, value_name = "IP:PORT[=PORT]", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "IP:PORT[=PORT]|unix:PATH[=PORT]",
+        value_delimiter = ','
+    )]
     pub transparent_http: Vec<String>,
     /// A whitelist file; repeats, in layer order. A file named task.txt holds task grants
     #[arg(long, value_name = "FILE", value_delimiter = ',')]

@@ -1,27 +1,28 @@
 //! Doors for programs that know nothing of proxies.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 
-use super::Problem;
+use super::{Address, Problem};
 
 /// What a listener has beside its proxy doors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SideDoors {
-    /// Where questions to the DNS are answered, over UDP and TCP.
-    pub dns: Vec<SocketAddr>,
+    /// Where questions to the DNS are answered: over UDP and TCP, or over a unix socket in the way of
+    /// TCP.
+    pub dns: Vec<Address>,
     /// The addresses that permitted names are given, one a family at most. Empty: the address that
-    /// was asked.
+    /// was asked; a unix socket has none.
     pub dns_addresses: Vec<IpAddr>,
     /// Where programs come that take the proxy for their host.
     pub transparent: Vec<Transparent>,
 }
 
 /// A door for programs that take the proxy for their host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transparent {
     /// Where it is.
-    pub listen: SocketAddr,
+    pub listen: Address,
     /// What is spoken there, and says the host.
     pub kind: TransparentKind,
     /// The port of the host that the program means.
@@ -35,6 +36,18 @@ pub enum TransparentKind {
     Tls,
     /// Plain HTTP, and the host is its Host field.
     Http,
+}
+
+impl TransparentKind {
+    /// The port that the hosts have where nothing says another.
+    fn usual_port(self) -> NonZeroU16 {
+        const HTTPS: NonZeroU16 = NonZeroU16::new(443).unwrap();
+        const HTTP: NonZeroU16 = NonZeroU16::new(80).unwrap();
+        match self {
+            Self::Tls => HTTPS,
+            Self::Http => HTTP,
+        }
+    }
 }
 
 /// What was written, by setting.
@@ -62,9 +75,14 @@ impl SideDoors {
         let mut doors = Self::default();
         for text in raw.dns {
             match text.parse() {
+                Ok(Address::Unix(_)) if raw.dns_address.is_empty() => {
+                    let what = "has no address that permitted names could be given: say one with `dns_address`";
+                    problem("dns", format!("`{text}` {what}"));
+                }
                 Ok(address) => doors.dns.push(address),
                 Err(_) => {
-                    let what = "is not an address to answer at: write IP:53 or [IPv6]:53";
+                    let what =
+                        "is not an address to answer at: write IP:53, [IPv6]:53 or unix:PATH";
                     problem("dns", format!("`{text}` {what}"));
                 }
             }
@@ -117,20 +135,22 @@ impl SideDoors {
     }
 }
 
-/// `IP:PORT`, or `IP:PORT=TARGETPORT`.
+/// `IP:PORT` or `unix:PATH`, either with `=TARGETPORT`.
 fn transparent(text: &str, kind: TransparentKind) -> Result<Transparent, &'static str> {
-    let (listen, port) = match text.split_once('=') {
+    // A path may have the sign in it, and ends in a port only behind the last.
+    let (listen, port) = match text.rsplit_once('=') {
         Some((listen, port)) => (listen, Some(port)),
         None => (text, None),
     };
-    let listen: SocketAddr = listen
-        .parse()
-        .map_err(|_| "is not an address to listen on: write IP:PORT, or IP:PORT=PORT where the hosts have another port")?;
+    let listen: Address = listen.parse().map_err(|_| {
+        "is not an address to listen on: write IP:PORT or unix:PATH, and =PORT behind it where the hosts have another port"
+    })?;
     let plain = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let port = match port {
-        None => NonZeroU16::new(listen.port()),
-        Some(port) if plain(port) => port.parse().ok(),
-        Some(_) => None,
+    let port = match (port, &listen) {
+        (None, Address::Tcp(listen)) => NonZeroU16::new(listen.port()),
+        (None, Address::Unix(_)) => Some(kind.usual_port()),
+        (Some(port), _) if plain(port) => port.parse().ok(),
+        (Some(_), _) => None,
     };
     let port = port.ok_or("names no port of the hosts: write IP:PORT=443, from 1 to 65535")?;
     Ok(Transparent { listen, kind, port })
@@ -189,6 +209,10 @@ mod tests {
                 "transparent_tls: `10.0.0.1`",
             ),
             (
+                check(&["unix:/run/dns.sock"], &[], &[], false),
+                "say one with `dns_address`",
+            ),
+            (
                 check(&[], &[], &["10.0.0.1:443"], true),
                 "listener 1, credentials_file",
             ),
@@ -199,6 +223,8 @@ mod tests {
             );
         }
         assert_eq!(check(&[], &[], &[], true), none);
+        let (unix, relay) = (["unix:/run/dns.sock"], ["127.128.0.1"]);
+        assert_eq!(check(&unix, &relay, &["unix:/run/tls.sock"], false), none);
     }
 
     #[test]
@@ -207,6 +233,8 @@ mod tests {
         assert_eq!(read("10.0.0.1:443"), Ok(443));
         assert_eq!(read("[fd00::1]:8443=443"), Ok(443));
         assert_eq!(read("127.0.0.1:0=443"), Ok(443));
+        assert_eq!(read("unix:/run/tls.sock"), Ok(443));
+        assert_eq!(read("unix:/run/a=b/tls.sock=8443"), Ok(8443));
         for wrong in [
             "",
             "443",
@@ -216,7 +244,9 @@ mod tests {
             "10.0.0.1:443=0",
             "10.0.0.1:443=65536",
             "10.0.0.1:0",
-            "unix:/x",
+            "unix:",
+            "unix:/x=",
+            "unix:/x=0",
         ] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

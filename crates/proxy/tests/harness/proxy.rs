@@ -174,7 +174,8 @@ impl Builder {
             .find_map(|(_, address)| tcp(address))
             .unwrap();
         let admin = app.admin_addresses().iter().find_map(tcp).unwrap();
-        let dns = app.dns_addresses().first().map(|(_, address)| *address);
+        let dns = app.dns_addresses();
+        let dns = dns.iter().find_map(|(_, address)| tcp(address));
         let transparent = app.transparent_addresses().into_iter();
         let transparent = transparent.filter_map(|(kind, address)| Some((kind, tcp(&address)?)));
         let transparent = transparent.collect();

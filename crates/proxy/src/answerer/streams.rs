@@ -1,18 +1,19 @@
 //! Questions on connections (RFC 7766).
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::Answerer;
+use super::{Answerer, Asker};
+use crate::bind::{Arrival, Door};
 use crate::metrics::Rejection;
+use crate::stream::Stream;
 
-/// Connections of one door at once. A stub comes here only when a datagram was lost or cut.
+/// Connections of one door at once. A stub comes here only when a datagram was lost or cut; a relay
+/// with every question.
 const CONNECTIONS: usize = 64;
 /// Questions on one connection.
 const QUESTIONS: usize = 100;
@@ -22,40 +23,54 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST: u16 = 1500;
 
 /// Accepts until the drain begins.
-pub(super) async fn run(socket: TcpListener, answerer: Arc<Answerer>) {
+pub(super) async fn run(door: Door, answerer: Arc<Answerer>) {
     let drain = answerer.tasks().drain().clone();
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             biased;
             () = drain.cancelled() => return,
-            accepted = socket.accept() => accepted,
+            accepted = door.accept() => accepted,
         };
-        let Ok((stream, client)) = accepted else {
+        let Ok(arrival) = accepted else {
             answerer.reject(Rejection::AcceptFailed);
             sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-            answerer.reject(Rejection::TooManyConnections);
-            continue;
+        let permit = match (Arc::clone(&permits).try_acquire_owned(), &door) {
+            (Ok(permit), _) => permit,
+            (Err(_), Door::Tcp(..)) => {
+                answerer.reject(Rejection::TooManyConnections);
+                continue;
+            }
+            // A relay has no more at once, but is done with one before we are.
+            (Err(_), Door::Unix(..)) => tokio::select! {
+                biased;
+                () = drain.cancelled() => return,
+                permit = Arc::clone(&permits).acquire_owned() => match permit {
+                    Ok(permit) => permit,
+                    Err(_) => return,
+                },
+            },
         };
         let serving = Arc::clone(&answerer);
         answerer.tasks().spawn("dns", async move {
-            serve(stream, client, &serving).await;
+            serve(arrival, &serving).await;
             drop(permit);
         });
     }
 }
 
-async fn serve(mut stream: TcpStream, client: SocketAddr, answerer: &Answerer) {
+async fn serve(arrival: Arrival, answerer: &Answerer) {
+    let mut stream = arrival.stream;
+    let client = Asker::Stream(arrival.peer, arrival.address);
     let drain = answerer.tasks().drain().clone();
     let mut buffer = Vec::new();
     for _ in 0..QUESTIONS {
         let one = tokio::select! {
             biased;
             () = drain.cancelled() => return,
-            one = timeout(PATIENCE, exchange(&mut stream, &mut buffer, client, answerer)) => one,
+            one = timeout(PATIENCE, exchange(&mut stream, &mut buffer, &client, answerer)) => one,
         };
         if !matches!(one, Ok(Some(()))) {
             return;
@@ -65,9 +80,9 @@ async fn serve(mut stream: TcpStream, client: SocketAddr, answerer: &Answerer) {
 
 /// One question and its answer; `None` ends the connection.
 async fn exchange(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     buffer: &mut Vec<u8>,
-    client: SocketAddr,
+    client: &Asker,
     answerer: &Answerer,
 ) -> Option<()> {
     let length = stream.read_u16().await.ok()?;
