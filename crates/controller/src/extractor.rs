@@ -20,14 +20,13 @@ use crate::plan::tool_limits;
 use crate::record::Record;
 use crate::spec::{ContainerNetwork, ContainerSpec, Mount, SystemCalls};
 use crate::task::{TaskId, fnv64};
+use crate::workspace::{GIT, Workspace};
 
 pub use bounded::Sink;
 pub use job::Job;
 
 /// The task's files in an extractor, read-only.
 pub const TREE: &str = "/agentnet/tree";
-/// The task's private git directory in an extractor, read-only.
-pub const GIT: &str = "/agentnet/git";
 /// The one place that an extractor can write: memory, gone with it.
 pub const SCRATCH: &str = "/tmp";
 
@@ -76,6 +75,14 @@ impl<'a, E: Engine> Extractor<'a, E> {
                 writable: false,
             });
         }
+        let mut env = environment();
+        if let Workspace::Worktree { git, branch, .. } = &record.workspace
+            && git.directory.exists()
+        {
+            mounts.extend(git.mounts(state.task(&record.task).root(), false));
+            let own = git.environment(branch).into_iter();
+            env.extend(own.map(|(key, value)| (key.to_owned(), value)));
+        }
         let owner = Owner {
             state: state.id().to_owned(),
             task: record.task.clone(),
@@ -89,7 +96,7 @@ impl<'a, E: Engine> Extractor<'a, E> {
             hostname: Some("extractor".to_owned()),
             entrypoint: None,
             command: Vec::new(),
-            env: environment(),
+            env,
             workdir: Some(SCRATCH.to_owned()),
             labels: owner.labels(),
             mounts,
@@ -254,9 +261,6 @@ fn environment() -> BTreeMap<String, String> {
         ("AGENTNET_TREE", TREE),
         ("AGENTNET_GIT", GIT),
         ("AGENTNET_SCRATCH", SCRATCH),
-        ("AGENTNET_OBJECT_FORMAT", "sha1"),
-        ("AGENTNET_PROMISOR", ""),
-        ("AGENTNET_BRANCH", ""),
     ];
     let mut env: BTreeMap<String, String> = plain
         .into_iter()
@@ -270,7 +274,5 @@ fn environment() -> BTreeMap<String, String> {
         env.insert(format!("GIT_CONFIG_KEY_{n}"), (*key).to_owned());
         env.insert(format!("GIT_CONFIG_VALUE_{n}"), (*value).to_owned());
     }
-    let alternates = format!("{GIT}/objects");
-    env.insert("GIT_ALTERNATE_OBJECT_DIRECTORIES".to_owned(), alternates);
     env
 }

@@ -9,6 +9,9 @@
 //!     journal.jsonl          every step of `up`, before and after
 //!     policy/                project.txt, task.txt, presets/: read-only in the proxy's container
 //!     gitfile                covers .git in the containers
+//!     alternates             covers objects/info/alternates of the private git directory there
+//!     no-alternates          covers the repository's own lists of alternates there
+//!     git/                   the private git directory: the agent's to write
 //!     verify.json            the last proof
 //!     tree/                  the worktree
 //! ```
@@ -172,6 +175,11 @@ impl TaskDir {
     #[must_use]
     pub fn verify(&self) -> PathBuf {
         self.root.join("verify.json")
+    }
+    /// The private git directory.
+    #[must_use]
+    pub fn git(&self) -> PathBuf {
+        self.root.join("git")
     }
     /// The worktree.
     #[must_use]

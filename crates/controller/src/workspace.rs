@@ -4,7 +4,10 @@
 //! plain `git status` run programs (THREATS W38). Whether anybody changed the tree is read from the
 //! kernel's change times, which no unprivileged program can set back.
 
+mod alternates;
+pub(crate) mod command;
 mod git;
+mod private;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -12,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use git::Repository;
+pub use private::{GIT, Objects, PrivateGit};
 
 use crate::error::{Error, Result};
 use crate::paths::{StateDir, TaskDir};
@@ -37,6 +41,8 @@ pub enum Workspace {
         base: String,
         /// Who is to own the files, where we may give them away.
         owner: Option<(u32, u32)>,
+        /// What git in the containers works with.
+        git: PrivateGit,
     },
     /// A directory as it is.
     Directory {
@@ -89,6 +95,7 @@ impl Workspace {
             branch: id.branch(),
             base,
             owner,
+            git: PrivateGit::of(repository, dir).await?,
         })
     }
 
@@ -175,28 +182,43 @@ impl Workspace {
             branch,
             base,
             owner,
+            git,
         } = self
         else {
             return Ok(());
         };
-        if tree.join(".git").exists() && self.marker().exists() {
-            return Ok(());
-        }
         let repository = Repository::at(checkout.clone());
-        {
-            let _alone = repository.alone().await?;
-            repository.add_worktree(tree, branch, base).await?;
+        let fresh = !(tree.join(".git").exists() && self.marker().exists());
+        if fresh {
+            {
+                let _alone = repository.alone().await?;
+                repository.add_worktree(tree, branch, base).await?;
+            }
+            if let Some((uid, gid)) = *owner {
+                let tree = tree.clone();
+                blocking(move || tree::give_away(&tree, uid, gid)).await?;
+            }
         }
+        git.make(&repository, tree, branch, *owner).await?;
+        // git in a container wants it to be the agent's own.
+        fs_err::write(self.gitfile(), GITFILE)?;
         if let Some((uid, gid)) = *owner {
-            let tree = tree.clone();
-            blocking(move || tree::give_away(&tree, uid, gid)).await?;
+            std::os::unix::fs::lchown(self.gitfile(), Some(uid), Some(gid))?;
         }
-        tree::mark(&self.marker())
+        match fresh {
+            true => tree::mark(&self.marker()),
+            false => Ok(()),
+        }
     }
 
     /// Its time is when the tree was as we made it. Lies outside the tree.
     fn marker(&self) -> PathBuf {
         self.files().with_extension("made")
+    }
+
+    /// What covers `.git` in the containers. Lies outside the tree.
+    fn gitfile(&self) -> PathBuf {
+        self.files().with_file_name("gitfile")
     }
 
     /// Takes the files away again, unless somebody changed them and `discard` was not said. The
@@ -207,22 +229,27 @@ impl Workspace {
             tree,
             branch,
             base,
+            git,
             ..
         } = self
         else {
             return Ok(Fate::Untouched);
         };
         if !discard {
-            let (tree, marker) = (tree.clone(), self.marker());
-            if blocking(move || tree::changed(&tree, &marker)).await? {
+            let (tree, private, marker) = (tree.clone(), git.directory.clone(), self.marker());
+            let changed =
+                move || Ok(tree::changed(&tree, &marker)? || tree::changed(&private, &marker)?);
+            if blocking(changed).await? {
                 return Ok(Fate::Kept(self.files().to_owned()));
             }
         }
         let doomed = tree.clone();
         blocking(move || tree::remove(&doomed)).await?;
+        let repository = checkout.is_dir().then(|| Repository::at(checkout.clone()));
+        git.remove(repository.as_ref(), branch).await?;
+        crate::paths::remove_if_there(&self.gitfile())?;
         crate::paths::remove_if_there(&self.marker())?;
-        if checkout.is_dir() {
-            let repository = Repository::at(checkout.clone());
+        if let Some(repository) = repository {
             let _alone = repository.alone().await?;
             repository.forget_worktree(tree).await?;
             repository.delete_branch_at(branch, base).await?;

@@ -192,6 +192,24 @@ fn the_agents_container_in_the_network_fence() {
           "writable": false
         },
         {
+          "kind": "bind",
+          "source": "/state/tasks/shop/fix-1/git",
+          "target": "/agentnet/git",
+          "writable": true
+        },
+        {
+          "kind": "bind",
+          "source": "/state/tasks/shop/fix-1/alternates",
+          "target": "/agentnet/git/objects/info/alternates",
+          "writable": false
+        },
+        {
+          "kind": "bind",
+          "source": "/home/me/shop/.git/objects",
+          "target": "/agentnet/objects/0",
+          "writable": false
+        },
+        {
           "kind": "volume",
           "volume": {
             "name": "agentnet-shop-fix-1-gate",

@@ -235,6 +235,203 @@ async fn the_users_hooks_do_not_run_in_a_tasks_tree() {
     assert!(!ran.exists());
 }
 
+/// The private git directory of a task that is up.
+fn private(up: &agentnet_controller::up::Up) -> PathBuf {
+    match &up.record.workspace {
+        Workspace::Worktree { git, .. } => git.directory.clone(),
+        Workspace::Directory { .. } => panic!("no worktree"),
+    }
+}
+
+#[tokio::test]
+async fn a_task_sees_branches_and_tags_and_a_gc_of_the_user_leaves_them() {
+    let bed = Bed::docker28();
+    let root = repository(&bed);
+    git(&root, &["tag", "-a", "-m", "one", "v1"]);
+    git(&root, &["switch", "--quiet", "--create", "other"]);
+    git(
+        &root,
+        &["commit", "--quiet", "--allow-empty", "-m", "second"],
+    );
+    git(&root, &["branch", "agentnet/another-task"]);
+    git(&root, &["switch", "--quiet", "main"]);
+    let tips = ["main", "other", "v1"].map(|name| git(&root, &["rev-parse", name]));
+    let up = bed.up(&setup(&bed, &root).await).await.unwrap();
+    let packed = fs_err::read_to_string(private(&up).join("packed-refs")).unwrap();
+    let names: Vec<_> = packed
+        .lines()
+        .filter_map(|line| line.split_once(" refs/").map(|(_, name)| name))
+        .collect();
+    assert_eq!(
+        names,
+        ["heads/agentnet/t", "heads/main", "heads/other", "tags/v1"]
+    );
+    git(&root, &["branch", "-D", "other"]);
+    git(&root, &["tag", "-d", "v1"]);
+    git(&root, &["reflog", "expire", "--expire=now", "--all"]);
+    git(&root, &["gc", "--quiet", "--prune=now"]);
+    for tip in &tips {
+        git(&root, &["cat-file", "-e", tip]);
+    }
+    down(&bed, &up.record.workspace, Changes::Keep).await;
+    assert_eq!(git(&root, &["for-each-ref", "refs/agentnet"]), "");
+    bed.assert_empty("after down");
+}
+
+#[tokio::test]
+async fn the_private_directory_holds_no_secret_no_program_and_no_place_of_the_host() {
+    let bed = Bed::docker28();
+    let root = repository(&bed);
+    for (key, value) in [
+        ("remote.origin.url", "https://me:s3cret@git.example/a.git"),
+        ("remote.origin.uploadpack", "/opt/evil"),
+        ("remote.local.url", "/home/me/elsewhere.git"),
+        ("core.sshCommand", "/opt/evil"),
+        ("alias.x", "!/opt/evil"),
+    ] {
+        git(&root, &["config", key, value]);
+    }
+    let up = bed.up(&setup(&bed, &root).await).await.unwrap();
+    let config = fs_err::read_to_string(private(&up).join("config")).unwrap();
+    assert!(config.contains("https://git.example/a.git"), "{config}");
+    for absent in ["s3cret", "/opt/evil", "/home/me", "x ="] {
+        assert!(!config.contains(absent), "{absent}: {config}");
+    }
+}
+
+#[tokio::test]
+async fn git_in_the_private_directory_finds_a_clean_tree_in_every_kind_of_repository() {
+    type Make = fn(&Path, &Path);
+    let kinds: [(&str, Make); 5] = [
+        ("sha256", |_, root| {
+            git(
+                root.parent().unwrap(),
+                &["init", "--quiet", "--object-format=sha256", "shop"],
+            );
+        }),
+        ("reftable", |_, root| {
+            git(
+                root.parent().unwrap(),
+                &["init", "--quiet", "--ref-format=reftable", "shop"],
+            );
+        }),
+        ("shallow", |origin, root| {
+            let url = format!("file://{}", origin.display());
+            git(
+                origin,
+                &[
+                    "clone",
+                    "--quiet",
+                    "--depth=1",
+                    &url,
+                    root.to_str().unwrap(),
+                ],
+            );
+        }),
+        ("shared", |origin, root| {
+            git(
+                origin,
+                &["clone", "--quiet", "--shared", ".", root.to_str().unwrap()],
+            );
+        }),
+        ("a worktree", |origin, root| {
+            git(
+                origin,
+                &["worktree", "add", "--quiet", root.to_str().unwrap()],
+            );
+        }),
+    ];
+    for (kind, make) in kinds {
+        let help = Command::new("git").args(["init", "-h"]).output().unwrap();
+        if kind == "reftable" && !String::from_utf8_lossy(&help.stdout).contains("--ref-format") {
+            let why = b"skipped: this git knows no reftable (2.45 does)\n";
+            std::io::Write::write_all(&mut std::io::stderr(), why).unwrap();
+            continue;
+        }
+        let bed = Bed::docker28();
+        let origin = repository(&bed);
+        let origin = {
+            let moved = origin.with_file_name("origin");
+            fs_err::rename(&origin, &moved).unwrap();
+            moved
+        };
+        git(
+            &origin,
+            &["commit", "--quiet", "--allow-empty", "-m", "second"],
+        );
+        let root = origin.with_file_name("shop");
+        make(&origin, &root);
+        fs_err::write(root.join("more"), "text").unwrap();
+        git(&root, &["add", "--all"]);
+        git(&root, &["commit", "--quiet", "-m", "third"]);
+        let up = bed.up(&setup(&bed, &root).await).await.unwrap();
+        let Workspace::Worktree { git: own, tree, .. } = &up.record.workspace else {
+            panic!("no worktree");
+        };
+        // As in a container: its own directory, the objects at other places, the tree.
+        let alternates: Vec<_> = own
+            .objects
+            .iter()
+            .map(|o| o.directory.display().to_string())
+            .collect();
+        let run = |args: &[&str]| {
+            let output = Command::new("git")
+                .env("GIT_DIR", &own.directory)
+                .env("GIT_WORK_TREE", tree)
+                .env("GIT_ALTERNATE_OBJECT_DIRECTORIES", alternates.join(":"))
+                .args(args)
+                .output()
+                .unwrap();
+            let words = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(
+                output.status.success() && words.is_empty(),
+                "{kind}: {args:?}: {words}"
+            );
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        assert_eq!(run(&["status", "--porcelain"]), "", "{kind}");
+        assert_eq!(run(&["branch", "--show-current"]), "agentnet/t", "{kind}");
+        run(&["fsck", "--no-progress", "--connectivity-only"]);
+        fs_err::write(tree.join("work"), kind).unwrap();
+        run(&["add", "work"]);
+        run(&["commit", "--quiet", "-m", "work"]);
+        assert!(run(&["log", "--format=%an <%ae>", "-1"]).contains("t@agentnet.invalid"));
+    }
+}
+
+#[tokio::test]
+async fn a_branch_in_the_way_is_an_error_with_the_command_that_moves_it() {
+    for (branch, fix) in [
+        ("agentnet", "git branch -m agentnet agentnet-branch"),
+        (
+            "agentnet/t/x",
+            "git branch -m agentnet/t/x agentnet-t-x-branch",
+        ),
+    ] {
+        let bed = Bed::docker28();
+        let root = repository(&bed);
+        git(&root, &["branch", branch]);
+        let error = bed.up(&setup(&bed, &root).await).await.unwrap_err();
+        assert!(error.to_string().ends_with(fix), "{error}");
+        bed.assert_empty(branch);
+    }
+}
+
+#[tokio::test]
+async fn the_users_filters_do_not_run_in_a_tasks_tree() {
+    let bed = Bed::docker28();
+    let root = repository(&bed);
+    fs_err::write(root.join(".gitattributes"), "README filter=loud\n").unwrap();
+    git(&root, &["add", ".gitattributes"]);
+    git(&root, &["commit", "--quiet", "-m", "attributes"]);
+    let ran = bed.directory.path().join("ran");
+    let command = format!("tee {}", ran.display());
+    git(&root, &["config", "filter.loud.smudge", &command]);
+    git(&root, &["config", "filter.loud.required", "true"]);
+    bed.up(&setup(&bed, &root).await).await.unwrap();
+    assert!(!ran.exists());
+}
+
 #[tokio::test]
 async fn a_directory_without_git_is_an_error_with_a_way_out() {
     let bed = Bed::docker28();

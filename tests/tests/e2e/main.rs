@@ -12,6 +12,7 @@ mod canaries;
 mod clients;
 mod compose;
 mod extractor;
+mod git;
 mod images;
 mod lifecycle;
 mod matrix;

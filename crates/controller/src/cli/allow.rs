@@ -299,6 +299,7 @@ mod tests {
             branch: String::new(),
             base: String::new(),
             owner: None,
+            git: crate::workspace::PrivateGit::default(),
         });
         Saved::prepare(&record, &none(), &[host.to_owned()], &Change::Allow(None))
             .map(|saved| saved.text)

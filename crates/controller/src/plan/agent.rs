@@ -112,7 +112,10 @@ fn files(inputs: &Inputs<'_>, workdir: &str) -> Vec<Mount> {
         writable: false,
     };
     match inputs.workspace {
-        Workspace::Worktree { .. } => mounts.push(gitfile()),
+        Workspace::Worktree { git, .. } => {
+            mounts.push(gitfile());
+            mounts.extend(git.mounts(&inputs.directory, true));
+        }
         Workspace::Directory { git, .. } => match git {
             GitEntry::None => {}
             GitEntry::File => mounts.push(gitfile()),

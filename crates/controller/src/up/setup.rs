@@ -90,8 +90,14 @@ impl Setup {
     pub(super) fn files(&self) -> BTreeMap<String, String> {
         let policy = self.layers.files().into_iter();
         let policy = policy.map(|(name, text)| (format!("policy/{name}"), text));
-        let gitfile = ("gitfile".to_owned(), GITFILE.to_owned());
-        policy.chain([gitfile]).collect()
+        let mut files: BTreeMap<_, _> = policy.collect();
+        match &self.workspace {
+            Workspace::Worktree { git, .. } => files.extend(git.covers()),
+            Workspace::Directory { .. } => {
+                files.insert("gitfile".to_owned(), GITFILE.to_owned());
+            }
+        }
+        files
     }
 
     pub(super) fn plan(

@@ -1,14 +1,15 @@
-//! The git command line, with an environment in which nobody else's settings point elsewhere.
+//! The user's repository: what is asked of it and what is changed in it.
 
-use std::io::ErrorKind;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use fs_err::File;
 use rustix::fs::{FlockOperation, flock};
-use tokio::process::Command;
 
+use super::alternates;
 use super::blocking;
+use super::command::Git;
+use super::private::Objects;
 
 use crate::error::{Error, Result};
 use crate::paths::StateDir;
@@ -72,12 +73,181 @@ impl Repository {
         })
     }
 
+    /// Where its objects, refs and configuration are: of all its worktrees.
+    pub(crate) async fn common_dir(&self) -> Result<PathBuf> {
+        let args = ["rev-parse", "--git-common-dir"];
+        let directory = git(&self.root, &args, "finding the repository").await?;
+        Ok(fs_err::canonicalize(self.root.join(directory))?)
+    }
+
+    /// Its object directory and the whole chain of its alternates, as git follows it.
+    pub(super) async fn object_directories(&self) -> Result<Vec<Objects>> {
+        let args = ["rev-parse", "--git-path", "objects"];
+        let own = git(&self.root, &args, "finding the objects").await?;
+        alternates::chain(&self.root.join(own))
+    }
+
+    /// `sha1` or `sha256`.
+    pub(super) async fn object_format(&self) -> Result<String> {
+        let args = ["rev-parse", "--show-object-format"];
+        git(&self.root, &args, "finding the object format").await
+    }
+
+    /// The remote that a partial clone fetches missing objects from.
+    pub(super) async fn promisor(&self) -> Result<Option<String>> {
+        if let Some(name) = self.setting("extensions.partialclone").await? {
+            return Ok(Some(name));
+        }
+        let promising = |(key, value): (String, String)| {
+            let name = key.strip_prefix("remote.")?.strip_suffix(".promisor")?;
+            (value == "true").then(|| name.to_owned())
+        };
+        Ok(self.settings().await?.into_iter().find_map(promising))
+    }
+
+    /// Are only some files checked out?
+    pub(super) async fn is_sparse(&self) -> Result<bool> {
+        let value = self.setting("core.sparsecheckout").await?;
+        Ok(value.is_some_and(|value| value == "true"))
+    }
+
+    async fn setting(&self, key: &str) -> Result<Option<String>> {
+        let all = self.settings().await?;
+        Ok(all
+            .into_iter()
+            .rev()
+            .find_map(|(k, v)| (k == key).then_some(v)))
+    }
+
+    /// Its settings: keys in lower case where git does not mind, later ones win.
+    pub(super) async fn settings(&self) -> Result<Vec<(String, String)>> {
+        let git = Git::at(&self.root).args(["config", "--null", "--list"]);
+        let text = git.bytes("config --list").await?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let pairs = text
+            .split('\0')
+            .filter_map(|pair| match pair.split_once('\n') {
+                Some((key, value)) => Some((key.to_owned(), value.to_owned())),
+                // A key alone means yes.
+                None if !pair.is_empty() => Some((pair.to_owned(), "true".to_owned())),
+                None => None,
+            });
+        Ok(pairs.collect())
+    }
+
+    /// Its branches, tags and remote-tracking branches.
+    pub(super) async fn refs(&self) -> Result<Vec<ShownRef>> {
+        let format = "--format=%(objectname) %(*objectname) %(refname) %(symref)";
+        let spaces = ["refs/heads", "refs/tags", "refs/remotes"];
+        let git = Git::at(&self.root)
+            .args(["for-each-ref", format])
+            .args(spaces);
+        let text = git.text("for-each-ref").await?;
+        Ok(text.lines().filter_map(ShownRef::parse).collect())
+    }
+
+    /// Keeps what the task sees from a gc of the user's.
+    pub(super) async fn pin(&self, branch: &str, shown: &[ShownRef]) -> Result<()> {
+        let oids: BTreeSet<_> = shown.iter().map(|r| r.oid.as_str()).collect();
+        let space = pins(branch);
+        let lines = oids
+            .iter()
+            .map(|oid| format!("update {space}/{oid} {oid}\n"));
+        self.update_refs(lines.collect(), "pinning what the task sees")
+            .await
+    }
+
+    /// The opposite of [`Self::pin`]; none is done.
+    pub(super) async fn unpin(&self, branch: &str) -> Result<()> {
+        let space = pins(branch);
+        let git = Git::at(&self.root).args(["for-each-ref", "--format=%(refname)", &space]);
+        let names = git.text("for-each-ref").await?;
+        let lines = names.lines().map(|name| format!("delete {name}\n"));
+        self.update_refs(lines.collect(), "removing the task's pins")
+            .await
+    }
+
+    /// One transaction of `git update-ref --stdin`: all of it or nothing.
+    pub(crate) async fn update_refs(&self, lines: String, doing: &str) -> Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let git = Git::at(&self.root).args(["update-ref", "--no-deref", "--stdin"]);
+        git.input(lines).text(doing).await.map(drop)
+    }
+
+    /// The directory that the repository keeps about a worktree. Found from the repository's side:
+    /// nothing in the tree is believed.
+    pub(crate) async fn admin_of(&self, tree: &Path) -> Result<Option<PathBuf>> {
+        let worktrees = self.common_dir().await?.join("worktrees");
+        let entries = match fs_err::read_dir(&worktrees) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e.into()),
+        };
+        for entry in entries {
+            let directory = entry?.path();
+            let Ok(file) = fs_err::read_to_string(directory.join("gitdir")) else {
+                continue;
+            };
+            // Relative where git was told so (worktree.useRelativePaths).
+            let named = directory.join(file.trim_end());
+            let Some(named) = named.parent() else {
+                continue;
+            };
+            let same = named == tree || fs_err::canonicalize(named).is_ok_and(|real| real == tree);
+            if same {
+                return Ok(Some(directory));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Names in the way of a branch: git cannot have a branch and a directory of one name.
+    async fn blocked(&self, branch: &str) -> Result<()> {
+        let format = "--format=%(refname)";
+        let mut above = String::from("refs/heads");
+        for part in branch.split('/') {
+            above = format!("{above}/{part}");
+            let whole = above == format!("refs/heads/{branch}");
+            let git = Git::at(&self.root).args(["for-each-ref", format, &above]);
+            let found = git.text("for-each-ref").await?;
+            // Above it a branch of that very name is in the way, at its own place any below it.
+            let mut names = found.lines();
+            if let Some(name) = names.find(|name| (**name == above) != whole) {
+                let name = name.trim_start_matches("refs/heads/");
+                return Err(Error::Config(format!(
+                    "the repository has a branch {name}, so git can have none called {branch}; rename \
+                     it: git branch -m {name} {}-branch",
+                    name.replace('/', "-")
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The user's filters, switched off: they may run for an agent's files, and a task sees what is
+    /// committed (a pointer of LFS, for one).
+    async fn no_filters(&self) -> Result<Vec<String>> {
+        let mut names = BTreeSet::new();
+        for (key, _) in self.settings().await? {
+            if let Some(rest) = key.strip_prefix("filter.")
+                && let Some((name, _)) = rest.rsplit_once('.')
+            {
+                names.insert(name.to_owned());
+            }
+        }
+        let off = |name: String| {
+            ["smudge=", "process=", "clean=", "required=false"]
+                .map(|s| format!("filter.{name}.{s}"))
+        };
+        Ok(names.into_iter().flat_map(off).collect())
+    }
+
     /// Waits until nobody else of us changes the repository's worktrees; until the value is dropped
     /// nobody does. git reads the half-made worktree of another git and gives up (measured, 2.39).
     pub(super) async fn alone(&self) -> Result<File> {
-        let args = ["rev-parse", "--git-common-dir"];
-        let directory = git(&self.root, &args, "finding the repository").await?;
-        let file = File::open(self.root.join(directory))?;
+        let file = File::open(self.common_dir().await?)?;
         // The kernel frees the lock of a process that is killed, and leaves no file behind.
         blocking(move || match flock(&file, FlockOperation::LockExclusive) {
             Ok(()) => Ok(file),
@@ -107,7 +277,15 @@ impl Repository {
             Ok(_) => args.extend(["--", tree, branch]),
             Err(_) => args.extend(["-b", branch, "--", tree, base]),
         }
-        git(&self.root, &args, &doing).await.map(drop)
+        self.blocked(branch).await?;
+        let mut git = Git::at(&self.root).args(args);
+        for setting in self.no_filters().await? {
+            git = git.setting(setting);
+        }
+        for plain in ["core.splitIndex=false", "core.untrackedCache=false"] {
+            git = git.setting(plain.to_owned());
+        }
+        git.text(&doing).await.map(drop)
     }
 
     /// Forgets a worktree whose directory is gone; unknown is done.
@@ -149,6 +327,38 @@ impl Repository {
     }
 }
 
+/// A ref of the user's that a task sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ShownRef {
+    pub(super) oid: String,
+    /// What a tag object leads to.
+    pub(super) peeled: Option<String>,
+    pub(super) name: String,
+    /// The ref that a symbolic one leads to.
+    pub(super) leads_to: Option<String>,
+}
+
+impl ShownRef {
+    /// A line of `for-each-ref`: four words, the second and the last can be empty.
+    fn parse(line: &str) -> Option<ShownRef> {
+        let mut words = line.split(' ');
+        let mut next = || words.next().map(str::to_owned);
+        let (oid, peeled, name, leads_to) = (next()?, next()?, next()?, next());
+        Some(ShownRef {
+            oid,
+            peeled: Some(peeled).filter(|p| !p.is_empty()),
+            name,
+            leads_to: leads_to.filter(|l| !l.is_empty()),
+        })
+    }
+}
+
+/// Where a task's pins are.
+fn pins(branch: &str) -> String {
+    let task = branch.rsplit('/').next().unwrap_or(branch);
+    format!("refs/agentnet/pin/{task}")
+}
+
 fn utf8(path: &Path) -> Result<&str> {
     path.to_str().ok_or_else(|| {
         Error::Usage(format!(
@@ -158,72 +368,6 @@ fn utf8(path: &Path) -> Result<&str> {
     })
 }
 
-/// git's last words are of what it could not do, and not of why; "unable to write file" is what it
-/// says of a file that it could open, without the system's error.
-fn is_full(line: &str) -> bool {
-    [
-        "No space left on device",
-        "Disk quota exceeded",
-        "error: unable to write file",
-    ]
-    .iter()
-    .any(|words| line.contains(words))
-}
-
-/// What git inherits. Everything else (`GIT_DIR`, `GIT_CONFIG_*`, `GIT_SSH_COMMAND` …) stays here.
-const INHERITED: [&str; 5] = ["PATH", "HOME", "XDG_CONFIG_HOME", "USER", "TMPDIR"];
-
 async fn git(directory: &Path, args: &[&str], doing: &str) -> Result<String> {
-    let mut command = Command::new("git");
-    command
-        .env_clear()
-        .envs(
-            INHERITED
-                .iter()
-                .filter_map(|key| Some((key, std::env::var_os(key)?))),
-        )
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        // Its errors are read.
-        .env("LC_ALL", "C.UTF-8")
-        // A worktree is ours to make; the user's hooks are about the user's checkouts.
-        .args([
-            "-c",
-            "core.hooksPath=/dev/null",
-            "-c",
-            "core.fsmonitor=false",
-        ])
-        .arg("-C")
-        .arg(directory)
-        .args(args)
-        .stdin(Stdio::null())
-        .kill_on_drop(false);
-    let fail = |why: String| Error::Git {
-        doing: doing.to_owned(),
-        why,
-    };
-    let output = command.output().await.map_err(|e| {
-        let absent = e.kind() == ErrorKind::NotFound;
-        fail(if absent {
-            "the program git is not installed".into()
-        } else {
-            e.to_string()
-        })
-    })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout)
-            .trim_end()
-            .to_owned());
-    }
-    let words = String::from_utf8_lossy(&output.stderr);
-    if let Some(full) = words.lines().find(|line| is_full(line)) {
-        let text = format!("git {doing}: {full}");
-        return Err(std::io::Error::new(ErrorKind::StorageFull, text).into());
-    }
-    let last = words
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("it failed");
-    Err(fail(last.trim_start_matches("fatal: ").to_owned()))
+    Git::at(directory).args(args).text(doing).await
 }

@@ -22,7 +22,7 @@ use agentnet_controller::policy::Layers;
 use agentnet_controller::spec::ImageRef;
 use agentnet_controller::task::TaskId;
 use agentnet_controller::up::{Setup, Up, up};
-use agentnet_controller::workspace::{GitEntry, Workspace};
+use agentnet_controller::workspace::{GitEntry, Objects, PrivateGit, Workspace};
 use tokio_util::sync::CancellationToken;
 
 /// What the gate prints when everything is closed.
@@ -194,6 +194,15 @@ pub(crate) fn plan(facts: &Facts, toml: &str) -> agentnet_controller::error::Res
             branch: "agentnet/fix-1".into(),
             base: "0".repeat(40),
             owner: Some((1000, 1000)),
+            git: PrivateGit {
+                directory: "/state/tasks/shop/fix-1/git".into(),
+                objects: vec![Objects {
+                    directory: "/home/me/shop/.git/objects".into(),
+                    borrows: false,
+                }],
+                format: "sha1".into(),
+                promisor: None,
+            },
         },
         directory: "/state/tasks/shop/fix-1".into(),
         files: BTreeMap::from([("gitfile".into(), String::new())]),

@@ -1,0 +1,190 @@
+//! The task's own git directory: at `/agentnet/git` in its containers, with objects, refs, index and
+//! configuration of its own. The user's objects are read-only alternates there, and the user's git
+//! directory is not there at all.
+
+mod layout;
+mod settings;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::git::{Repository, ShownRef};
+use super::{blocking, tree};
+use crate::error::{Error, Result};
+use crate::paths::TaskDir;
+use crate::spec::Mount;
+
+/// Where it is in a container.
+pub const GIT: &str = "/agentnet/git";
+/// Where the user's object directories are in a container, by number.
+const OBJECTS: &str = "/agentnet/objects";
+/// What covers `objects/info/alternates`: the user's object directories, as the container sees them.
+const ALTERNATES: &str = "alternates";
+/// What covers the user's own lists of alternates: they name places that a container does not have.
+const NO_ALTERNATES: &str = "no-alternates";
+
+/// A task's own git directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrivateGit {
+    /// On the host. The agent writes it: no git of the host is ever started there.
+    pub directory: PathBuf,
+    /// The user's object directories, its own first, then the whole chain of alternates.
+    pub objects: Vec<Objects>,
+    /// `sha1` or `sha256`.
+    pub format: String,
+    /// The remote that promised the objects a partial clone has not fetched.
+    pub promisor: Option<String>,
+}
+
+/// One of the user's object directories.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objects {
+    /// On the host.
+    pub directory: PathBuf,
+    /// It names others to borrow from.
+    pub borrows: bool,
+}
+
+impl PrivateGit {
+    /// For a task of a repository. Nothing is made yet.
+    pub(super) async fn of(repository: &Repository, dir: &TaskDir) -> Result<PrivateGit> {
+        Ok(PrivateGit {
+            directory: dir.git(),
+            objects: repository.object_directories().await?,
+            format: repository.object_format().await?,
+            promisor: repository.promisor().await?,
+        })
+    }
+
+    /// Small files of ours that containers mount over files of the directory.
+    #[must_use]
+    pub fn covers(&self) -> [(String, String); 2] {
+        let lines = (0..self.objects.len()).map(|n| format!("{OBJECTS}/{n}\n"));
+        [
+            (ALTERNATES.to_owned(), lines.collect()),
+            (NO_ALTERNATES.to_owned(), String::new()),
+        ]
+    }
+
+    /// What a container needs besides the files; `covers` is the directory where [`Self::covers`] are.
+    #[must_use]
+    pub fn mounts(&self, covers: &Path, writable: bool) -> Vec<Mount> {
+        let read_only = |source: PathBuf, target: String| Mount::Bind {
+            source,
+            target,
+            writable: false,
+        };
+        let mut mounts = vec![
+            Mount::Bind {
+                source: self.directory.clone(),
+                target: GIT.to_owned(),
+                writable,
+            },
+            read_only(
+                covers.join(ALTERNATES),
+                format!("{GIT}/objects/info/alternates"),
+            ),
+        ];
+        for (n, objects) in self.objects.iter().enumerate() {
+            let target = format!("{OBJECTS}/{n}");
+            mounts.push(read_only(objects.directory.clone(), target.clone()));
+            if objects.borrows {
+                mounts.push(read_only(
+                    covers.join(NO_ALTERNATES),
+                    format!("{target}/info/alternates"),
+                ));
+            }
+        }
+        mounts
+    }
+
+    /// The variables of an extractor that reads it.
+    #[must_use]
+    pub fn environment(&self, branch: &str) -> [(&'static str, String); 4] {
+        let own = std::iter::once(format!("{GIT}/objects"));
+        let all: Vec<_> = own
+            .chain((0..self.objects.len()).map(|n| format!("{OBJECTS}/{n}")))
+            .collect();
+        [
+            ("GIT_ALTERNATE_OBJECT_DIRECTORIES", all.join(":")),
+            ("AGENTNET_OBJECT_FORMAT", self.format.clone()),
+            (
+                "AGENTNET_PROMISOR",
+                self.promisor.clone().unwrap_or_default(),
+            ),
+            ("AGENTNET_BRANCH", branch.to_owned()),
+        ]
+    }
+
+    /// Makes it, and pins what it shows. One that is there already, of an earlier task of the name,
+    /// stays as it is.
+    pub(super) async fn make(
+        &self,
+        repository: &Repository,
+        tree: &Path,
+        branch: &str,
+        owner: Option<(u32, u32)>,
+    ) -> Result<()> {
+        if self.directory.exists() {
+            return Ok(());
+        }
+        let admin = repository.admin_of(tree).await?.ok_or_else(|| {
+            Error::Failed(format!(
+                "the repository {} knows no worktree {}; agentnet gc cleans up",
+                repository.root().display(),
+                tree.display()
+            ))
+        })?;
+        let shown = self.shown(repository, branch).await?;
+        repository.pin(branch, &shown).await?;
+        let config = settings::config(repository, self, branch).await?;
+        let common = repository.common_dir().await?;
+        let draft = self.directory.with_extension("new");
+        let (place, branch) = (draft.clone(), branch.to_owned());
+        blocking(move || {
+            tree::remove(&place)?;
+            layout::write(&place, &branch, &config, &shown)?;
+            layout::copy(&place, &admin, &common)?;
+            match owner {
+                Some((uid, gid)) => tree::give_away(&place, uid, gid),
+                None => Ok(()),
+            }
+        })
+        .await?;
+        // Whole or not at all.
+        Ok(fs_err::rename(&draft, &self.directory)?)
+    }
+
+    /// The refs that the task sees: branches but other tasks', tags, remote-tracking branches. Fewer
+    /// where there are so many that pinning them would slow the user's repository down.
+    async fn shown(&self, repository: &Repository, branch: &str) -> Result<Vec<ShownRef>> {
+        const MOST: usize = 20_000;
+        let own = format!("refs/heads/{branch}");
+        let mut refs = repository.refs().await?;
+        refs.retain(|r| r.name == own || !r.name.starts_with("refs/heads/agentnet/"));
+        for less in ["refs/remotes/", "refs/tags/", "refs/heads/"] {
+            if refs.len() > MOST {
+                crate::output::tell(&format!(
+                    "the repository has more than {MOST} refs: the task does not see {less}*"
+                ));
+                refs.retain(|r| r.name == own || !r.name.starts_with(less));
+            }
+        }
+        Ok(refs)
+    }
+
+    /// Removes it and its pins; not found is done.
+    pub(super) async fn remove(&self, repository: Option<&Repository>, branch: &str) -> Result<()> {
+        let doomed = self.directory.clone();
+        blocking(move || {
+            tree::remove(&doomed)?;
+            tree::remove(&doomed.with_extension("new"))
+        })
+        .await?;
+        match repository {
+            Some(repository) => repository.unpin(branch).await,
+            None => Ok(()),
+        }
+    }
+}
