@@ -140,25 +140,3 @@ fn the_documentation_has_every_reason_with_tinyproxys_words() {
     let words = format!("| {} {} |", parent.status, parent.title);
     assert!(rows.iter().any(|row| row.ends_with(&words)), "{words}");
 }
-
-#[test]
-fn the_rows_of_the_documentation_name_tests_that_there_are() {
-    let document = include_str!("../../../../docs/tinyproxy.md");
-    let tests = [
-        include_str!("tests.rs"),
-        include_str!("pages.rs"),
-        include_str!("../../tests/manners.rs"),
-        include_str!("../../tests/clients.rs"),
-    ]
-    .concat();
-    let mine = ["manners::", "clients::"];
-    let mut seen = 0;
-    for word in document.split('`') {
-        let Some(name) = mine.iter().find_map(|prefix| word.strip_prefix(prefix)) else {
-            continue;
-        };
-        seen += 1;
-        assert!(tests.contains(&format!("fn {name}(")), "{word}");
-    }
-    assert!(seen >= 10, "{seen}");
-}
