@@ -99,6 +99,8 @@ for image in $images; do
         install -m 755 "$binaries/agentnet-gate" "$context/"
         build gate "$context"
         ;;
-    agent | tools) build "$image" "$context" ${base:+--build-arg "BASE=$base"} ;;
+    # The classic builder runs every stage that stands before its target.
+    agent) build agent "$context" --target minimal ${base:+--build-arg "BASE=$base"} ;;
+    tools) build tools "$context" ${base:+--build-arg "BASE=$base"} ;;
     esac
 done

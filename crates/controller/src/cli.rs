@@ -4,6 +4,7 @@ mod allow;
 mod context;
 mod doctor;
 mod down;
+mod editor;
 mod exec;
 mod gc;
 mod init;
@@ -199,7 +200,7 @@ async fn run(cli: Cli) -> Result<u8> {
     }
     let context = Context::new(cli.global, output)?;
     match cli.command {
-        Command::Up(args) => up::up(&context, args).await,
+        Command::Up(args) => Box::pin(up::up(&context, args)).await,
         Command::Run(args) => Box::pin(run::run(&context, args)).await,
         Command::Exec(args) => exec::exec(&context, args).await,
         Command::Shell(args) => exec::shell(&context, args).await,

@@ -1,6 +1,7 @@
 //! `agentnet.toml`: read from the user's checkout, never from a task's worktree.
 
 mod check;
+mod environment;
 mod network;
 mod quantity;
 mod service;
@@ -10,11 +11,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::agents;
 use crate::error::{Error, Result};
 use crate::paths::read_bounded;
 use crate::spec::ImageRef;
 use crate::task::Slug;
 
+pub use environment::Preset;
 pub use network::{Fence, Mode, Network};
 pub use quantity::{Bytes, Cpus};
 pub use service::Service;
@@ -47,10 +50,18 @@ pub struct Config {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Agent {
+    /// Which agent: `claude`, `codex`, `gemini` or `shell`.
+    pub name: Option<agents::Agent>,
+    /// The environment it works in, built here.
+    pub preset: Option<Preset>,
     /// Its image.
     pub image: Option<ImageRef>,
     /// Or a directory with a Dockerfile, below the root of the checkout.
     pub build: Option<PathBuf>,
+    /// Or a Dockerfile, right here.
+    pub dockerfile: Option<String>,
+    /// What a build runs reaches only what the task may reach.
+    pub fenced_build: bool,
     /// Instead of the image's arguments.
     pub command: Vec<String>,
     /// `uid:gid` instead of the owner of the files.
@@ -79,6 +90,8 @@ pub struct Images {
     pub gate: Option<ImageRef>,
     /// Instead of `agentnet/tools:VERSION`.
     pub tools: Option<ImageRef>,
+    /// What environments are built from, instead of Debian.
+    pub base: Option<ImageRef>,
 }
 
 impl Config {
@@ -145,6 +158,7 @@ mod tests {
             [images]
             proxy = "p"
             gate = "g"
+            base = "b"
             [services.db]
             image = "postgres:17"
             command = ["-c", "fsync=off"]
@@ -190,7 +204,27 @@ mod tests {
             ("[agent]\ncpus = -1.0", "a number from 0.01"),
             (
                 "[agent]\nimage = \"a\"\nbuild = \"b\"",
-                "both image and build",
+                "[agent] has both image and build; keep one",
+            ),
+            (
+                "[agent]\nimage = \"a\"\npreset = \"minimal\"",
+                "[agent] has both image and preset; keep one",
+            ),
+            (
+                "[agent]\nbuild = \"a\"\ndockerfile = \"FROM x\"",
+                "[agent] has both build and dockerfile; keep one",
+            ),
+            (
+                "[agent]\npreset = \"python\"",
+                "agentnet.toml:2: unknown variant `python`, expected one of `minimal`, `python-dev`",
+            ),
+            (
+                "[agent]\nname = \"copilot\"",
+                "agentnet.toml:2: unknown variant `copilot`",
+            ),
+            (
+                "[agent]\ndockerfile = \"RUN true\"",
+                "[agent] dockerfile has no FROM",
             ),
             ("[agent]\nbuild = \"../x\"", "leaves the checkout"),
             (

@@ -59,6 +59,17 @@ pub fn client_wiring(
     env
 }
 
+/// What a build is told of the proxy: arguments that every Dockerfile has without declaring them, and
+/// that stay out of the image (docs.docker.com, "Predefined ARGs").
+#[must_use]
+pub fn build_wiring(proxy: SocketAddr) -> BTreeMap<String, String> {
+    let mut args = client_wiring(proxy, &[], "", &BTreeMap::new());
+    args.retain(|name, _| {
+        ["http_proxy", "https_proxy", "no_proxy"].contains(&name.to_ascii_lowercase().as_str())
+    });
+    args
+}
+
 fn jvm_options(proxy: SocketAddr, services: &[String]) -> String {
     let mut options = Vec::new();
     for scheme in ["http", "https"] {
@@ -111,6 +122,23 @@ mod tests {
                 "http_proxy=http://10.213.0.1:8888",
                 "https_proxy=http://10.213.0.1:8888",
                 "no_proxy=localhost,127.0.0.1,::1,db,web",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_build_is_told_only_what_every_dockerfile_has() {
+        let args = build_wiring("127.128.0.1:8888".parse().unwrap());
+        let names: Vec<_> = args.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "HTTPS_PROXY",
+                "HTTP_PROXY",
+                "NO_PROXY",
+                "http_proxy",
+                "https_proxy",
+                "no_proxy"
             ]
         );
     }

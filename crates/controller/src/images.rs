@@ -3,9 +3,13 @@
 
 mod context;
 mod elf;
+mod ignore;
+mod recipe;
+mod stages;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use futures_util::future::try_join_all;
 
@@ -21,6 +25,13 @@ use crate::task::Slug;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const PROXY_DOCKERFILE: &str = include_str!("../../../images/proxy/Dockerfile");
 const GATE_DOCKERFILE: &str = include_str!("../../../images/gate/Dockerfile");
+const AGENT_DOCKERFILE: &str = include_str!("../../../images/agent/Dockerfile");
+const AGENT_INSTALL: &str = include_str!("../../../images/agent/install.sh");
+
+pub use recipe::Recipe;
+
+/// How much of a failing build is said again.
+const LAST_LINES: usize = 20;
 
 /// What is done about an image that is not on the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,16 +82,97 @@ pub struct Sources<'a> {
     pub checkout: &'a Path,
     /// Where the static programs are, if not next to `agentnet`.
     pub programs: Option<PathBuf>,
+    /// Who owns the task's files: the user of an environment of ours.
+    pub owner: (u32, u32),
+    /// Build the agent's image anew, although it is there.
+    pub rebuild: bool,
+}
+
+/// The agent's image.
+#[derive(Debug)]
+enum AgentImage {
+    There(ImageRef, ImageInfo),
+    /// To be built behind a fence.
+    Pending(Vec<Recipe>),
+}
+
+/// How an image is built.
+#[derive(Debug, Clone, Default)]
+pub struct Way {
+    /// Nothing of an earlier build is taken.
+    pub fresh: bool,
+    /// The network of its steps, instead of the engine's own.
+    pub network: Option<String>,
+    /// More build arguments.
+    pub args: BTreeMap<String, String>,
+}
+
+/// Builds what is missing, in order; the last is the agent's image.
+pub async fn follow<E: Engine>(
+    engine: &E,
+    recipes: Vec<Recipe>,
+    way: &Way,
+    progress: &Progress,
+) -> Result<(ImageRef, ImageInfo)> {
+    let mut built = None;
+    for recipe in recipes {
+        let tag = recipe.tag.clone();
+        if !way.fresh
+            && let Some(info) = look(engine, &tag).await?
+        {
+            built = Some((tag, info));
+            continue;
+        }
+        progress.long(&format!("building {tag} from {}", recipe.from));
+        let mut args = recipe.args;
+        args.extend(way.args.clone());
+        let spec = BuildSpec {
+            tag: tag.clone(),
+            context: recipe.context,
+            args,
+            network: way.network.clone(),
+            fresh: way.fresh,
+        };
+        let last = Mutex::new(VecDeque::new());
+        let hear = |text: &str| {
+            progress.detail(text);
+            if let Ok(mut last) = last.lock() {
+                last.extend(text.lines().map(ToOwned::to_owned));
+                let surplus = last.len().saturating_sub(LAST_LINES);
+                last.drain(..surplus);
+            }
+        };
+        let outcome = engine.build(spec, &hear).await;
+        let said: Vec<_> = last.into_inner().unwrap_or_default().into();
+        outcome.map_err(|e| {
+            // What the failing step printed says more than its status.
+            if let EngineError::Refused { message, .. } = &e
+                && !said.is_empty()
+            {
+                return Error::Failed(format!(
+                    "building {tag} from {}: {message}; its last words:\n{}",
+                    recipe.from,
+                    said.join("\n")
+                ));
+            }
+            Error::engine(format!("building {tag}"))(e)
+        })?;
+        let info = look(engine, &tag)
+            .await?
+            .ok_or_else(|| Error::Failed(format!("the engine built {tag} and does not have it")))?;
+        built = Some((tag, info));
+    }
+    built.ok_or_else(|| Error::Failed("there is nothing to build".into()))
 }
 
 impl Sources<'_> {
-    /// Everything the task needs, in parallel.
+    /// Everything the task needs, in parallel; and what of it is to be built behind a fence first.
     pub async fn resolve<E: Engine>(
         &self,
         engine: &E,
         missing: Missing,
         progress: &Progress,
-    ) -> Result<ImageSet> {
+    ) -> Result<(ImageSet, Vec<Recipe>)> {
         let images = &self.config.images;
         let services = try_join_all(self.config.services.iter().map(|(name, service)| async {
             let info = self.get(engine, &service.image, missing, progress).await?;
@@ -93,13 +185,18 @@ impl Sources<'_> {
             self.agent(engine, missing, progress),
             services,
         )?;
-        Ok(ImageSet {
+        let (agent, pending) = match agent {
+            AgentImage::There(image, info) => (Some((image, info)), Vec::new()),
+            AgentImage::Pending(recipes) => (None, recipes),
+        };
+        let images = ImageSet {
             proxy: Some(proxy),
             gate: Some(gate),
             tools: Some(tools),
-            agent: Some(agent),
+            agent,
             services: services.into_iter().collect(),
-        })
+        };
+        Ok((images, pending))
     }
 
     async fn tool<E: Engine>(
@@ -167,45 +264,32 @@ impl Sources<'_> {
         engine: &E,
         missing: Missing,
         progress: &Progress,
-    ) -> Result<(ImageRef, ImageInfo)> {
-        let agent = &self.config.agent;
-        if let Some(directory) = &agent.build {
-            let directory = self.checkout.join(directory);
-            // A link would send whatever is behind it to the engine.
-            let real = |path: &Path| fs_err::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-            if !real(&directory).starts_with(real(self.checkout)) {
-                return Err(Error::Config(format!(
-                    "[agent] build: {} leaves the checkout through a link",
-                    directory.display()
-                )));
-            }
-            let shown = directory.display().to_string();
-            let context = tokio::task::spawn_blocking(move || context::directory(&directory))
-                .await
-                .map_err(|e| Error::Failed(format!("reading {shown} ended early: {e}")))??;
-            let tag = format!(
-                "agentnet/agent-{}:{}",
-                self.project,
-                context::fingerprint(&context)
-            );
-            let tag = ImageRef(tag);
-            if let Some(info) = look(engine, &tag).await? {
-                return Ok((tag, info));
-            }
-            if missing == Missing::Assume {
-                return Ok((tag, unknown()));
-            }
-            progress.long(&format!("building {tag} from {shown}"));
-            build(engine, tag.clone(), context, progress).await?;
-            let info = look(engine, &tag).await?.ok_or_else(|| {
-                Error::Failed(format!("the engine built {tag} and does not have it"))
-            })?;
-            return Ok((tag, info));
+    ) -> Result<AgentImage> {
+        let recipes = self.recipes().await?;
+        let Some(last) = recipes.last() else {
+            let default = || ImageRef(format!("agentnet/agent:{VERSION}"));
+            let image = self.config.agent.image.clone().unwrap_or_else(default);
+            let info = self.get(engine, &image, missing, progress).await?;
+            return Ok(AgentImage::There(image, info));
+        };
+        let tag = last.tag.clone();
+        if !self.rebuild
+            && let Some(info) = look(engine, &tag).await?
+        {
+            return Ok(AgentImage::There(tag, info));
         }
-        let default = || ImageRef(format!("agentnet/agent:{VERSION}"));
-        let image = agent.image.clone().unwrap_or_else(default);
-        let info = self.get(engine, &image, missing, progress).await?;
-        Ok((image, info))
+        if missing == Missing::Assume {
+            return Ok(AgentImage::There(tag, unknown()));
+        }
+        if self.config.agent.fenced_build {
+            return Ok(AgentImage::Pending(recipes));
+        }
+        let way = Way {
+            fresh: self.rebuild,
+            ..Way::default()
+        };
+        let (tag, info) = follow(engine, recipes, &way, progress).await?;
+        Ok(AgentImage::There(tag, info))
     }
 
     /// An image that is there or can be fetched.
@@ -274,7 +358,13 @@ async fn build<E: Engine>(
 ) -> Result<()> {
     let doing = format!("building {tag}");
     let args = BTreeMap::from([("VERSION".to_owned(), VERSION.to_owned())]);
-    let spec = BuildSpec { tag, context, args };
+    let spec = BuildSpec {
+        tag,
+        context,
+        args,
+        network: None,
+        fresh: false,
+    };
     engine
         .build(spec, &|text| progress.detail(text))
         .await

@@ -3,6 +3,7 @@
 //! `plan` decides, `apply` follows, `journal` remembers, `teardown` undoes; `engine` is the seam to
 //! Docker. The binary is a thin `main` over [`cli`].
 
+pub mod agents;
 pub mod apply;
 pub mod cli;
 pub mod config;

@@ -38,6 +38,11 @@ pub const ADMIN_PORT: u16 = 9100;
 /// Where the doors of the `socket` fence are: the task owns 127.0.0.1.
 pub const RELAY_ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(127, 128, 0, 1);
 
+/// An issue's text in the task's directory.
+pub const ISSUE: &str = "issue.md";
+/// How long a proxy may take to answer, in seconds.
+const PROXY_SECONDS: u32 = 60;
+
 /// Everything a plan depends on.
 #[derive(Debug)]
 pub struct Inputs<'a> {
@@ -180,6 +185,47 @@ impl Plan {
             fence_network,
             proxy: layout.proxy,
             blocks,
+            expectation: layout.expectation,
+        })
+    }
+
+    /// The fence and its proxy alone, for what runs while the agent's image is built. The same names
+    /// and labels as the task's: whatever interrupts a build, `gc` finds it.
+    pub fn for_build(inputs: &Inputs<'_>) -> Result<Plan> {
+        let mode = inputs.config.network.mode.unwrap_or(Mode::Limited);
+        let fence = choose_fence(inputs.config.network.fence, inputs.facts)?;
+        let layout = fence::Layout::new(inputs, mode, Some(fence));
+        let mut draft = Draft::default();
+        let files = draft.add(
+            Step::Files {
+                directory: inputs.directory.clone(),
+                files: inputs.files.clone(),
+            },
+            &[],
+        );
+        let networks = fence::networks(inputs, &layout, &mut draft);
+        door::door(inputs, &layout, &networks, files, &mut draft)?;
+        // A build has no gate that would wait.
+        let last = draft.steps.len();
+        for place in &draft.places {
+            let step = Step::AwaitHealthy {
+                container: place.container.clone(),
+                seconds: PROXY_SECONDS,
+            };
+            draft.steps.push(Planned {
+                step,
+                after: (0..last).collect(),
+            });
+        }
+        Ok(Plan {
+            task: inputs.task.clone(),
+            mode,
+            fence: Some(fence),
+            steps: draft.steps,
+            places: draft.places,
+            fence_network: layout.fence_name.clone(),
+            proxy: layout.proxy,
+            blocks: vec![layout.block, layout.egress_block],
             expectation: layout.expectation,
         })
     }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::agents::Agent;
 use crate::config::{Fence, Mode};
 use crate::error::{Error, Result};
 use crate::lock::TaskLock;
@@ -74,6 +75,9 @@ pub struct Record {
     pub places: Vec<Place>,
     /// Its files.
     pub workspace: Workspace,
+    /// Which agent it was brought up for.
+    #[serde(default)]
+    pub agent: Option<Agent>,
     /// The gate's promise, as flags: what `verify` runs with.
     pub expectation: Vec<String>,
     /// The image that looks at the task's files.

@@ -280,6 +280,10 @@ pub struct BuildSpec {
     pub context: Vec<u8>,
     /// Build arguments.
     pub args: BTreeMap<String, String>,
+    /// The network of its steps: a network's id, or `container:ID`; the engine's own otherwise.
+    pub network: Option<String>,
+    /// Nothing of an earlier build is taken.
+    pub fresh: bool,
 }
 
 /// A command in a running container.

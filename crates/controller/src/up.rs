@@ -1,5 +1,6 @@
 //! `up`: from nothing to a proven task, or back to nothing.
 
+mod fenced;
 mod setup;
 mod way;
 
@@ -11,14 +12,14 @@ use crate::apply::apply;
 use crate::engine::{Engine, EngineError, NetworkState, Running};
 use crate::error::{Error, Result};
 use crate::facts::Facts;
-use crate::images::Missing;
+use crate::images::{Missing, Recipe};
 use crate::journal::{Entry, Journal};
 use crate::labels::Role;
 use crate::lock::TaskLock;
 use crate::output::Progress;
 use crate::paths::{StateDir, TaskDir};
 use crate::plan::{ImageSet, Plan};
-use crate::pool::host_routes;
+use crate::pool::{Block, host_routes};
 use crate::record::{Phase, Record};
 use crate::teardown::{self, Changes};
 use crate::verify::{self, Before, Proof};
@@ -49,7 +50,7 @@ pub async fn dry_run<E: Engine>(
     setup: &Setup,
     progress: &Progress,
 ) -> Result<(Plan, Facts)> {
-    let (facts, networks, images) = survey(engine, setup, Missing::Assume, progress).await?;
+    let (facts, networks, (images, _)) = survey(engine, setup, Missing::Assume, progress).await?;
     let blocks = setup.pick(&taken(&networks))?;
     Ok((setup.plan(state, &facts, &images, blocks)?, facts))
 }
@@ -70,30 +71,30 @@ pub async fn up<E: Engine>(
         () = cancel.cancelled() => Err(Error::Interrupted),
         surveyed = survey(engine, setup, Missing::Get, progress) => surveyed,
     };
-    let (facts, networks, images) = surveyed?;
+    let (facts, networks, (mut images, pending)) = surveyed?;
     refuse_unfit(&facts)?;
     names_are_free(setup, &networks)?;
-    let since = Timestamp::now();
     let mut taken = taken(&networks);
-    let mut tries = 0;
-    let mut record = loop {
-        let blocks = setup.pick(&taken)?;
-        let plan = setup.plan(state, &facts, &images, blocks)?;
-        let record = setup.record(&plan, &facts, &images, since);
-        let outcome = follow(engine, &dir, &plan, &record, cancel, progress).await;
-        match outcome {
-            Ok(()) => break record,
-            Err(error) => {
-                let retry = is_overlap(&error) && tries < OVERLAP_TRIES;
-                let error = undo(engine, state, setup, error, &record).await;
-                if !retry || matches!(error, Error::AndUndo { .. }) {
-                    return Err(error);
-                }
-                taken.extend(blocks.map(|block| IpNet::V4(block.net())));
-                tries += 1;
-            }
-        }
+    if !pending.is_empty() {
+        let site = fenced::Site {
+            engine,
+            state,
+            setup,
+            facts: &facts,
+            images: &images,
+        };
+        let built = site.build(pending, &mut taken, cancel, progress).await?;
+        images.agent = Some(built);
+    }
+    let plan = |blocks| setup.plan(state, &facts, &images, blocks);
+    let attempt = Attempt {
+        engine,
+        state,
+        setup,
+        facts: &facts,
+        images: &images,
     };
+    let mut record = attempt.apply(plan, &mut taken, cancel, progress).await?;
     progress.step("proving the fence");
     let phase = if setup.once { Phase::Run } else { Phase::Up };
     match finish(engine, state, &dir, &mut record, phase, cancel).await {
@@ -104,6 +105,55 @@ pub async fn up<E: Engine>(
             cleaned,
         }),
         Err(error) => Err(undo(engine, state, setup, error, &record).await),
+    }
+}
+
+/// A plan that is followed, on another block when the engine says that one is taken.
+struct Attempt<'a, E> {
+    engine: &'a E,
+    state: &'a StateDir,
+    setup: &'a Setup,
+    facts: &'a Facts,
+    images: &'a ImageSet,
+}
+
+impl<E: Engine> Attempt<'_, E> {
+    /// Follows it to the end, or undoes it.
+    async fn apply(
+        &self,
+        plan: impl Fn([Block; 2]) -> Result<Plan>,
+        taken: &mut Vec<IpNet>,
+        cancel: &CancellationToken,
+        progress: &Progress,
+    ) -> Result<Record> {
+        let Attempt {
+            engine,
+            state,
+            setup,
+            facts,
+            images,
+        } = self;
+        let dir = state.task(&setup.task);
+        let since = Timestamp::now();
+        let mut tries = 0;
+        loop {
+            let blocks = setup.pick(taken)?;
+            let plan = plan(blocks)?;
+            let record = setup.record(&plan, facts, images, since);
+            let outcome = follow(*engine, &dir, &plan, &record, cancel, progress).await;
+            match outcome {
+                Ok(()) => return Ok(record),
+                Err(error) => {
+                    let retry = is_overlap(&error) && tries < OVERLAP_TRIES;
+                    let error = undo(*engine, state, setup, error, &record).await;
+                    if !retry || matches!(error, Error::AndUndo { .. }) {
+                        return Err(error);
+                    }
+                    taken.extend(blocks.map(|block| IpNet::V4(block.net())));
+                    tries += 1;
+                }
+            }
+        }
     }
 }
 
@@ -153,7 +203,7 @@ async fn survey<E: Engine>(
     setup: &Setup,
     missing: Missing,
     progress: &Progress,
-) -> Result<(Facts, Vec<NetworkState>, ImageSet)> {
+) -> Result<(Facts, Vec<NetworkState>, (ImageSet, Vec<Recipe>))> {
     progress.step("looking at the engine");
     let sources = setup.sources();
     let facts = async {

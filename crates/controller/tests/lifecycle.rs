@@ -502,3 +502,66 @@ async fn an_old_engine_gets_the_socket_fence_and_cannot_be_forced() {
     let error = bed.up(&forced).await.unwrap_err();
     assert_eq!(error.exit(), Exit::Engine);
 }
+
+/// A Dockerfile of the project's, built behind the fence.
+const FENCED: &str = "[agent]\nfenced_build = true\ndockerfile = \"FROM x\"\n";
+
+fn fenced(bed: &Bed, toml: &str) -> Setup {
+    let mut setup = bed.setup("t", toml);
+    setup.config.agent.image = None;
+    setup
+}
+
+#[tokio::test]
+async fn a_fenced_build_runs_behind_the_tasks_own_fence() {
+    for (toml, network) in [
+        (FENCED.to_owned(), "agentnet-shop-t-fence"),
+        (
+            format!("{FENCED}[network]\nfence = \"socket\"\n"),
+            "container:agentnet-shop-t-relay",
+        ),
+        (format!("{FENCED}[network]\nmode = \"none\"\n"), "none"),
+    ] {
+        let bed = Bed::docker28();
+        let setup = fenced(&bed, &toml);
+        let up = bed.up(&setup).await.unwrap();
+        assert_eq!(up.record.phase, Phase::Up);
+        let log = bed.engine.log();
+        let build = log
+            .iter()
+            .position(|line| line.starts_with("build "))
+            .unwrap();
+        assert!(log[build].contains("-fenced on "), "{log:?}");
+        assert!(log[build].ends_with(&format!(" on {network}")), "{log:?}");
+        // The second time the image is there.
+        teardown::task(&bed.engine, &bed.state, &id("t"), None, Changes::Keep).await;
+        bed.up(&setup).await.unwrap();
+        let builds = bed.engine.log();
+        let builds = builds.iter().filter(|line| line.starts_with("build "));
+        assert_eq!(builds.count(), 1);
+    }
+    let bed = Bed::docker28();
+    let setup = fenced(&bed, &format!("{FENCED}[network]\nmode = \"full\"\n"));
+    let error = bed.up(&setup).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Config, "{error}");
+    bed.assert_empty("full");
+}
+
+#[tokio::test]
+async fn a_fenced_build_that_fails_anywhere_leaves_nothing() {
+    let calls = {
+        let bed = Bed::docker28();
+        bed.up(&fenced(&bed, FENCED)).await.unwrap();
+        bed.engine.calls()
+    };
+    for call in 0..calls {
+        let bed = Bed::docker28();
+        bed.engine.fault_at(call, broken());
+        let error = bed.up(&fenced(&bed, FENCED)).await.unwrap_err();
+        bed.engine.heal();
+        if error.exit() == Exit::LeftBehind {
+            collect(&bed.engine, &bed.state, true).await.unwrap();
+        }
+        bed.assert_empty(&format!("failed at call {call}: {:?}", bed.engine.log()));
+    }
+}

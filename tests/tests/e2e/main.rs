@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod agents;
 mod budgets;
 mod canaries;
 mod clients;

@@ -277,6 +277,7 @@ mod tests {
             proxy: None,
             places: Vec::new(),
             workspace,
+            agent: None,
             expectation: Vec::new(),
             tools: None,
             owner: None,

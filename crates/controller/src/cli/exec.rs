@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::context::Context;
+use crate::agents::Agent;
 use crate::engine::bollard::BollardEngine;
 use crate::engine::{Engine, EngineError};
 use crate::error::{Error, Result};
@@ -41,6 +42,9 @@ pub(super) struct ExecArgs {
 pub(super) struct ShellArgs {
     /// The task
     task: Slug,
+    /// The task's agent instead of a shell, or this one
+    #[arg(long, value_enum, value_name = "NAME", num_args = 0..=1, conflicts_with = "service")]
+    agent: Option<Option<Agent>>,
     /// In this service's container instead of the agent's
     #[arg(long, value_name = "NAME")]
     service: Option<Slug>,
@@ -89,11 +93,24 @@ pub(super) async fn exec(context: &Context, args: ExecArgs) -> Result<u8> {
 pub(super) async fn shell(context: &Context, args: ShellArgs) -> Result<u8> {
     let (engine, container) = container(context, &args.task, args.service.as_ref())?;
     let find = "exec \"$(command -v bash || command -v sh)\"";
+    let command = match args.agent {
+        None => ["/bin/sh", "-c", find].map(str::to_owned).to_vec(),
+        Some(named) => {
+            let agent = named.or(context.find_up(&args.task)?.1.agent);
+            let agent = agent.ok_or_else(|| {
+                Error::Usage(format!(
+                    "task {} has no agent; say which: --agent claude",
+                    args.task
+                ))
+            })?;
+            agent.interactive()
+        }
+    };
     let spec = ExecSpec {
         env: BTreeMap::new(),
         tty: is_interactive(),
         stdin: true,
-        ..ExecSpec::quiet(["/bin/sh", "-c", find])
+        ..ExecSpec::quiet(command)
     };
     attached(context, &engine, &container, spec).await
 }

@@ -2,12 +2,13 @@
 
 use super::context::Context;
 use super::exec::attached;
-use super::up::{Options, warn};
+use super::up::{Options, warn, warn_of_agent};
+use crate::agents::Prompt;
 use crate::error::{Error, Result};
 use crate::labels::Role;
 use crate::lock::TaskLock;
 use crate::output::Progress;
-use crate::record::Record;
+use crate::record::{Phase, Record};
 use crate::spec::ExecSpec;
 use crate::teardown::{self, Changes};
 use crate::terminal::is_interactive;
@@ -24,16 +25,38 @@ pub(super) struct Args {
     /// Do not give the command a terminal
     #[arg(long)]
     no_tty: bool,
-    /// What to run in the agent container
-    #[arg(last = true, required = true, value_name = "CMD")]
+    /// Leave the task up when the command fails
+    #[arg(long)]
+    keep: bool,
+    /// What to run in the agent container; with --agent or --issue: what the agent is to do
+    #[arg(last = true, required_unless_present_any = ["agent", "issue"], value_name = "CMD")]
     command: Vec<String>,
 }
 
+/// A command as it is, or a prompt for the agent.
+fn command(setup: &Setup, prompted: bool, words: Vec<String>) -> Result<Vec<String>> {
+    if !prompted {
+        return Ok(words);
+    }
+    let agent = setup.config.agent.name.ok_or_else(|| {
+        Error::Usage(
+            "who is to work on it? say --agent, or name = in [agent] of agentnet.toml".into(),
+        )
+    })?;
+    let prompt = Prompt {
+        words: words.join(" "),
+        issue: setup.issue.clone(),
+    };
+    Ok(agent.unattended(&prompt.text()?))
+}
+
 pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
+    let (prompted, open) = (args.options.is_prompted(), args.options.open);
     let setup = Setup {
         once: true,
         ..args.options.setup(context, Vec::new()).await?
     };
+    let command = command(&setup, prompted, args.command)?;
     let engine = context.engine()?;
     let cancel = context.interrupts()?;
     // Free when we are killed: then gc, or the next up of that name, takes the task down.
@@ -49,11 +72,18 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     .await?;
     progress.finish();
     warn(context, &up);
+    warn_of_agent(context, &setup)?;
+    if let Some(editor) = open {
+        // Without it the work can be done as well.
+        if let Err(e) = editor.open(context, &up.record.workspace) {
+            context.output.warn(&e.to_string());
+        }
+    }
     let tty = is_interactive() && !args.no_tty;
     let spec = ExecSpec {
         tty,
         stdin: true,
-        ..ExecSpec::quiet(args.command)
+        ..ExecSpec::quiet(command)
     };
     let agent = up.record.task.resource(Role::Agent);
     let outcome = tokio::select! {
@@ -66,9 +96,19 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
         Changes::Keep
     };
     let _lock = TaskLock::take(&context.state, &setup.task).await?;
-    let record = Record::read(&context.state.task(&setup.task))?;
-    if record.is_none_or(|record| record.since != up.record.since) {
+    let dir = context.state.task(&setup.task);
+    let record = Record::read(&dir)?.filter(|record| record.since == up.record.since);
+    let Some(mut record) = record else {
         // Somebody took it down meanwhile; what may be there now is another's.
+        return outcome;
+    };
+    if args.keep && !matches!(outcome, Ok(0) | Err(Error::Interrupted)) {
+        record.phase = Phase::Up;
+        record.write(&dir)?;
+        let task = &setup.task;
+        context.output.say(&format!(
+            "task {task} is kept as it is: agentnet shell {task} looks at it, agentnet down {task} ends it"
+        ));
         return outcome;
     }
     let workspace = Some(&up.record.workspace);

@@ -6,14 +6,16 @@ use serde::Serialize;
 
 use super::Format;
 use super::context::Context;
-use crate::config::{Config, FILE, Fence, Mode, WHITELIST};
+use super::editor::Editor;
+use crate::agents::{Agent, Issue};
+use crate::config::{Config, FILE, Fence, Mode, Preset, WHITELIST};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::facts::Facts;
 use crate::images::own_directory;
 use crate::output::{Color, Progress};
 use crate::plan::Plan;
-use crate::policy::Layers;
+use crate::policy::{Layers, effect};
 use crate::spec::ImageRef;
 use crate::task::{Slug, TaskId};
 use crate::up::{Setup, Up, dry_run, up as bring_up};
@@ -37,8 +39,26 @@ pub(super) struct Options {
     #[arg(long, value_enum, value_name = "MODE")]
     network: Option<Mode>,
     /// The agent's image
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", conflicts_with = "preset")]
     image: Option<ImageRef>,
+    /// The agent to work with: its image, its environment, its command
+    #[arg(long, value_enum)]
+    pub(super) agent: Option<Agent>,
+    /// The environment it works in, built on first use
+    #[arg(long, value_enum)]
+    preset: Option<Preset>,
+    /// Build the agent's image behind the task's own fence: its steps reach what the task may reach
+    #[arg(long)]
+    fenced_build: bool,
+    /// Build the agent's image anew, with what is current
+    #[arg(long)]
+    rebuild: bool,
+    /// An issue for the agent: a file, - for standard input, or an address that gh or glab can show
+    #[arg(long, value_name = "FILE|URL")]
+    issue: Option<Issue>,
+    /// Open this editor on the task's files
+    #[arg(long, value_enum, value_name = "EDITOR")]
+    pub(super) open: Option<Editor>,
     /// The proxy's image, instead of one of this version
     #[arg(
         long,
@@ -89,6 +109,11 @@ pub(super) struct Args {
 }
 
 impl Options {
+    /// Are the words after `--` a prompt?
+    pub(super) fn is_prompted(&self) -> bool {
+        self.agent.is_some() || self.issue.is_some()
+    }
+
     /// What an agent that works in `--workspace` must not find there: who writes it decides about the
     /// sandbox.
     fn off_limits(
@@ -155,10 +180,18 @@ impl Options {
         config.images.proxy = self.proxy_image.or(config.images.proxy);
         config.images.gate = self.gate_image.or(config.images.gate);
         config.images.tools = self.tools_image.or(config.images.tools);
-        if let Some(image) = self.image {
-            config.agent.image = Some(image);
+        config.agent.name = self.agent.or(config.agent.name);
+        config.agent.fenced_build |= self.fenced_build;
+        if self.image.is_some() || self.preset.is_some() {
+            config.agent.image = self.image;
+            config.agent.preset = self.preset;
             config.agent.build = None;
+            config.agent.dockerfile = None;
         }
+        let issue = match &self.issue {
+            Some(issue) => Some(issue.read().await?),
+            None => None,
+        };
         let by_name = || {
             root.file_name()
                 .and_then(|n| n.to_str())
@@ -196,6 +229,8 @@ impl Options {
             root: project_root.unwrap_or(root),
             command: Some(command).filter(|command| !command.is_empty()),
             programs: self.bin_dir,
+            rebuild: self.rebuild,
+            issue,
             once: false,
         })
     }
@@ -203,6 +238,7 @@ impl Options {
 
 pub(super) async fn up(context: &Context, args: Args) -> Result<u8> {
     let begun = std::time::Instant::now();
+    let open = args.options.open;
     let setup = args.options.setup(context, args.command).await?;
     let engine = context.engine()?;
     let progress = Progress::new(context.output);
@@ -226,8 +262,37 @@ pub(super) async fn up(context: &Context, args: Args) -> Result<u8> {
     for warning in setup.layers.load()?.warnings {
         context.output.say(&warning.to_string());
     }
+    warn_of_agent(context, &setup)?;
     print(context, &setup, &up, begun.elapsed())?;
+    if let Some(editor) = open {
+        editor.open(context, &up.record.workspace)?;
+    }
     Ok(Exit::Ok.code())
+}
+
+/// Nothing is allowed that nobody wrote down: an agent whose model cannot be reached is said.
+pub(super) fn warn_of_agent(context: &Context, setup: &Setup) -> Result<()> {
+    let Some(agent) = setup.config.agent.name else {
+        return Ok(());
+    };
+    let traits = agent.traits();
+    let (Some(host), Some(preset)) = (traits.host, traits.preset) else {
+        return Ok(());
+    };
+    // Somebody else's address for the model is somebody else's line in the whitelist.
+    let elsewhere = |name: &String| name.ends_with("_BASE_URL");
+    if setup.config.agent.env.keys().any(elsewhere) {
+        return Ok(());
+    }
+    let limited = matches!(setup.config.network.mode, None | Some(Mode::Limited));
+    let policy = setup.layers.load()?.policy;
+    if limited && effect(&policy, host).is_some_and(|(allowed, _)| !allowed) {
+        context.output.warn(&format!(
+            "{agent} cannot reach its model: {host} is not in the whitelist; a line {preset} in \
+             {WHITELIST} allows what {agent} needs"
+        ));
+    }
+    Ok(())
 }
 
 fn print_plan(context: &Context, plan: &Plan, facts: &Facts) -> Result<()> {
@@ -322,6 +387,9 @@ fn print(context: &Context, setup: &Setup, up: &Up, took: std::time::Duration) -
     }
     lines.push(String::new());
     lines.push(format!("  agentnet shell {task}            a shell in it"));
+    if let Some(agent) = record.agent {
+        lines.push(format!("  agentnet shell {task} --agent    {agent} in it"));
+    }
     lines.push(format!(
         "  agentnet logs {task} --events    what its proxy decided"
     ));

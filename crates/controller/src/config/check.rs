@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Config;
+use super::{Config, environment};
 use crate::pool::Pool;
 
 /// The gate's own threads and its command need this many.
@@ -13,9 +13,7 @@ const RESERVED: [&str; 3] = ["localhost", "agent", "proxy"];
 /// The first thing that is wrong, with its section.
 pub(super) fn check(config: &Config) -> Result<(), String> {
     let agent = &config.agent;
-    if agent.image.is_some() && agent.build.is_some() {
-        return Err("[agent] has both image and build; keep one".into());
-    }
+    environment::check(agent)?;
     for (key, directory) in [
         ("[agent] build", &agent.build),
         ("[network] presets", &config.network.presets),

@@ -322,8 +322,8 @@ impl Engine for BollardEngine {
         let mut stream = std::pin::pin!(self.docker.create_image(Some(options), None, None));
         while let Some(info) = stream.next().await {
             let info = info.map_err(|e| self.failed(e))?;
-            if let Some(status) = info.status {
-                progress(&status);
+            if let Some(line) = answer::pull_progress(&info) {
+                progress(&line);
             }
         }
         Ok(())
@@ -335,13 +335,17 @@ impl Engine for BollardEngine {
         progress: &(dyn Fn(&str) + Send + Sync),
     ) -> EngineResult<()> {
         let args: HashMap<String, String> = spec.args.into_iter().collect();
-        let options = query::BuildImageOptionsBuilder::new()
+        let mut options = query::BuildImageOptionsBuilder::new()
             .dockerfile("Dockerfile")
             .t(&spec.tag.0)
             .rm(true)
             .forcerm(true)
-            .buildargs(&args)
-            .build();
+            .nocache(spec.fresh)
+            .buildargs(&args);
+        if let Some(network) = &spec.network {
+            options = options.networkmode(network);
+        }
+        let options = options.build();
         let context = bollard::body_full(Bytes::from(spec.context));
         let mut stream = std::pin::pin!(self.docker.build_image(options, None, Some(context)));
         while let Some(info) = stream.next().await {

@@ -429,9 +429,23 @@ impl Engine for FakeEngine {
         spec: BuildSpec,
         progress: &(dyn Fn(&str) + Send + Sync),
     ) -> EngineResult<()> {
+        let network = spec.network.clone().unwrap_or_else(|| "default".to_owned());
         progress("built");
-        self.add_image(&spec.tag.0, ImageInfo::default());
-        Ok(())
+        self.change(format!("build {} on {network}", spec.tag), |world| {
+            match network.strip_prefix("container:") {
+                Some(container) => world.by_name_or_id(container).map(drop)?,
+                None if ["default", "none"].contains(&network.as_str()) => {}
+                None if world.networks.values().any(|n| n.name == network) => {}
+                None => return Err(EngineError::NotFound(network)),
+            }
+            let info = ImageInfo {
+                command: vec!["bash".to_owned()],
+                ..ImageInfo::default()
+            };
+            world.images.insert(spec.tag.0, info);
+            Ok(())
+        })
+        .await
     }
 
     async fn exec(&self, container: &str, spec: &ExecSpec) -> EngineResult<Output> {

@@ -4,6 +4,7 @@
 use std::hash::Hasher;
 use std::path::Path;
 
+use super::ignore::Ignore;
 use crate::error::{Error, Result};
 
 /// A project's build directory may have this many bytes; a bigger one is a mistake more often than
@@ -53,7 +54,8 @@ fn header(mode: u32, size: u64) -> tar::Header {
     header
 }
 
-/// An archive of a directory with a Dockerfile, in order of names. Links stay links.
+/// An archive of a directory with a Dockerfile, in order of names, without what its `.dockerignore`
+/// leaves out. Links stay links.
 pub(super) fn directory(root: &Path) -> Result<Vec<u8>> {
     use std::os::unix::fs::PermissionsExt;
     if !root.join("Dockerfile").is_file() {
@@ -62,12 +64,17 @@ pub(super) fn directory(root: &Path) -> Result<Vec<u8>> {
             root.display()
         )));
     }
+    let ignore = Ignore::read(root)?;
     let mut archive = tar::Builder::new(Vec::new());
     let mut total = 0;
     let mut waiting = vec![root.to_owned()];
     while let Some(path) = waiting.pop() {
         let name = path.strip_prefix(root).unwrap_or(&path).to_owned();
         let meta = fs_err::symlink_metadata(&path)?;
+        let excluded = ignore.excludes(&name);
+        if excluded && !(meta.is_dir() && ignore.has_exceptions()) {
+            continue;
+        }
         let mut entry = header(meta.permissions().mode() & 0o777, 0);
         if meta.is_dir() {
             let mut below = Vec::new();
@@ -76,7 +83,7 @@ pub(super) fn directory(root: &Path) -> Result<Vec<u8>> {
             }
             below.sort_by(|a, b| b.cmp(a));
             waiting.extend(below);
-            if !name.as_os_str().is_empty() {
+            if !name.as_os_str().is_empty() && !excluded {
                 entry.set_entry_type(tar::EntryType::Directory);
                 archive.append_data(&mut entry, &name, std::io::empty())?;
             }
@@ -87,7 +94,8 @@ pub(super) fn directory(root: &Path) -> Result<Vec<u8>> {
             total += meta.len();
             if total > LARGEST {
                 return Err(Error::Config(format!(
-                    "[agent] build: {} holds more than {} MiB; keep only what the image needs there",
+                    "[agent] build: {} holds more than {} MiB; keep only what the image needs there, or leave the rest out in \
+                     .dockerignore",
                     root.display(),
                     LARGEST >> 20
                 )));
@@ -122,6 +130,32 @@ mod tests {
             .map(|e| e.unwrap().path().unwrap().display().to_string())
             .collect();
         assert_eq!(names, ["Dockerfile", "sub", "sub/a", "sub/link"]);
+    }
+
+    #[test]
+    fn what_dockerignore_names_is_not_sent() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["Dockerfile", "a.txt", "skip/x", "skip/keep/y", "big/z"] {
+            let path = dir.path().join(name);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, name).unwrap();
+        }
+        fs_err::write(
+            dir.path().join(".dockerignore"),
+            "big\nskip\n!skip/keep\n*.txt\n",
+        )
+        .unwrap();
+        let bytes = directory(dir.path()).unwrap();
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let names: Vec<_> = archive
+            .entries()
+            .unwrap()
+            .map(|e| e.unwrap().path().unwrap().display().to_string())
+            .collect();
+        assert_eq!(
+            names,
+            [".dockerignore", "Dockerfile", "skip/keep", "skip/keep/y"]
+        );
     }
 
     #[test]

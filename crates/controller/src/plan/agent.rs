@@ -5,7 +5,8 @@ use super::door::Door;
 use super::fence::{Layout, Networks};
 use super::gate::GateSteps;
 use super::limits::{Wanted, limits};
-use super::{Draft, Inputs, Place, Step, missing};
+use super::{Draft, ISSUE, Inputs, Place, Step, missing};
+use crate::agents::ISSUE_FILE;
 use crate::error::Result;
 use crate::labels::Role;
 use crate::spec::Mount;
@@ -47,6 +48,10 @@ pub(super) fn agent(
             .unwrap_or_else(|| format!("{uid}:{gid}")),
     );
     spec.env.clone_from(&config.env);
+    for (name, value) in config.name.iter().flat_map(|agent| agent.traits().env) {
+        let entry = spec.env.entry((*name).to_owned());
+        entry.or_insert_with(|| (*value).to_owned());
+    }
     spec.env
         .entry("AGENTNET_TASK".to_owned())
         .or_insert_with(|| inputs.task.task.to_string());
@@ -54,6 +59,15 @@ pub(super) fn agent(
     spec.stdin_open = true;
     spec.mounts = memory(config.read_only, &[]);
     spec.mounts.extend(files(inputs, &workdir));
+    if inputs.files.contains_key(ISSUE) {
+        spec.mounts.push(Mount::Bind {
+            source: inputs.directory.join(ISSUE),
+            target: ISSUE_FILE.to_owned(),
+            writable: false,
+        });
+        spec.env
+            .insert("AGENTNET_ISSUE".to_owned(), ISSUE_FILE.to_owned());
+    }
     spec.workdir = Some(workdir);
     let wanted = Wanted {
         memory: config.memory,

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::images::Sources;
 use crate::paths::StateDir;
-use crate::plan::{ImageSet, Inputs, Plan};
+use crate::plan::{ISSUE, ImageSet, Inputs, Plan};
 use crate::policy::Layers;
 use crate::pool::{Block, Pool};
 use crate::record::{Phase, Record};
@@ -39,6 +39,10 @@ pub struct Setup {
     pub command: Option<Vec<String>>,
     /// Where our static programs are, if not next to `agentnet`.
     pub programs: Option<PathBuf>,
+    /// Build the agent's image anew.
+    pub rebuild: bool,
+    /// An issue's text, for the agent to read.
+    pub issue: Option<String>,
     /// For one command, and not longer than who holds the task's run lock.
     pub once: bool,
 }
@@ -50,6 +54,8 @@ impl Setup {
             project: &self.task.project,
             checkout: &self.root,
             programs: self.programs.clone(),
+            owner: self.person(),
+            rebuild: self.rebuild,
         }
     }
 
@@ -59,6 +65,11 @@ impl Setup {
         if facts.rootless {
             return (0, 0);
         }
+        self.person()
+    }
+
+    /// The owner of the files, where the engine does not map users.
+    fn person(&self) -> (u32, u32) {
         let owner = match &self.workspace {
             Workspace::Worktree {
                 owner: Some(owner), ..
@@ -97,6 +108,7 @@ impl Setup {
                 files.insert("gitfile".to_owned(), GITFILE.to_owned());
             }
         }
+        files.extend(self.issue.clone().map(|text| (ISSUE.to_owned(), text)));
         files
     }
 
@@ -107,7 +119,17 @@ impl Setup {
         images: &ImageSet,
         blocks: [Block; 2],
     ) -> Result<Plan> {
-        Plan::new(&Inputs {
+        Plan::new(&self.inputs(state, facts, images, blocks))
+    }
+
+    pub(super) fn inputs<'a>(
+        &'a self,
+        state: &'a StateDir,
+        facts: &'a Facts,
+        images: &'a ImageSet,
+        blocks: [Block; 2],
+    ) -> Inputs<'a> {
+        Inputs {
             task: &self.task,
             state: state.id(),
             config: &self.config,
@@ -119,7 +141,7 @@ impl Setup {
             files: self.files(),
             command: self.command.clone(),
             owner: self.owner(facts),
-        })
+        }
     }
 
     pub(super) fn pick(&self, taken: &[IpNet]) -> Result<[Block; 2]> {
@@ -152,6 +174,7 @@ impl Setup {
             proxy: plan.proxy,
             places: plan.places.clone(),
             workspace: self.workspace.clone(),
+            agent: self.config.agent.name,
             expectation: plan.expectation.arguments(),
             tools: images.tools.clone(),
             owner: Some(self.reader(facts)),

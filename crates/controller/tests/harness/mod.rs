@@ -109,6 +109,8 @@ impl Bed {
             layers: Layers::for_project(None, None).unwrap(),
             command: None,
             programs: None,
+            rebuild: false,
+            issue: None,
             once: false,
         }
     }

@@ -26,6 +26,19 @@ pub(super) fn addresses(ipam: Option<models::Ipam>) -> (Vec<ipnet::IpNet>, Vec<s
     (blocks, gateways)
 }
 
+/// One line of a pull: which layer, what happens to it and how far it came.
+pub(super) fn pull_progress(info: &models::CreateImageInfo) -> Option<String> {
+    const MIB: i64 = 1 << 20;
+    let status = info.status.as_ref()?;
+    let layer = info.id.as_ref().map(|id| format!("{id}: "));
+    let far = info.progress_detail.as_ref().and_then(|detail| {
+        let (current, total) = (detail.current?, detail.total?);
+        (total > 0).then(|| format!(" {} of {} MiB", current / MIB, total / MIB))
+    });
+    let (layer, far) = (layer.unwrap_or_default(), far.unwrap_or_default());
+    Some(format!("{layer}{status}{far}"))
+}
+
 pub(super) fn plain<T: std::str::FromStr>(address: Option<&String>) -> Option<T> {
     address?.split('/').next()?.parse().ok()
 }
@@ -145,5 +158,31 @@ pub(super) fn image(found: models::ImageInspect) -> ImageInfo {
                 test,
                 every_seconds: 0,
             }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pull_says_which_layer_came_how_far() {
+        let info = |id: Option<&str>, detail| models::CreateImageInfo {
+            id: id.map(Into::into),
+            status: Some("Downloading".into()),
+            progress_detail: detail,
+            ..Default::default()
+        };
+        let detail = models::ProgressDetail {
+            current: Some(3 << 20),
+            total: Some(10 << 20),
+        };
+        let line = pull_progress(&info(Some("f00"), Some(detail)));
+        assert_eq!(line.as_deref(), Some("f00: Downloading 3 of 10 MiB"));
+        assert_eq!(
+            pull_progress(&info(None, None)).as_deref(),
+            Some("Downloading")
+        );
+        assert_eq!(pull_progress(&models::CreateImageInfo::default()), None);
     }
 }
