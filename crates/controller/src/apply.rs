@@ -118,6 +118,7 @@ fn remember(ids: &mut Ids, step: &Step, id: String) {
             ids.0.insert(spec.name.clone(), id);
         }
         Step::Files { .. }
+        | Step::Passwords { .. }
         | Step::Workspace(_)
         | Step::GuardLink { .. }
         | Step::Volume(_)
@@ -144,7 +145,11 @@ fn with_ids(step: &Step, ids: &Ids) -> Step {
         | Step::AwaitHealthy { container, .. }
         | Step::Remove { container } => *container = ids.of(container),
         Step::GuardLink { network } => *network = ids.of(network),
-        Step::Files { .. } | Step::Workspace(_) | Step::Network(_) | Step::Volume(_) => {}
+        Step::Files { .. }
+        | Step::Passwords { .. }
+        | Step::Workspace(_)
+        | Step::Network(_)
+        | Step::Volume(_) => {}
     }
     step
 }
@@ -173,6 +178,7 @@ async fn run<E: Engine>(
     };
     match &step {
         Step::Files { directory, files } => write_files(directory, files).map(|()| None),
+        Step::Passwords { file, passwords } => passwords.write(file).map(|()| None),
         Step::Workspace(workspace) => workspace.prepare().await.map(|()| None),
         Step::Network(spec) => engine.create_network(spec).await.map(Some).map_err(failed),
         Step::GuardLink { network } => guard(engine, network).await.map(|()| None),

@@ -1,10 +1,16 @@
 //! `agentnet.toml`: read from the user's checkout, never from a task's worktree.
 
 mod check;
+mod compose;
 mod environment;
+mod files;
+mod gpus;
+mod healthcheck;
 mod network;
 mod quantity;
 mod service;
+mod template;
+mod tmpfs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,10 +23,15 @@ use crate::paths::read_bounded;
 use crate::spec::ImageRef;
 use crate::task::Slug;
 
+pub use compose::Compose;
 pub use environment::Preset;
+pub use gpus::Gpus;
+pub use healthcheck::{Healthcheck, Test};
 pub use network::{Fence, Mode, Network};
 pub use quantity::{Bytes, Cpus};
 pub use service::Service;
+pub use template::Template;
+pub use tmpfs::Tmpfs;
 
 /// The file's name, in the root of the checkout.
 pub const FILE: &str = "agentnet.toml";
@@ -42,6 +53,8 @@ pub struct Config {
     pub network: Network,
     /// Our own images.
     pub images: Images,
+    /// Services of a compose file.
+    pub compose: Compose,
     /// Side services, by the name under which the agent reaches them.
     pub services: BTreeMap<Slug, Service>,
 }
@@ -78,6 +91,14 @@ pub struct Agent {
     pub cpus: Option<Cpus>,
     /// Ceiling on processes and threads.
     pub pids: Option<u32>,
+    /// Ceiling on open files a process.
+    pub nofile: Option<u32>,
+    /// Size of `/dev/shm`.
+    pub shm: Option<Bytes>,
+    /// Ceiling on what the container writes into its own layer, and the task into its files.
+    pub disk: Option<Bytes>,
+    /// GPUs of the host.
+    pub gpus: Option<Gpus>,
 }
 
 /// `[images]`
@@ -150,11 +171,16 @@ mod tests {
             memory = "2GiB"
             cpus = 1.5
             pids = 100
+            nofile = 1000
+            shm = "64MiB"
+            disk = "1GiB"
+            gpus = 2
             [network]
             mode = "limited"
             fence = "socket"
             pool = "10.99.0.0/16"
             presets = ".agentnet/presets"
+            mtu = 1400
             [images]
             proxy = "p"
             gate = "g"
@@ -162,7 +188,18 @@ mod tests {
             [services.db]
             image = "postgres:17"
             command = ["-c", "fsync=off"]
-            env = { POSTGRES_PASSWORD = "x" }
+            env = { POSTGRES_USER = "x" }
+            entrypoint = ["postgres"]
+            generate = ["POSTGRES_PASSWORD"]
+            agent_env = { URL = "pg://${POSTGRES_USER}:${POSTGRES_PASSWORD}@db" }
+            workdir = "/x"
+            after = ["other"]
+            volumes = { data = "/data" }
+            nofile = 1000
+            shm = "64MiB"
+            disk = "1GiB"
+            gpus = "all"
+            seccomp = "a.json"
             user = "999:999"
             port = 5432
             healthcheck = "pg_isready"
@@ -172,6 +209,10 @@ mod tests {
             memory = "512MiB"
             cpus = 1
             pids = 50
+            [compose]
+            file = "compose.json"
+            skip = ["app"]
+            ignore = ["ports"]
             "#,
         );
         let config = config.unwrap();
@@ -182,6 +223,47 @@ mod tests {
             config.services[&"db".parse().unwrap()].port,
             NonZeroU16::new(5432)
         );
+    }
+
+    /// Whatever a table's head or a key is commented out with.
+    fn uncommented(text: &str) -> String {
+        let mut inside = false;
+        let mut line = |line: &str| match line.strip_prefix("# ") {
+            Some(rest) if inside || rest.starts_with('[') || rest.contains(" = ") => {
+                inside ^= rest.contains("'''");
+                rest.to_owned()
+            }
+            Some(_) | None => line.to_owned(),
+        };
+        text.lines().map(|text| line(text) + "\n").collect()
+    }
+
+    #[test]
+    fn the_documented_example_is_true() {
+        let page = include_str!("../../../docs/controller.md");
+        let (_, rest) = page.split_once("```toml\n").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+        let config = parse(example).unwrap();
+        assert_eq!(config.services.len(), 3);
+        let mut services = config.clone();
+        services.compose = Compose::default();
+        for service in services.services.values_mut() {
+            service.seccomp = None;
+        }
+        services.read_files(None, None).unwrap();
+    }
+
+    #[test]
+    fn what_init_writes_can_be_uncommented_line_by_line() {
+        let file = include_str!("cli/init/agentnet.toml");
+        assert_eq!(parse(file).unwrap(), Config::default());
+        let whole = uncommented(file)
+            .replace("\nbuild = ", "\n# build = ")
+            .replace("image = \"python", "# image = \"python");
+        let config = parse(&whole).unwrap();
+        assert_eq!(config.agent.memory, Some(Bytes(4 << 30)));
+        assert_eq!(config.services.len(), 1);
+        assert_eq!(config.compose.skip, ["app"]);
     }
 
     #[test]
@@ -285,6 +367,55 @@ mod tests {
                 "[services.agent] cannot have that name",
             ),
             (
+                "[services.a]\nimage = \"x\"\nseccomp = \"/p.json\"",
+                "[services.a] seccomp = \"/p.json\" leaves the checkout",
+            ),
+            (
+                "[compose]\nfile = \"../c.json\"",
+                "[compose] file = \"../c.json\" leaves the checkout",
+            ),
+            (
+                "[network]\nmtu = 500",
+                "[network] mtu = 500 is not from 1280",
+            ),
+            ("[agent]\nnofile = 3", "[agent] nofile = 3 is not from 64"),
+            (
+                "[agent]\ngpus = \"some\"",
+                "agentnet.toml:2: gpus = \"some\": write \"all\" or a number",
+            ),
+            (
+                "[agent]\ngpus = 0",
+                "agentnet.toml:2: gpus = 0 is not from 1 to 64",
+            ),
+            (
+                "[services.a]\nimage = \"x\"\nhealthcheck = \"@oracle\"",
+                "agentnet.toml:3: there is no health check @oracle: @port, @postgres",
+            ),
+            (
+                "[services.a]\nimage = \"x\"\nhealthcheck = true",
+                "agentnet.toml:3: healthcheck = true says nothing",
+            ),
+            (
+                "[services.a]\nimage = \"x\"\ngenerate = [\"A-B\"]",
+                "[services.a] generate has \"A-B\"",
+            ),
+            (
+                "[services.a]\nimage = \"x\"\ngenerate = [\"A\"]\nenv = { A = \"x\" }",
+                "[services.a] has A in both env and generate",
+            ),
+            (
+                "[services.a]\nimage = \"x\"\nagent_env = { U = \"${A}\" }",
+                "U uses ${A}, which neither env nor generate",
+            ),
+            (
+                "[services.a]\nimage = \"x\"\nagent_env = { U = \"$A\" }",
+                "agentnet.toml:3: \"$A\" has a $ that begins no",
+            ),
+            (
+                "[services.a]\nimage = \"x\"\ntmpfs = [\"/d\"]\nvolumes = { d = \"/d\" }",
+                "[services.a] has two things at \"/d\"",
+            ),
+            (
                 "[network]\nmode = \"open\"",
                 "agentnet.toml:2: unknown variant `open`",
             ),
@@ -292,6 +423,29 @@ mod tests {
         ];
         for (text, expected) in cases {
             let problem = problem(text);
+            assert!(problem.contains(expected), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn what_only_shows_once_everything_was_read_is_an_error_then() {
+        let cases = [
+            (
+                "[services.a]\nmemory = \"1GiB\"",
+                "[services.a] has no image",
+            ),
+            (
+                "[services.a]\nimage = \"x\"\nafter = [\"b\"]",
+                "[services.a] after names b, which is no service",
+            ),
+            (
+                "[services.a]\nimage = \"x\"\nafter = [\"b\"]\n[services.b]\nimage = \"x\"\nafter = [\"a\"]",
+                "services wait for each other in a circle: a, b",
+            ),
+        ];
+        for (text, expected) in cases {
+            let mut config = parse(text).unwrap();
+            let problem = config.read_files(None, None).unwrap_err().to_string();
             assert!(problem.contains(expected), "{text}: {problem}");
         }
     }

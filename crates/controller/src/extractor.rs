@@ -67,6 +67,7 @@ impl<'a, E: Engine> Extractor<'a, E> {
         })?;
         let mut mounts = vec![Mount::Memory {
             target: SCRATCH.to_owned(),
+            size: None,
         }];
         if record.workspace.files().exists() {
             mounts.push(Mount::Bind {
@@ -97,6 +98,7 @@ impl<'a, E: Engine> Extractor<'a, E> {
             entrypoint: None,
             command: Vec::new(),
             env,
+            secret_env: BTreeMap::new(),
             workdir: Some(SCRATCH.to_owned()),
             labels: owner.labels(),
             mounts,
@@ -111,6 +113,7 @@ impl<'a, E: Engine> Extractor<'a, E> {
             },
             read_only: true,
             limits: tool_limits(facts),
+            gpus: None,
             health: None,
             stdin_open: false,
             attached: true,

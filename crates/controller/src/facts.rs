@@ -75,6 +75,10 @@ pub struct Facts {
     pub runc: Option<String>,
     /// The default seccomp profile is in force.
     pub seccomp: bool,
+    /// It has a runtime that hands out GPUs.
+    pub gpus: bool,
+    /// It can bound what a container writes into its own layer.
+    pub disk_quota: bool,
 }
 
 /// Which ceilings the engine's host supports.

@@ -81,9 +81,15 @@ pub async fn collect<E: Engine>(
             .owned(state.id())
             .await
             .map_err(Error::engine("listing what is ours"))?;
+        // What a task that went down left for the next one is not a leftover.
+        let spare = match &record {
+            Some(record) if !elsewhere => record.kept_volumes.as_slice(),
+            Some(_) | None => &[],
+        };
         let mut objects: Vec<_> = listed
             .into_iter()
             .filter(|r| Owner::read(&r.labels).is_some_and(|owner| owner.task == task))
+            .filter(|r| r.kind != Kind::Volume || !spare.contains(&r.name))
             .map(|r| (r.kind, r.name))
             .collect();
         let files = dir.root().exists() && !kept;
@@ -95,7 +101,7 @@ pub async fn collect<E: Engine>(
             let mut report = Report::default();
             if kept {
                 let mine = |owner: &Owner| owner.task == task;
-                teardown::objects(engine, state.id(), &mine, &[], &mut report).await;
+                teardown::objects(engine, state.id(), &mine, &[], spare, &mut report).await;
             } else {
                 let workspace = record.as_ref().map(|r| &r.workspace);
                 report = teardown::task(engine, state, &task, workspace, Changes::Keep).await;

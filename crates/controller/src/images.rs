@@ -174,10 +174,16 @@ impl Sources<'_> {
         progress: &Progress,
     ) -> Result<(ImageSet, Vec<Recipe>)> {
         let images = &self.config.images;
-        let services = try_join_all(self.config.services.iter().map(|(name, service)| async {
-            let info = self.get(engine, &service.image, missing, progress).await?;
-            Ok::<_, Error>((name.clone(), info))
-        }));
+        let services = try_join_all(self.config.services.iter().map(
+            |(name, service)| async move {
+                let image = service
+                    .image
+                    .as_ref()
+                    .ok_or_else(|| Error::Config(format!("[services.{name}] has no image")))?;
+                let info = self.get(engine, image, missing, progress).await?;
+                Ok::<_, Error>((name.clone(), info))
+            },
+        ));
         let (proxy, gate, tools, agent, services) = futures_util::try_join!(
             self.tool(engine, PROXY, images.proxy.as_ref(), missing, progress),
             self.tool(engine, GATE, images.gate.as_ref(), missing, progress),

@@ -19,6 +19,9 @@ pub const STATE: &str = "agentnet.state";
 /// Label key of a service's name.
 pub const SERVICE: &str = "agentnet.service";
 
+/// Label key of a volume's name, as its service has it.
+pub const VOLUME: &str = "agentnet.volume";
+
 /// A label set.
 pub type Labels = BTreeMap<String, String>;
 
@@ -46,11 +49,13 @@ pub enum Role {
     Budgets,
     /// A short-lived container of ours that looks at the task's files.
     Extractor,
+    /// A volume with a service's data.
+    Volume,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 10] = [
+    pub const ALL: [Role; 11] = [
         Role::Proxy,
         Role::Relay,
         Role::Agent,
@@ -61,6 +66,7 @@ impl Role {
         Role::Socket,
         Role::Budgets,
         Role::Extractor,
+        Role::Volume,
     ];
 
     /// The word in labels and names.
@@ -77,6 +83,7 @@ impl Role {
             Role::Socket => "socket",
             Role::Budgets => "budgets",
             Role::Extractor => "extractor",
+            Role::Volume => "volume",
         }
     }
 }

@@ -13,15 +13,17 @@
 //!     no-alternates          covers the repository's own lists of alternates there
 //!     git/                   the private git directory: the agent's to write
 //!     verify.json            the last proof
+//!     passwords.json         made for its services; mode 0600
 //!     tree/                  the worktree
 //! ```
 
 use std::fs::Permissions;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
+use fs_err::os::unix::fs::OpenOptionsExt;
 
 use crate::error::{Error, Result};
 use crate::task::{Slug, TaskId, fnv64};
@@ -181,6 +183,11 @@ impl TaskDir {
     pub fn git(&self) -> PathBuf {
         self.root.join("git")
     }
+    /// The passwords made for its services.
+    #[must_use]
+    pub fn passwords(&self) -> PathBuf {
+        self.root.join("passwords.json")
+    }
     /// The worktree.
     #[must_use]
     pub fn tree(&self) -> PathBuf {
@@ -201,16 +208,31 @@ pub fn make_shared(directory: &Path) -> Result<()> {
 /// Writes a file so that a reader sees the old text or the new one, never half of it, and a full
 /// disk leaves the old one. A new file can be read by a container's user, as [`make_shared`].
 pub fn write_atomically(path: &Path, text: &str) -> Result<()> {
-    let temporary = temporary(path);
     let mode = fs_err::metadata(path).map_or(0o644, |meta| meta.permissions().mode() & 0o777);
-    let written = fs_err::write(&temporary, text)
-        .and_then(|()| fs_err::set_permissions(&temporary, Permissions::from_mode(mode)))
-        .and_then(|()| fs_err::File::open(&temporary)?.sync_all())
-        .and_then(|()| fs_err::rename(&temporary, path));
+    replace(path, text, mode)
+}
+
+/// As [`write_atomically`], for what only its owner may read.
+pub fn write_private(path: &Path, text: &str) -> Result<()> {
+    replace(path, text, 0o600)
+}
+
+fn replace(path: &Path, text: &str, mode: u32) -> Result<()> {
+    let temporary = temporary(path);
+    // From its first moment nobody else can read it.
+    let written = remove_if_there(&temporary).and_then(|()| {
+        let mut options = fs_err::OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let mut file = options.open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        Ok(fs_err::rename(&temporary, path)?)
+    });
     if written.is_err() {
         remove_if_there(&temporary)?;
     }
-    Ok(written?)
+    written
 }
 
 /// Reads a text of at most `most` bytes, also from what has no end.

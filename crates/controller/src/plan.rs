@@ -25,9 +25,10 @@ use crate::config::{Config, Fence, Mode};
 use crate::engine::ImageInfo;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
-use crate::labels::Role;
+use crate::labels::{Role, SERVICE};
+use crate::passwords::Passwords;
 use crate::pool::{Block, Block6};
-use crate::spec::ImageRef;
+use crate::spec::{ContainerSpec, ImageRef, Limits, SystemCalls, digest};
 use crate::task::{Slug, TaskId};
 use crate::workspace::Workspace;
 
@@ -42,6 +43,8 @@ pub const RELAY_ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(127, 128, 
 pub const ISSUE: &str = "issue.md";
 /// How long a proxy may take to answer, in seconds.
 const PROXY_SECONDS: u32 = 60;
+/// The passwords' file in the task's directory.
+const PASSWORDS: &str = "passwords.json";
 
 /// Everything a plan depends on.
 #[derive(Debug)]
@@ -66,6 +69,8 @@ pub struct Inputs<'a> {
     pub files: BTreeMap<String, String>,
     /// What to run instead of the configured command.
     pub command: Option<Vec<String>>,
+    /// Made for its services.
+    pub passwords: &'a Passwords,
     /// Who owns the task's files: `uid:gid`.
     pub owner: (u32, u32),
 }
@@ -96,6 +101,85 @@ pub struct Place {
     pub networks: Vec<String>,
     /// Its addresses in the fence.
     pub addresses: Vec<IpAddr>,
+    /// Which service, if it is one.
+    #[serde(default)]
+    pub service: Option<Slug>,
+    /// Its ceilings.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The system call filter that it was given instead of the engine's own.
+    #[serde(default)]
+    pub filter: Option<Filter>,
+    /// It has GPUs of the host.
+    #[serde(default)]
+    pub gpus: bool,
+}
+
+/// Which system call filter a container was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filter {
+    /// The user's file; `None`: ours.
+    pub file: Option<PathBuf>,
+    /// Fingerprint of its text.
+    pub digest: String,
+}
+
+impl Place {
+    /// Where a planned container is.
+    fn of(
+        spec: &ContainerSpec,
+        role: Role,
+        networks: Vec<String>,
+        addresses: Vec<IpAddr>,
+    ) -> Place {
+        let file = match &spec.system_calls {
+            SystemCalls::Profile(profile) => Some(profile.file.clone()),
+            SystemCalls::Engine | SystemCalls::Ours => None,
+        };
+        let digest = spec.system_calls.text().map(digest);
+        Place {
+            container: spec.name.clone(),
+            role,
+            networks,
+            addresses,
+            service: spec.labels.get(SERVICE).and_then(|name| name.parse().ok()),
+            limits: spec.limits,
+            filter: digest.map(|digest| Filter { file, digest }),
+            gpus: spec.gpus.is_some(),
+        }
+    }
+
+    /// Who it is to a person: "the agent", "service postgres".
+    #[must_use]
+    pub fn who(&self) -> String {
+        match &self.service {
+            Some(name) => format!("service {name}"),
+            None => format!("the {}", self.role),
+        }
+    }
+
+    /// What it has of the host beyond every other container, because the user said so; one sentence each.
+    #[must_use]
+    pub fn widened(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Some(Filter {
+            file: Some(file), ..
+        }) = &self.filter
+        {
+            found.push(format!(
+                "{} runs with the system call filter {} instead of the engine's: what that lets through, the host's kernel takes",
+                self.who(),
+                file.display()
+            ));
+        }
+        if self.gpus {
+            found.push(format!(
+                "{} has GPUs of this machine: their driver runs in the host's kernel",
+                self.who()
+            ));
+        }
+        found
+    }
 }
 
 /// The whole plan.
@@ -148,6 +232,7 @@ impl Plan {
             Mode::None | Mode::Full => None,
         };
         services::check(inputs, mode, fence)?;
+        limits::check(inputs)?;
         let layout = fence::Layout::new(inputs, mode, fence);
         let mut draft = Draft::default();
 
@@ -159,10 +244,20 @@ impl Plan {
             &[],
         );
         let workspace = draft.add(Step::Workspace(inputs.workspace.clone()), &[]);
+        let mut stored = Vec::new();
+        if !inputs.passwords.is_empty() {
+            let step = Step::Passwords {
+                file: inputs.directory.join(PASSWORDS),
+                passwords: inputs.passwords.clone(),
+            };
+            // Before anything else: a database that came up with a password that nobody has is lost.
+            stored.push(draft.add(step, &[]));
+        }
         let gate = gate::gate(inputs, &mut draft)?;
         let networks = fence::networks(inputs, &layout, &mut draft);
         let door = door::door(inputs, &layout, &networks, files, &mut draft)?;
-        let ready = services::services(inputs, &layout, &networks, &door, gate, &mut draft)?;
+        let ready =
+            services::services(inputs, &layout, &networks, &door, gate, &stored, &mut draft)?;
         let there = [files, workspace];
         agent::agent(
             inputs, &layout, &networks, &door, gate, there, &ready, &mut draft,
@@ -256,6 +351,9 @@ impl Plan {
                 number + 1,
                 planned.step.doing()
             ));
+        }
+        for sentence in self.places.iter().flat_map(Place::widened) {
+            out.push_str(&format!("  !  {sentence}\n"));
         }
         out
     }

@@ -86,6 +86,9 @@ pub struct Record {
     /// `uid:gid` that owns the task's files in its containers.
     #[serde(default)]
     pub owner: Option<(u32, u32)>,
+    /// Volumes with data of services that outlive the next `down`, by name.
+    #[serde(default)]
+    pub kept_volumes: Vec<String>,
 }
 
 impl Record {

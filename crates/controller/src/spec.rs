@@ -5,11 +5,13 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::labels::Labels;
+use crate::secret::Secret;
 
 /// One address family of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -40,6 +42,8 @@ pub struct NetworkSpec {
     pub exposure: Exposure,
     /// Its blocks: one IPv4, for a fence also one IPv6.
     pub subnets: Vec<Subnet>,
+    /// Largest packet, where the engine's own choice is not right.
+    pub mtu: Option<u16>,
     /// Our labels.
     pub labels: Labels,
 }
@@ -81,6 +85,8 @@ pub enum Mount {
     Memory {
         /// In the container.
         target: String,
+        /// At most so many bytes; `None`: what the container's memory holds.
+        size: Option<u64>,
     },
 }
 
@@ -110,7 +116,8 @@ pub enum ContainerNetwork {
 }
 
 /// Ceilings. `None`: the engine cannot enforce it, or the user lifted it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Limits {
     /// Bytes.
     pub memory: Option<u64>,
@@ -118,6 +125,22 @@ pub struct Limits {
     pub milli_cpus: Option<u64>,
     /// Processes and threads.
     pub pids: Option<u32>,
+    /// Open files a process.
+    pub nofile: Option<u64>,
+    /// Bytes of `/dev/shm`.
+    pub shm: Option<u64>,
+    /// Bytes of the container's writable layer.
+    pub disk: Option<u64>,
+}
+
+/// Which of the host's GPUs a container is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gpus {
+    /// Every one.
+    All,
+    /// So many.
+    Count(u32),
 }
 
 /// A health check that replaces the image's own.
@@ -127,10 +150,30 @@ pub struct Health {
     pub test: Vec<String>,
     /// Seconds from one check to the next once it passed.
     pub every_seconds: u32,
+    /// Seconds that one may take.
+    pub timeout_seconds: u32,
+    /// Failures in a row that make it unhealthy.
+    pub retries: u32,
+    /// Seconds from the start in which a failure does not count.
+    pub start_seconds: u32,
+}
+
+impl Health {
+    /// With the defaults of a service that takes its time to come up.
+    #[must_use]
+    pub fn new(test: Vec<String>, every_seconds: u32) -> Health {
+        Health {
+            test,
+            every_seconds,
+            timeout_seconds: 5,
+            retries: 3,
+            start_seconds: 120,
+        }
+    }
 }
 
 /// A container to create. Privileges are what is absent: there is no field for host namespaces,
-/// devices, published ports or added security options, so no plan can ask for one.
+/// devices other than GPUs, published ports or added security options, so no plan can ask for one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ContainerSpec {
     /// Engine-wide name.
@@ -147,6 +190,8 @@ pub struct ContainerSpec {
     pub command: Vec<String>,
     /// Environment on top of the image's.
     pub env: BTreeMap<String, String>,
+    /// More of it that no plan, log or error may show. It wins over `env`.
+    pub secret_env: BTreeMap<String, Secret>,
     /// Working directory.
     pub workdir: Option<String>,
     /// Our labels.
@@ -169,6 +214,8 @@ pub struct ContainerSpec {
     pub read_only: bool,
     /// Ceilings.
     pub limits: Limits,
+    /// GPUs of the host.
+    pub gpus: Option<Gpus>,
     /// Health check.
     pub health: Option<Health>,
     /// Standard input stays open, so that a shell as main process does not end at once.
@@ -180,13 +227,45 @@ pub struct ContainerSpec {
 }
 
 /// A container's system call filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SystemCalls {
     /// The engine's default.
     Engine,
     /// [`OUR_FILTER`], for an engine whose default opens a way to a hypervisor.
     Ours,
+    /// One of the user's.
+    Profile(Profile),
+}
+
+/// A system call filter of the user's, read and checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Profile {
+    /// Where it was read, as the user named it.
+    pub file: PathBuf,
+    /// Fingerprint of its text.
+    pub digest: String,
+    /// The text: up to a quarter of a MiB, so a plan does not print it.
+    #[serde(skip)]
+    pub text: Arc<str>,
+}
+
+impl SystemCalls {
+    /// The profile that the engine is given; `None`: its own.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            SystemCalls::Engine => None,
+            SystemCalls::Ours => Some(OUR_FILTER),
+            SystemCalls::Profile(profile) => Some(&profile.text),
+        }
+    }
+}
+
+/// How records name a profile: not a cryptographic hash; who could look for a collision is the user.
+#[must_use]
+pub fn digest(text: &str) -> String {
+    format!("{:016x}", crate::task::fnv64(text.as_bytes()))
 }
 
 /// The engine's default filter without AF_VSOCK: the profile of the compose stack for old engines.

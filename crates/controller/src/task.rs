@@ -113,6 +113,12 @@ impl TaskId {
         format!("{}-{name}", self.resource(Role::Service))
     }
 
+    /// The engine-wide name of a volume with a service's data. A name has no dot, so no two are one.
+    #[must_use]
+    pub fn volume(&self, service: &Slug, name: &Slug) -> String {
+        format!("{}-{service}.{name}", self.resource(Role::Volume))
+    }
+
     /// The branch of the task's worktree.
     #[must_use]
     pub fn branch(&self) -> String {

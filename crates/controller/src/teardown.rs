@@ -24,6 +24,8 @@ pub struct Report {
     pub errors: Vec<String>,
     /// What became of the tree.
     pub fate: Option<Fate>,
+    /// Volumes that stay because the user said so.
+    pub kept_volumes: Vec<String>,
 }
 
 impl Report {
@@ -57,6 +59,10 @@ pub async fn task<E: Engine>(
 ) -> Report {
     let dir = state.task(id);
     let mut report = Report::default();
+    let record = report
+        .keep("reading the record", Record::read(&dir))
+        .flatten();
+    let spare = record.map(|record| record.kept_volumes).unwrap_or_default();
     let entries = report.keep("reading the journal", Journal::read(&dir.journal()));
     let entries = entries.unwrap_or_default();
     let also = journal::objects(&entries);
@@ -66,12 +72,14 @@ pub async fn task<E: Engine>(
         state.id(),
         &|owner| owner.task == *id,
         &also,
+        &spare,
         &mut report,
     )
     .await;
     if report.errors.is_empty() {
-        files(&dir, &entries, workspace, changes, &mut report).await;
+        files(&dir, &entries, workspace, changes, &spare, &mut report).await;
     }
+    report.kept_volumes = spare;
     report
 }
 
@@ -96,12 +104,14 @@ async fn arrive<E: Engine>(engine: &E, state: &str, mut expected: Vec<(Kind, Str
     }
 }
 
-/// Removes every engine object of this installation that `mine` picks, and those the journal names.
+/// Removes every engine object of this installation that `mine` picks, and those the journal names; not the volumes
+/// in `spare`.
 pub async fn objects<E: Engine>(
     engine: &E,
     state: &str,
     mine: &(dyn Fn(&Owner) -> bool + Sync),
     also: &[(Kind, String)],
+    spare: &[String],
     report: &mut Report,
 ) {
     let listed = match engine.owned(state).await {
@@ -114,6 +124,7 @@ pub async fn objects<E: Engine>(
     let mut doomed: BTreeSet<(Kind, String, String)> = listed
         .into_iter()
         .filter(|r| Owner::read(&r.labels).is_some_and(|o| o.state == state && mine(&o)))
+        .filter(|r| r.kind != Kind::Volume || !spare.contains(&r.name))
         .map(|r| (r.kind, r.id, r.name))
         .collect();
     for (kind, id) in also {
@@ -144,6 +155,7 @@ async fn files(
     entries: &[journal::Entry],
     workspace: Option<&Workspace>,
     changes: Changes,
+    spare: &[String],
     report: &mut Report,
 ) {
     if let Some(workspace) = workspace {
@@ -151,11 +163,18 @@ async fn files(
         report.fate = report.keep("removing the worktree", fate);
     }
     for path in journal::files(entries) {
+        // A volume that stays knows only the password it was made with.
+        if !spare.is_empty() && path == dir.passwords() {
+            continue;
+        }
         report.keep("removing a file", remove_written(&path));
     }
     report.keep("removing the journal", remove_if_there(&dir.journal()));
     report.keep("removing the proof", remove_written(&dir.verify()));
-    if matches!(report.fate, Some(Fate::Kept(_))) {
+    if spare.is_empty() {
+        report.keep("removing the passwords", remove_written(&dir.passwords()));
+    }
+    if matches!(report.fate, Some(Fate::Kept(_))) || !spare.is_empty() {
         let record = report
             .keep("reading the record", Record::read(dir))
             .flatten();

@@ -17,6 +17,7 @@ use crate::journal::{Entry, Journal};
 use crate::labels::Role;
 use crate::lock::TaskLock;
 use crate::output::Progress;
+use crate::passwords::Passwords;
 use crate::paths::{StateDir, TaskDir};
 use crate::plan::{ImageSet, Plan};
 use crate::pool::{Block, host_routes};
@@ -52,7 +53,9 @@ pub async fn dry_run<E: Engine>(
 ) -> Result<(Plan, Facts)> {
     let (facts, networks, (images, _)) = survey(engine, setup, Missing::Assume, progress).await?;
     let blocks = setup.pick(&taken(&networks))?;
-    Ok((setup.plan(state, &facts, &images, blocks)?, facts))
+    let passwords = Passwords::of(&state.task(&setup.task), &setup.config)?;
+    let plan = setup.plan(state, &facts, &images, blocks, &passwords)?;
+    Ok((plan, facts))
 }
 
 /// Brings a task up. On any failure, a leak or a cancelled token nothing is left behind.
@@ -86,7 +89,8 @@ pub async fn up<E: Engine>(
         let built = site.build(pending, &mut taken, cancel, progress).await?;
         images.agent = Some(built);
     }
-    let plan = |blocks| setup.plan(state, &facts, &images, blocks);
+    let passwords = Passwords::of(&dir, &setup.config)?;
+    let plan = |blocks| setup.plan(state, &facts, &images, blocks, &passwords);
     let attempt = Attempt {
         engine,
         state,
@@ -135,11 +139,16 @@ impl<E: Engine> Attempt<'_, E> {
         } = self;
         let dir = state.task(&setup.task);
         let since = Timestamp::now();
+        // Volumes that an earlier `down` kept are not undone with this.
+        let kept = Record::read(&dir)?
+            .map(|record| record.kept_volumes)
+            .unwrap_or_default();
         let mut tries = 0;
         loop {
             let blocks = setup.pick(taken)?;
             let plan = plan(blocks)?;
-            let record = setup.record(&plan, facts, images, since);
+            let mut record = setup.record(&plan, facts, images, since);
+            record.kept_volumes.clone_from(&kept);
             let outcome = follow(*engine, &dir, &plan, &record, cancel, progress).await;
             match outcome {
                 Ok(()) => return Ok(record),

@@ -81,7 +81,8 @@ impl Workspace {
     /// A worktree for a task of the repository that `start` is in.
     pub async fn worktree(repository: &Repository, id: &TaskId, dir: &TaskDir) -> Result<Self> {
         let owner = rustix::process::geteuid().is_root().then_some((1000, 1000));
-        let kept = Record::read(dir)?.filter(|record| record.phase == Phase::Down);
+        let kept = Record::read(dir)?
+            .filter(|record| record.phase == Phase::Down && record.workspace.files().exists());
         let base = match kept.map(|record| record.workspace) {
             // A kept tree began where its branch did, wherever the checkout is by now.
             Some(Workspace::Worktree { checkout, base, .. }) if checkout == repository.root() => {

@@ -166,6 +166,7 @@ async fn gc_leaves_living_tasks_and_other_installations_alone() {
     let foreign = |name: &str, block: &str, labels| NetworkSpec {
         name: name.into(),
         exposure: Exposure::Open,
+        mtu: None,
         subnets: vec![agentnet_controller::spec::Subnet {
             block: block.parse().unwrap(),
             range: None,
@@ -237,6 +238,7 @@ async fn gc_waits_for_what_was_asked_for_when_its_asker_was_killed() {
         bed.engine.add_network(NetworkSpec {
             name: id("t").resource(Role::Fence),
             exposure: Exposure::Isolated,
+            mtu: None,
             subnets: Vec::new(),
             labels: owner.labels(),
         });
@@ -392,6 +394,7 @@ async fn a_name_that_somebody_else_has_is_said_and_left_alone() {
     let theirs = NetworkSpec {
         name: id("t").resource(Role::Fence),
         exposure: Exposure::Open,
+        mtu: None,
         subnets: Vec::new(),
         labels: Default::default(),
     };

@@ -158,19 +158,28 @@ fn the_agents_container_in_the_network_fence() {
         "bash"
       ],
       "env": {
+        "AGENTNET_CPUS": "2",
+        "AGENTNET_DISK_BYTES": "21474836480",
+        "AGENTNET_MEMORY_BYTES": "4294967296",
+        "AGENTNET_NOFILE": "65536",
+        "AGENTNET_PIDS": "512",
+        "AGENTNET_SHM_BYTES": "268435456",
         "AGENTNET_TASK": "fix-1",
         "GIT_SSH_COMMAND": "ssh -o \"ProxyCommand=/agentnet/bin/agentnet-gate connect -- '%h' %p\"",
+        "GOMAXPROCS": "2",
         "HTTPS_PROXY": "http://10.213.0.1:8888",
         "HTTP_PROXY": "http://10.213.0.1:8888",
         "JAVA_TOOL_OPTIONS": "-Dhttp.proxyHost=10.213.0.1 -Dhttp.proxyPort=8888 -Dhttps.proxyHost=10.213.0.1 -Dhttps.proxyPort=8888 -Dhttp.nonProxyHosts=localhost|127.*|[::1]|db -Daether.connector.http.useSystemProperties=true",
         "NODE_USE_ENV_PROXY": "1",
         "NO_PROXY": "localhost,127.0.0.1,::1,db",
+        "PYTHON_CPU_COUNT": "2",
         "YARN_HTTPS_PROXY": "http://10.213.0.1:8888",
         "YARN_HTTP_PROXY": "http://10.213.0.1:8888",
         "http_proxy": "http://10.213.0.1:8888",
         "https_proxy": "http://10.213.0.1:8888",
         "no_proxy": "localhost,127.0.0.1,::1,db"
       },
+      "secret_env": {},
       "workdir": "/workspace",
       "labels": {
         "agentnet.project": "shop",
@@ -246,10 +255,14 @@ fn the_agents_container_in_the_network_fence() {
       "system_calls": "engine",
       "read_only": false,
       "limits": {
-        "memory": 8589934592,
-        "milli_cpus": 7000,
-        "pids": 4096
+        "memory": 4294967296,
+        "milli_cpus": 2000,
+        "pids": 512,
+        "nofile": 65536,
+        "shm": 268435456,
+        "disk": null
       },
+      "gpus": null,
       "health": null,
       "stdin_open": true
     }
@@ -294,6 +307,7 @@ fn the_proxys_container_in_the_network_fence() {
         "json"
       ],
       "env": {},
+      "secret_env": {},
       "workdir": null,
       "labels": {
         "agentnet.project": "shop",
@@ -356,8 +370,12 @@ fn the_proxys_container_in_the_network_fence() {
       "limits": {
         "memory": 536870912,
         "milli_cpus": 7000,
-        "pids": 256
+        "pids": 256,
+        "nofile": null,
+        "shm": null,
+        "disk": null
       },
+      "gpus": null,
       "health": null,
       "stdin_open": false
     }
@@ -625,7 +643,7 @@ fn limits_are_set_by_default_fitted_to_the_host_and_left_out_where_nothing_enfor
     let big = spec(&FakeEngine::docker28(), "");
     assert_eq!(
         (big.memory, big.milli_cpus, big.pids),
-        (Some(8 << 30), Some(7000), Some(4096))
+        (Some(4 << 30), Some(2000), Some(512))
     );
     let small = Facts {
         cpus: 2,

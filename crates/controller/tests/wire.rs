@@ -135,7 +135,7 @@ async fn an_agent_gets_no_privilege_that_docker_would_give_by_itself() {
     assert_eq!(host["SecurityOpt"], json!(["no-new-privileges"]));
     assert_eq!(host["Dns"], json!(["10.213.0.1"]));
     assert_eq!(host["DnsSearch"], json!(["."]));
-    assert_eq!(host["PidsLimit"], 4096);
+    assert_eq!(host["PidsLimit"], 512);
     for absent in [
         "CapAdd",
         "Privileged",

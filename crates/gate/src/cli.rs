@@ -24,6 +24,10 @@ pub(crate) enum Job {
     Connect(Connect),
     /// Print, as one JSON document, which programs here do not know the proxy; always exit 0
     Clients,
+    /// Exit 0 when somebody listens on every PORT of this network namespace: a health check
+    Listening(Listening),
+    /// Print what this container has used of its ceilings, as JSON
+    Usage(Usage),
 }
 
 #[derive(Args, Debug)]
@@ -58,6 +62,20 @@ pub(crate) struct Connect {
     /// Its port
     #[arg(value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) port: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Listening {
+    /// TCP ports
+    #[arg(required = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) ports: Vec<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Usage {
+    /// Also how much is on disk below these directories
+    #[arg(value_name = "DIR")]
+    pub(crate) directories: Vec<String>,
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@
 //!
 //! `connect` has nothing to do with the proof: it is the way through the proxy for clients that know
 //! only how to start a program, ssh above all. Nor has [`clients`], which finds the programs of a container
-//! that do not know the proxy.
+//! that do not know the proxy. `listening` is the health check of services whose images bring none, and `usage` tells
+//! the controller what a container's cgroup knows.
 
 mod answer;
 mod attempt;
@@ -29,6 +30,7 @@ mod dns;
 mod expectation;
 mod launch;
 mod link;
+mod listening;
 mod names;
 mod netlink;
 mod outside;
@@ -43,9 +45,11 @@ mod shape;
 mod snapshot;
 mod straight;
 mod table;
+mod usage;
 mod vsock;
 
 pub use expectation::{Expectation, ExpectationError, Fence, MOST_ADDRESSES};
 pub use program::run;
 pub use report::{Outcome, Report, ReportError, Row};
 pub use row_id::RowId;
+pub use usage::Usage;

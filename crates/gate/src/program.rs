@@ -7,13 +7,15 @@ use std::process::ExitCode;
 use clap::Parser;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-use crate::cli::{Cli, Connect, Exec, Job, Verify};
+use crate::cli::{self, Cli, Connect, Exec, Job, Listening, Verify};
 use crate::clients::{self, Places};
 use crate::connect::{self, Wiring};
 use crate::launch::{REFUSED, launch};
+use crate::listening;
 use crate::patience;
 use crate::proof;
 use crate::table;
+use crate::usage::Usage;
 
 const SEALED: u8 = 0;
 const LEAK: u8 = 1;
@@ -33,6 +35,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             job: Job::Connect(connect),
         }) => run_connect(&connect),
         Ok(Cli { job: Job::Clients }) => run_clients(),
+        Ok(Cli {
+            job: Job::Listening(wanted),
+        }) => run_listening(&wanted),
+        Ok(Cli {
+            job: Job::Usage(wanted),
+        }) => run_usage(&wanted),
         Err(error) => {
             // Nothing sensible is left to do when even this cannot be printed.
             drop(error.print());
@@ -132,6 +140,26 @@ fn run_clients() -> u8 {
     drop(serde_json::to_writer(&mut out, &found));
     drop(writeln!(out));
     SEALED
+}
+
+fn run_listening(wanted: &Listening) -> u8 {
+    let missing = listening::missing(&wanted.ports);
+    for port in &missing {
+        say(&format!("nothing listens on port {port}"));
+    }
+    if missing.is_empty() { SEALED } else { LEAK }
+}
+
+fn run_usage(wanted: &cli::Usage) -> u8 {
+    let usage = Usage::read(&wanted.directories);
+    let mut out = io::stdout().lock();
+    let printed = serde_json::to_writer(&mut out, &usage)
+        .map_err(io::Error::from)
+        .and_then(|()| writeln!(out));
+    match printed {
+        Ok(()) => SEALED,
+        Err(_) => LEAK,
+    }
 }
 
 /// One line on standard error; there is nobody to tell when that fails.

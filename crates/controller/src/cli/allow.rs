@@ -281,6 +281,7 @@ mod tests {
             expectation: Vec::new(),
             tools: None,
             owner: None,
+            kept_volumes: Vec::new(),
         }
     }
 

@@ -5,8 +5,10 @@ use serde::Serialize;
 
 use super::Format;
 use super::context::Context;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
+use crate::labels::{Labels, Owner, Role};
 use crate::lock::TaskLock;
 use crate::record::{Phase, Record};
 use crate::task::{Slug, TaskId};
@@ -24,6 +26,9 @@ pub(super) struct Args {
     /// Remove the tasks' files even if they were changed
     #[arg(long)]
     discard: bool,
+    /// Keep the volumes of the tasks' services, and their passwords, for the next up
+    #[arg(long, conflicts_with = "discard")]
+    keep_volumes: bool,
     #[command(flatten)]
     pub(super) format: Format,
 }
@@ -34,6 +39,18 @@ struct Line {
     project: String,
     removed: Vec<String>,
     files: Option<Fate>,
+    kept_volumes: Vec<String>,
+}
+
+/// The volumes with data of a task's services that are there.
+async fn volumes<E: Engine>(engine: &E, state: &str, id: &TaskId) -> Result<Vec<String>> {
+    let listed = engine.owned(state).await;
+    let listed = listed.map_err(Error::engine("listing what is ours"))?;
+    let data = |labels: &Labels| {
+        Owner::read(labels).is_some_and(|o| o.task == *id && o.role == Role::Volume)
+    };
+    let found = listed.into_iter().filter(|r| data(&r.labels));
+    Ok(found.map(|r| r.name).collect())
 }
 
 pub(super) async fn down(context: &Context, args: Args) -> Result<u8> {
@@ -60,7 +77,12 @@ pub(super) async fn down(context: &Context, args: Args) -> Result<u8> {
     tasks.sort();
     tasks.dedup();
     // To the end, whatever fails on the way.
-    let outcomes = join_all(tasks.iter().map(|id| one(context, id, changes))).await;
+    let outcomes = join_all(
+        tasks
+            .iter()
+            .map(|id| one(context, id, changes, args.keep_volumes)),
+    )
+    .await;
     let (mut lines, mut errors) = (Vec::new(), Vec::new());
     for (id, outcome) in tasks.iter().zip(outcomes) {
         match outcome {
@@ -81,24 +103,28 @@ pub(super) async fn down(context: &Context, args: Args) -> Result<u8> {
     }
 }
 
-async fn one(context: &Context, id: &TaskId, changes: Changes) -> Result<Line> {
+async fn one(context: &Context, id: &TaskId, changes: Changes, keep_volumes: bool) -> Result<Line> {
     let _lock = TaskLock::take(&context.state, id).await?;
     let dir = context.state.task(id);
     let mut record = Record::read(&dir)?;
     let idle = record.as_ref().is_some_and(|r| r.phase == Phase::Down);
     if idle && changes == Changes::Keep {
-        let record = record
-            .map(|r| r.workspace.files().to_owned())
+        let (record, record_volumes) = record
+            .map(|r| (r.workspace.files().to_owned(), r.kept_volumes))
             .unwrap_or_default();
+        let what = match record.exists() {
+            true => format!("its changed files are kept in {}", record.display()),
+            false => "the volumes of its services are kept".to_owned(),
+        };
         context.output.say(&format!(
-            "task {id} is down; its changed files are kept in {}; --discard removes them",
-            record.display()
+            "task {id} is down; {what}; --discard removes what is left of it"
         ));
         let (task, project) = (id.task.to_string(), id.project.to_string());
         return Ok(Line {
             task,
             project,
             removed: Vec::new(),
+            kept_volumes: record_volumes,
             files: Some(Fate::Kept(record)),
         });
     }
@@ -109,6 +135,10 @@ async fn one(context: &Context, id: &TaskId, changes: Changes) -> Result<Line> {
     // Killed from here on, it is what gc looks for.
     if let Some(record) = &mut record {
         record.phase = Phase::Partial;
+        record.kept_volumes = match keep_volumes {
+            true => volumes(&engine, context.state.id(), id).await?,
+            false => Vec::new(),
+        };
         record.write(&dir)?;
     }
     let workspace = record.as_ref().map(|record| &record.workspace);
@@ -125,9 +155,17 @@ async fn one(context: &Context, id: &TaskId, changes: Changes) -> Result<Line> {
             context.output.say(&format!("task {id} is down"));
         }
     }
+    if !report.kept_volumes.is_empty() {
+        context.output.say(&format!(
+            "the volumes of its services are kept ({}); agentnet up {id} uses them, agentnet down {id} --discard \
+             removes them",
+            report.kept_volumes.join(", ")
+        ));
+    }
     Ok(Line {
         task: id.task.to_string(),
         project: id.project.to_string(),
+        kept_volumes: report.kept_volumes,
         removed: report.removed.into_iter().map(|(_, name)| name).collect(),
         files: report.fate,
     })

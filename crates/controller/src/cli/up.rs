@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::facts::Facts;
 use crate::images::own_directory;
 use crate::output::{Color, Progress};
-use crate::plan::Plan;
+use crate::plan::{Place, Plan};
 use crate::policy::{Layers, effect};
 use crate::spec::ImageRef;
 use crate::task::{Slug, TaskId};
@@ -32,6 +32,9 @@ pub(super) struct Options {
     /// Work on this directory as it is, not on a worktree; settings come from --config only
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
+    /// Services of a compose file: what docker compose config --format json printed
+    #[arg(long, value_name = "FILE")]
+    compose: Option<PathBuf>,
     /// Build this fence instead of the best the engine can
     #[arg(long, value_enum)]
     fence: Option<Fence>,
@@ -136,6 +139,11 @@ impl Options {
             let presets = config.network.presets.iter();
             found.extend(presets.map(|presets| ("the presets", root.join(presets))));
         }
+        if let Some(root) = project_root {
+            found.extend(config.named_files(root, self.compose.as_deref()));
+        } else if let Some(file) = &self.compose {
+            found.push(("the compose file", std::path::absolute(file)?));
+        }
         let programs = match &self.bin_dir {
             Some(directory) => Some(std::path::absolute(directory)?),
             None => own_directory(),
@@ -175,6 +183,7 @@ impl Options {
             (None, Some(_)) => Config::default(),
         };
         let off_limits = self.off_limits(context, &config, project_root.as_deref())?;
+        config.read_files(project_root.as_deref(), self.compose.as_deref())?;
         config.network.fence = self.fence.or(config.network.fence);
         config.network.mode = self.network.or(config.network.mode);
         config.images.proxy = self.proxy_image.or(config.images.proxy);
@@ -325,6 +334,9 @@ pub(super) fn warn(context: &Context, up: &Up) {
             "network full: NOTHING is fenced; the agent reaches the internet, this machine and \
              its neighbours directly",
         );
+    }
+    for sentence in up.record.places.iter().flat_map(Place::widened) {
+        context.output.warn(&sentence);
     }
     if up.facts.rootless {
         context

@@ -17,6 +17,8 @@ pub struct Network {
     pub pool: Option<Ipv4Net>,
     /// A directory of presets, below the root of the checkout.
     pub presets: Option<PathBuf>,
+    /// Largest packet, where the way out carries less than the engine thinks (a tunnel).
+    pub mtu: Option<u16>,
 }
 
 /// How much network a task has.

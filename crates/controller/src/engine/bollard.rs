@@ -5,6 +5,7 @@ mod answer;
 mod cause;
 mod facts;
 mod privileges;
+mod quota;
 mod request;
 mod stream;
 

@@ -67,6 +67,8 @@ impl FakeEngine {
             opens_vsock: false,
             runc: None,
             seccomp: true,
+            gpus: false,
+            disk_quota: false,
         }
     }
 
@@ -315,6 +317,7 @@ impl Engine for FakeEngine {
                 id: id.clone(),
                 spec: spec.clone(),
                 running: Running::Created,
+                oom_killed: false,
             };
             world.containers.insert(id.clone(), container);
             Ok(id)
@@ -367,13 +370,16 @@ impl Engine for FakeEngine {
             name: found.spec.name.clone(),
             running: found.running.clone(),
             health: match (&found.spec.health, &found.running) {
-                (Some(_), Running::Running) => HealthState::Healthy,
+                (Some(health), Running::Running) if health.test != ["NONE"] => HealthState::Healthy,
                 _ => HealthState::None,
             },
             error: String::new(),
             networks: networks.collect(),
             labels: found.spec.labels.clone(),
             privileges: Vec::new(),
+            filter: found.spec.system_calls.text().map(crate::spec::digest),
+            gpus: found.spec.gpus.is_some(),
+            oom_killed: found.oom_killed,
         })
     }
 

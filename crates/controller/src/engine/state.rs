@@ -119,6 +119,12 @@ pub struct ContainerState {
     pub labels: Labels,
     /// What it was given that a fenced container must not have, one phrase each; empty is good.
     pub privileges: Vec<String>,
+    /// Fingerprint of the system call filter that it has instead of the engine's own.
+    pub filter: Option<String>,
+    /// It has GPUs of the host.
+    pub gpus: bool,
+    /// It ended because its memory did not suffice.
+    pub oom_killed: bool,
 }
 
 /// What an image brings along.

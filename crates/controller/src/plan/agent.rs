@@ -4,7 +4,7 @@ use super::containers::{bare, fenced, memory, networks_of, real_command};
 use super::door::Door;
 use super::fence::{Layout, Networks};
 use super::gate::GateSteps;
-use super::limits::{Wanted, limits};
+use super::limits::{AGENT_DISK, Wanted, limits, told};
 use super::{Draft, ISSUE, Inputs, Place, Step, missing};
 use crate::agents::ISSUE_FILE;
 use crate::error::Result;
@@ -33,7 +33,7 @@ pub(super) fn agent(
         .ok_or_else(|| missing("agent"))?;
     let config = &inputs.config.agent;
     let command = inputs.command.as_ref().unwrap_or(&config.command);
-    let real = real_command("the agent", info, command)?;
+    let real = real_command("the agent", info, &[], command)?;
     let name = inputs.task.resource(Role::Agent);
     let mut spec = bare(inputs, Role::Agent, name.clone(), image.to_string());
     let workdir = config
@@ -57,7 +57,6 @@ pub(super) fn agent(
         .or_insert_with(|| inputs.task.task.to_string());
     spec.read_only = config.read_only;
     spec.stdin_open = true;
-    spec.mounts = memory(config.read_only, &[]);
     spec.mounts.extend(files(inputs, &workdir));
     if inputs.files.contains_key(ISSUE) {
         spec.mounts.push(Mount::Bind {
@@ -73,8 +72,20 @@ pub(super) fn agent(
         memory: config.memory,
         cpus: config.cpus,
         pids: config.pids,
+        nofile: config.nofile,
+        shm: config.shm,
+        disk: config.disk,
     };
     spec.limits = limits(Role::Agent, wanted, inputs.facts);
+    spec.mounts
+        .splice(0..0, memory(config.read_only, &[], &spec.limits));
+    spec.gpus = config.gpus.map(|gpus| gpus.0);
+    let disk = config.disk.map_or(AGENT_DISK, |bytes| bytes.0);
+    for (name, value) in told(&spec.limits, Some(disk)) {
+        if !info.env.contains_key(&name) {
+            spec.env.entry(name).or_insert(value);
+        }
+    }
     let aliases = vec!["agent".to_owned()];
     fenced(
         inputs,
@@ -86,12 +97,14 @@ pub(super) fn agent(
         info,
         real,
     );
-    draft.places.push(Place {
-        container: name.clone(),
-        role: Role::Agent,
-        networks: networks_of(&spec),
-        addresses: layout.addresses(inputs, layout.agent_place),
-    });
+    // What the user sets himself stays.
+    let mut told = inputs.passwords.agent(&inputs.config.services);
+    told.retain(|name, _| !config.env.contains_key(name));
+    spec.secret_env.append(&mut told);
+    let addresses = layout.addresses(inputs, layout.agent_place);
+    draft
+        .places
+        .push(Place::of(&spec, Role::Agent, networks_of(&spec), addresses));
     let mut before = networks.inner();
     before.extend(&door.created);
     before.push(gate.volume);
@@ -136,6 +149,7 @@ fn files(inputs: &Inputs<'_>, workdir: &str) -> Vec<Mount> {
             GitEntry::Directory => {
                 mounts.push(Mount::Memory {
                     target: target.clone(),
+                    size: None,
                 });
             }
         },

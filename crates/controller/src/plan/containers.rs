@@ -7,12 +7,15 @@ use super::fence::Layout;
 use super::gate::{GATE, GATE_DIR};
 use super::limits::{Wanted, limits};
 use super::{Inputs, block6};
+use crate::config::Tmpfs;
 use crate::engine::ImageInfo;
 use crate::environment::client_wiring;
 use crate::error::{Error, Result};
 use crate::labels::{Labels, Owner, Role};
 use crate::pool::PROXY_PLACE;
-use crate::spec::{Attachment, ContainerNetwork, ContainerSpec, Mount, SystemCalls, VolumeSpec};
+use crate::spec::{
+    Attachment, ContainerNetwork, ContainerSpec, Limits, Mount, SystemCalls, VolumeSpec,
+};
 
 pub(super) fn labels(inputs: &Inputs<'_>, role: Role) -> Labels {
     Owner {
@@ -41,6 +44,7 @@ pub(super) fn bare(inputs: &Inputs<'_>, role: Role, name: String, image: String)
         entrypoint: None,
         command: Vec::new(),
         env: BTreeMap::new(),
+        secret_env: BTreeMap::new(),
         workdir: None,
         labels: labels(inputs, role),
         mounts: Vec::new(),
@@ -55,6 +59,7 @@ pub(super) fn bare(inputs: &Inputs<'_>, role: Role, name: String, image: String)
         },
         read_only: false,
         limits: limits(role, Wanted::default(), inputs.facts),
+        gpus: None,
         health: None,
         stdin_open: false,
         attached: false,
@@ -132,17 +137,19 @@ pub(super) fn networks_of(spec: &ContainerSpec) -> Vec<String> {
     }
 }
 
-/// The image's entrypoint and arguments, or what replaces the arguments.
+/// The image's entrypoint and arguments, or what replaces them.
 pub(super) fn real_command(
     what: &str,
     image: &ImageInfo,
+    entrypoint: &[String],
     command: &[String],
 ) -> Result<Vec<String>> {
-    let mut real = image.entrypoint.clone();
-    real.extend_from_slice(if command.is_empty() {
-        &image.command
-    } else {
-        command
+    let own = entrypoint.is_empty();
+    let mut real = if own { &image.entrypoint } else { entrypoint }.to_vec();
+    real.extend_from_slice(match (own, command) {
+        (true, []) => &image.command,
+        // The image's arguments are for its own entrypoint.
+        (_, command) => command,
     });
     if real.is_empty() {
         return Err(Error::Config(format!(
@@ -152,10 +159,17 @@ pub(super) fn real_command(
     Ok(real)
 }
 
-pub(super) fn memory(read_only: bool, directories: &[String]) -> Vec<Mount> {
-    let tmp = read_only.then(|| "/tmp".to_owned());
-    tmp.into_iter()
-        .chain(directories.iter().cloned())
-        .map(|target| Mount::Memory { target })
-        .collect()
+/// `/tmp` where the root cannot be written, and what was asked for.
+pub(super) fn memory(read_only: bool, directories: &[Tmpfs], limits: &Limits) -> Vec<Mount> {
+    // What lies there counts as the container's memory: all of it there would be the end of the container.
+    let usual = limits.memory.map(|bytes| bytes / 2);
+    let tmp = (read_only && !directories.iter().any(|d| d.path == "/tmp")).then(|| Mount::Memory {
+        target: "/tmp".to_owned(),
+        size: usual,
+    });
+    let wanted = directories.iter().map(|directory| Mount::Memory {
+        target: directory.path.clone(),
+        size: directory.size.map(|bytes| bytes.0).or(usual),
+    });
+    tmp.into_iter().chain(wanted).collect()
 }

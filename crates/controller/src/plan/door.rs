@@ -70,6 +70,7 @@ pub(super) fn door(
         let budgets = draft.add(Step::Volume(volume_of(inputs, Role::Budgets)), &[]);
         let proxy = proxy(inputs, layout, image.clone());
         let name = proxy.name.clone();
+        let place_of = proxy.clone();
         let extra = split_attachments(inputs, proxy, &mut |spec| {
             let mut after = networks.both();
             after.extend([files, budgets]);
@@ -93,18 +94,19 @@ pub(super) fn door(
         draft.add(start, &before_start);
         let mut on: Vec<String> = layout.fence_name.iter().cloned().collect();
         on.extend(layout.egress_name.clone());
-        draft.places.push(Place {
-            container: name,
-            role: Role::Proxy,
-            networks: on,
-            addresses: layout.addresses(inputs, PROXY_PLACE),
-        });
+        let addresses = layout.addresses(inputs, PROXY_PLACE);
+        draft
+            .places
+            .push(Place::of(&place_of, Role::Proxy, on, addresses));
     }
     if layout.fence == Some(Fence::Network) {
         return Ok(door);
     }
     let relay = relay::relay(inputs, layout, image);
     let name = relay.name.clone();
+    draft
+        .places
+        .push(Place::of(&relay, Role::Relay, Vec::new(), Vec::new()));
     let created = draft.add(Step::Container(relay), &socket);
     let start = Step::Start {
         container: name.clone(),
@@ -112,13 +114,7 @@ pub(super) fn door(
     };
     door.started.push(draft.add(start, &[created]));
     door.created.push(created);
-    door.relay = Some(name.clone());
-    draft.places.push(Place {
-        container: name,
-        role: Role::Relay,
-        networks: Vec::new(),
-        addresses: Vec::new(),
-    });
+    door.relay = Some(name);
     Ok(door)
 }
 

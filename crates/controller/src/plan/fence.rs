@@ -157,6 +157,7 @@ pub(super) fn networks(inputs: &Inputs<'_>, layout: &Layout, draft: &mut Draft) 
             name: name.clone(),
             exposure: Exposure::Isolated,
             subnets: vec![layout.block.fence(), block6(inputs).fence()],
+            mtu: inputs.config.network.mtu,
             labels: labels(Role::Fence),
         };
         let created = draft.add(Step::Network(spec), &[]);
@@ -171,6 +172,7 @@ pub(super) fn networks(inputs: &Inputs<'_>, layout: &Layout, draft: &mut Draft) 
             name: name.clone(),
             exposure: Exposure::Open,
             subnets: vec![layout.egress_block.open()],
+            mtu: inputs.config.network.mtu,
             labels: labels(Role::Egress),
         };
         networks.egress = Some(draft.add(Step::Network(spec), &[]));

@@ -52,10 +52,7 @@ pub(super) fn relay(inputs: &Inputs<'_>, layout: &Layout, image: String) -> Cont
         }
     }
     // The image's own check asks a proxy, and this is none.
-    spec.health = Some(Health {
-        test: vec!["NONE".to_owned()],
-        every_seconds: 0,
-    });
+    spec.health = Some(Health::new(vec!["NONE".to_owned()], 0));
     spec.dns = vec![IpAddr::V4(RELAY_ADDRESS)];
     spec.hosts = inputs
         .config

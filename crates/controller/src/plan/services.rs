@@ -2,17 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::containers::{bare, fenced, memory, networks_of, real_command};
+use super::containers::{bare, fenced, labels, memory, networks_of, real_command};
 use super::door::{DNS_PORT, Door};
 use super::fence::{Layout, Networks};
-use super::gate::GateSteps;
+use super::gate::{GATE, GateSteps};
 use super::limits::{Wanted, limits};
 use super::{Draft, Inputs, PROXY_PORT, Place, Step, missing};
-use crate::config::{Fence, Mode, Service};
+use crate::config::{Fence, Healthcheck, Mode, Service, Test};
+use crate::engine::ImageInfo;
 use crate::error::{Error, Result};
-use crate::labels::{Role, SERVICE};
+use crate::labels::{Role, SERVICE, VOLUME};
 use crate::pool::SERVICE_PLACES;
-use crate::spec::{Capability, ContainerSpec, Health};
+use crate::spec::{Capability, ContainerSpec, Health, Mount, SystemCalls, VolumeSpec};
 use crate::task::Slug;
 
 /// How long a service may take to become healthy.
@@ -70,13 +71,16 @@ fn none_of_ours(inputs: &Inputs<'_>, fence: Option<Fence>) -> Result<()> {
 pub(super) fn ports<'i>(inputs: &Inputs<'i>) -> BTreeMap<u16, Vec<&'i Slug>> {
     let mut taken: BTreeMap<u16, Vec<&Slug>> = BTreeMap::new();
     for (name, service) in &inputs.config.services {
-        let info = inputs.images.services.get(name);
-        let exposed = info.map(|info| info.ports.clone()).unwrap_or_default();
-        for port in service.port.map_or(exposed, |port| vec![port.get()]) {
+        for port in service.ports(image_ports(inputs, name)) {
             taken.entry(port).or_default().push(name);
         }
     }
     taken
+}
+
+fn image_ports<'a>(inputs: &'a Inputs<'_>, name: &Slug) -> &'a [u16] {
+    let info = inputs.images.services.get(name);
+    info.map_or(&[], |info| info.ports.as_slice())
 }
 
 /// The services; returns the steps after which all of them can be used.
@@ -86,30 +90,38 @@ pub(super) fn services(
     networks: &Networks,
     door: &Door,
     gate: GateSteps,
+    stored: &[usize],
     draft: &mut Draft,
 ) -> Result<Vec<usize>> {
-    let mut ready = Vec::new();
-    for (name, place) in &layout.service_places {
+    let mut ready: BTreeMap<&Slug, usize> = BTreeMap::new();
+    for (name, place) in in_order(inputs, layout) {
         let Some(service) = inputs.config.services.get(name) else {
             continue;
         };
-        let spec = service_spec(inputs, layout, door, name, service, *place)?;
+        let mut spec = service_spec(inputs, layout, door, name, service, place)?;
         let container = spec.name.clone();
-        draft.places.push(Place {
-            container: container.clone(),
-            role: Role::Service,
-            networks: networks_of(&spec),
-            addresses: layout.addresses(inputs, *place),
-        });
+        let addresses = layout.addresses(inputs, place);
+        draft.places.push(Place::of(
+            &spec,
+            Role::Service,
+            networks_of(&spec),
+            addresses,
+        ));
         let image = inputs.images.services.get(name);
-        let checked = spec.health.is_some() || image.is_some_and(|i| i.health.is_some());
+        let checked = match &spec.health {
+            Some(health) => health.test.first().is_some_and(|word| word != "NONE"),
+            None => image.is_some_and(|i| i.health.is_some()),
+        };
         let mut before = networks.inner();
         before.extend(&door.created);
         before.push(gate.volume);
+        before.extend(stored);
+        before.extend(volumes(inputs, name, service, &mut spec, draft));
         let created = draft.add(Step::Container(spec), &before);
         let mut before = vec![created, gate.filled];
         before.extend(&door.started);
         before.extend(networks.guarded());
+        before.extend(service.after.iter().filter_map(|other| ready.get(other)));
         let start = Step::Start {
             container: container.clone(),
             role: Role::Service,
@@ -119,9 +131,101 @@ pub(super) fn services(
             let seconds = service.wait_seconds.unwrap_or(HEALTHY_SECONDS);
             last = draft.add(Step::AwaitHealthy { container, seconds }, &[last]);
         }
-        ready.push(last);
+        ready.insert(name, last);
     }
-    Ok(ready)
+    Ok(ready.into_values().collect())
+}
+
+/// Each after those it waits for. That there is no circle was checked with the settings.
+fn in_order<'a>(inputs: &Inputs<'_>, layout: &'a Layout) -> Vec<(&'a Slug, u8)> {
+    let mut waiting: Vec<_> = layout
+        .service_places
+        .iter()
+        .map(|(name, place)| (name, *place))
+        .collect();
+    let mut order: Vec<(&Slug, u8)> = Vec::new();
+    while !waiting.is_empty() {
+        let can_start = |name: &Slug| {
+            let service = inputs.config.services.get(name);
+            let mut after = service.iter().flat_map(|service| &service.after);
+            after.all(|other| order.iter().any(|(done, _)| *done == other))
+        };
+        let next = waiting.iter().position(|(name, _)| can_start(name));
+        order.push(waiting.remove(next.unwrap_or(0)));
+    }
+    order
+}
+
+/// A service's volumes, and the steps that make them: an engine would make them by itself, without a word in the
+/// journal.
+fn volumes(
+    inputs: &Inputs<'_>,
+    name: &Slug,
+    service: &Service,
+    spec: &mut ContainerSpec,
+    draft: &mut Draft,
+) -> Vec<usize> {
+    let mut made = Vec::new();
+    for (volume, target) in &service.volumes {
+        let mut labels = labels(inputs, Role::Volume);
+        labels.insert(SERVICE.to_owned(), name.to_string());
+        labels.insert(VOLUME.to_owned(), volume.to_string());
+        let volume = VolumeSpec {
+            name: inputs.task.volume(name, volume),
+            labels,
+        };
+        made.push(draft.add(Step::Volume(volume.clone()), &[]));
+        spec.mounts.push(Mount::Volume {
+            volume,
+            target: target.clone(),
+            writable: true,
+            fill: true,
+        });
+    }
+    made
+}
+
+/// What was asked for, else the image's own (`None`), else whether its one port listens.
+fn health(
+    inputs: &Inputs<'_>,
+    name: &Slug,
+    service: &Service,
+    image: &ImageInfo,
+) -> Result<Option<Health>> {
+    let ports = service.ports(&image.ports);
+    let usual = Healthcheck::new(Test::Port);
+    let check = match (&service.healthcheck, &image.health, ports.as_slice()) {
+        (Some(check), _, _) => check,
+        (None, None, [_]) => &usual,
+        // Which of several ports is the one that matters nobody can know.
+        (None, Some(_), _) | (None, None, _) => return Ok(None),
+    };
+    let test = match &check.test {
+        Test::Off => vec!["NONE".to_owned()],
+        Test::Shell(command) => vec!["CMD-SHELL".to_owned(), command.clone()],
+        Test::Words(words) => {
+            let mut test = vec!["CMD".to_owned()];
+            test.extend_from_slice(words);
+            test
+        }
+        Test::Port => {
+            if ports.is_empty() {
+                return Err(Error::Config(format!(
+                    "[services.{name}] healthcheck = \"@port\", and neither port = nor the image says which"
+                )));
+            }
+            let mut test = ["CMD", GATE, "listening"].map(str::to_owned).to_vec();
+            test.extend(ports.iter().map(ToString::to_string));
+            test
+        }
+    };
+    // Where it cannot look more often at the start, it has to look often always.
+    let usual = if inputs.facts.start_interval { 10 } else { 2 };
+    let mut health = Health::new(test, check.every_seconds.unwrap_or(usual));
+    health.timeout_seconds = check.timeout_seconds.unwrap_or(health.timeout_seconds);
+    health.retries = check.retries.unwrap_or(health.retries);
+    health.start_seconds = check.start_seconds.unwrap_or(health.start_seconds);
+    Ok(Some(health))
 }
 
 fn service_spec(
@@ -138,26 +242,35 @@ fn service_spec(
         .services
         .get(name)
         .ok_or_else(|| missing(&what))?;
-    let real = real_command(&what, image, &service.command)?;
+    let reference = service.image.as_ref().ok_or_else(|| missing(&what))?;
+    let real = real_command(&what, image, &service.entrypoint, &service.command)?;
     let container = inputs.task.service(name);
-    let mut spec = bare(inputs, Role::Service, container, service.image.to_string());
+    let mut spec = bare(inputs, Role::Service, container, reference.to_string());
     spec.labels.insert(SERVICE.to_owned(), name.to_string());
     spec.user.clone_from(&service.user);
     spec.env.clone_from(&service.env);
-    spec.capabilities = Capability::SERVICE.to_vec();
-    spec.read_only = service.read_only;
-    spec.mounts = memory(service.read_only, &service.tmpfs);
+    spec.secret_env = inputs.passwords.service(name);
+    spec.workdir.clone_from(&service.workdir);
+    spec.capabilities = match &service.capabilities {
+        Some(left) => left.clone(),
+        None => Capability::SERVICE.to_vec(),
+    };
+    spec.read_only = service.read_only.unwrap_or(false);
+    if let Some(profile) = &service.profile {
+        spec.system_calls = SystemCalls::Profile(profile.clone());
+    }
+    spec.gpus = service.gpus.map(|gpus| gpus.0);
     let wanted = Wanted {
         memory: service.memory,
         cpus: service.cpus,
         pids: service.pids,
+        nofile: service.nofile,
+        shm: service.shm,
+        disk: service.disk,
     };
     spec.limits = limits(Role::Service, wanted, inputs.facts);
-    spec.health = service.healthcheck.as_ref().map(|test| Health {
-        test: vec!["CMD-SHELL".to_owned(), test.clone()],
-        // Where it cannot look more often at the start, it has to look often always.
-        every_seconds: if inputs.facts.start_interval { 10 } else { 2 },
-    });
+    spec.mounts = memory(spec.read_only, &service.tmpfs, &spec.limits);
+    spec.health = health(inputs, name, service, image)?;
     if door.relay.is_none() {
         spec.hostname = Some(name.to_string());
     }

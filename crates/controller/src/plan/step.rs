@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Kind;
 use crate::labels::Role;
+use crate::passwords::Passwords;
 use crate::spec::{Attachment, ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::workspace::Workspace;
 
@@ -48,6 +49,13 @@ pub enum Step {
         directory: PathBuf,
         /// Relative name → text.
         files: BTreeMap<String, String>,
+    },
+    /// Write the passwords of the task's services into its own file.
+    Passwords {
+        /// The file.
+        file: PathBuf,
+        /// What is in it; shown without the values.
+        passwords: Passwords,
     },
     /// Make the task's files available.
     Workspace(Workspace),
@@ -103,6 +111,14 @@ impl Step {
                 directory: directory.clone(),
                 names: files.keys().cloned().collect(),
             },
+            Step::Passwords { file, .. } => Inverse::Files {
+                directory: file.parent().map(PathBuf::from).unwrap_or_default(),
+                names: file
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .into_iter()
+                    .collect(),
+            },
             Step::Workspace(_) => Inverse::Workspace,
             Step::Network(spec) => remove(Kind::Network, &spec.name),
             Step::Volume(spec) => remove(Kind::Volume, &spec.name),
@@ -120,6 +136,7 @@ impl Step {
     pub fn doing(&self) -> String {
         match self {
             Step::Files { directory, .. } => format!("writing into {}", directory.display()),
+            Step::Passwords { .. } => "making passwords for the services".to_owned(),
             Step::Workspace(workspace) => workspace.doing(),
             Step::Network(spec) => format!("creating network {}", spec.name),
             Step::GuardLink { network } => format!("guarding the bridge of {network}"),

@@ -17,6 +17,7 @@ use crate::facts::Facts;
 use crate::images::{self, Recipe, Way};
 use crate::labels::Role;
 use crate::output::Progress;
+use crate::passwords::Passwords;
 use crate::paths::StateDir;
 use crate::plan::{ImageSet, Plan};
 use crate::record::Record;
@@ -73,10 +74,12 @@ impl<E: Engine> Site<'_, E> {
             facts: self.facts,
             images: self.images,
         };
+        // A build has no services.
+        let passwords = Passwords::default();
         let plan = |blocks| {
             let inputs = self
                 .setup
-                .inputs(self.state, self.facts, self.images, blocks);
+                .inputs(self.state, self.facts, self.images, blocks, &passwords);
             Plan::for_build(&inputs)
         };
         let record = attempt.apply(plan, taken, cancel, progress).await?;

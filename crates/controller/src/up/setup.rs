@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::images::Sources;
+use crate::passwords::Passwords;
 use crate::paths::StateDir;
 use crate::plan::{ISSUE, ImageSet, Inputs, Plan};
 use crate::policy::Layers;
@@ -118,8 +119,9 @@ impl Setup {
         facts: &Facts,
         images: &ImageSet,
         blocks: [Block; 2],
+        passwords: &Passwords,
     ) -> Result<Plan> {
-        Plan::new(&self.inputs(state, facts, images, blocks))
+        Plan::new(&self.inputs(state, facts, images, blocks, passwords))
     }
 
     pub(super) fn inputs<'a>(
@@ -128,6 +130,7 @@ impl Setup {
         facts: &'a Facts,
         images: &'a ImageSet,
         blocks: [Block; 2],
+        passwords: &'a Passwords,
     ) -> Inputs<'a> {
         Inputs {
             task: &self.task,
@@ -140,6 +143,7 @@ impl Setup {
             directory: state.task(&self.task).root().to_owned(),
             files: self.files(),
             command: self.command.clone(),
+            passwords,
             owner: self.owner(facts),
         }
     }
@@ -178,6 +182,7 @@ impl Setup {
             expectation: plan.expectation.arguments(),
             tools: images.tools.clone(),
             owner: Some(self.reader(facts)),
+            kept_volumes: Vec::new(),
         }
     }
 }

@@ -94,14 +94,31 @@ fn attachments(states: &[(&Place, ContainerState)]) -> ProofRow {
 }
 
 fn privileges(states: &[(&Place, ContainerState)]) -> ProofRow {
-    let wrong: Vec<_> = states
+    let mut wrong: Vec<_> = states
         .iter()
         .flat_map(|(_, s)| s.privileges.iter().map(move |p| format!("{}: {p}", s.name)))
         .collect();
+    let mut planned = Vec::new();
+    for (place, state) in states {
+        let name = &state.name;
+        if state.filter.as_ref() != place.filter.as_ref().map(|filter| &filter.digest) {
+            wrong.push(format!(
+                "{name}: its system call filter is not the planned one"
+            ));
+        }
+        if state.gpus && !place.gpus {
+            wrong.push(format!("{name}: it has GPUs of the host"));
+        }
+        planned.extend(place.widened());
+    }
+    let mut good = "no capabilities, namespaces, devices, ports or sockets of the host".to_owned();
+    if !planned.is_empty() {
+        good = format!("{good}, but as your settings say: {}", planned.join("; "));
+    }
     judged(
         "container_privileges",
         "no container has more of the host than planned",
-        "no capabilities, namespaces, devices, ports or sockets of the host",
+        &good,
         &wrong,
     )
 }

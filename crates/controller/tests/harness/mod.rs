@@ -16,6 +16,7 @@ use agentnet_controller::engine::fake::FakeEngine;
 use agentnet_controller::engine::{ImageInfo, Output};
 use agentnet_controller::facts::Facts;
 use agentnet_controller::output::Progress;
+use agentnet_controller::passwords::Passwords;
 use agentnet_controller::paths::StateDir;
 use agentnet_controller::plan::{ImageSet, Inputs, Plan};
 use agentnet_controller::policy::Layers;
@@ -169,8 +170,9 @@ pub(crate) fn config(toml: &str) -> Config {
 /// A plan with everything fixed, for snapshots.
 pub(crate) fn plan(facts: &Facts, toml: &str) -> agentnet_controller::error::Result<Plan> {
     let config = config(toml);
+    let passwords = passwords(&config);
     let services = config.services.iter().map(|(name, service)| {
-        let mut info = image(&service.image.0);
+        let mut info = image(&service.image.as_ref().unwrap().0);
         info.ports = vec![5432];
         (name.clone(), info)
     });
@@ -209,6 +211,14 @@ pub(crate) fn plan(facts: &Facts, toml: &str) -> agentnet_controller::error::Res
         directory: "/state/tasks/shop/fix-1".into(),
         files: BTreeMap::from([("gitfile".into(), String::new())]),
         command: None,
+        passwords: &passwords,
         owner: (1000, 1000),
     })
+}
+
+/// Passwords for a plan that is only looked at.
+pub(crate) fn passwords(config: &Config) -> Passwords {
+    let directory = tempfile::tempdir().unwrap();
+    let state = StateDir::open(Some(directory.path())).unwrap();
+    Passwords::of(&state.task(&id("fix-1")), config).unwrap()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models;
 
-use super::privileges::privileges;
+use super::privileges::{filter, privileges};
 use crate::engine::{ContainerState, Endpoint, HealthState, ImageInfo, NetworkState, Running};
 use crate::labels::Labels;
 use crate::spec::Health;
@@ -93,6 +93,9 @@ pub(super) fn container(c: models::ContainerInspectResponse, endpoint: &str) -> 
         networks,
         labels: labels(c.config.and_then(|c| c.labels)),
         privileges: privileges(&host, endpoint),
+        filter: filter(&host),
+        gpus: host.device_requests.as_ref().is_some_and(|d| !d.is_empty()),
+        oom_killed: state.oom_killed == Some(true),
     }
 }
 
@@ -154,10 +157,7 @@ pub(super) fn image(found: models::ImageInspect) -> ImageInfo {
         ports: ports.iter().filter_map(tcp).collect(),
         health: test
             .filter(|t| t.first().is_some_and(|word| word != "NONE"))
-            .map(|test| Health {
-                test,
-                every_seconds: 0,
-            }),
+            .map(|test| Health::new(test, 0)),
     }
 }
 

@@ -1,7 +1,10 @@
 //! What an engine says about itself, as facts.
 
+use std::collections::HashMap;
+
 use bollard::models;
 
+use super::quota;
 use crate::engine::{EngineError, EngineResult};
 use crate::facts::{API_FLOOR, Facts, LimitFacts, LinkFacts, Version};
 
@@ -28,6 +31,7 @@ pub(super) fn facts(
         });
     }
     let local = endpoint.starts_with("unix://");
+    let disk_quota = quota::can_bound(&info, here);
     let security = info.security_options.unwrap_or_default();
     let runc = components
         .iter()
@@ -65,5 +69,41 @@ pub(super) fn facts(
         seccomp: security
             .iter()
             .any(|s| s.contains("name=seccomp") && !s.contains("unconfined")),
+        gpus: gives_gpus(&info.runtimes, &info.discovered_devices),
+        disk_quota,
     })
+}
+
+/// NVIDIA's toolkit registers a runtime of that name, or describes the devices (CDI, Docker 28.3 tells them).
+fn gives_gpus(
+    runtimes: &Option<HashMap<String, models::Runtime>>,
+    devices: &Option<Vec<models::DeviceInfo>>,
+) -> bool {
+    let runtime = runtimes.iter().flatten().any(|(name, _)| name == "nvidia");
+    let mut ids = devices.iter().flatten().filter_map(|d| d.id.as_deref());
+    runtime || ids.any(|id| id.contains("/gpu="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gpus_are_there_where_a_runtime_or_a_device_says_so() {
+        let runtimes = |name: &str| {
+            Some(HashMap::from([(
+                name.to_owned(),
+                models::Runtime::default(),
+            )]))
+        };
+        let devices = |id: &str| {
+            Some(vec![models::DeviceInfo {
+                source: Some("cdi".into()),
+                id: Some(id.into()),
+            }])
+        };
+        assert!(gives_gpus(&runtimes("nvidia"), &None));
+        assert!(gives_gpus(&None, &devices("nvidia.com/gpu=0")));
+        assert!(!gives_gpus(&runtimes("runc"), &devices("vendor.com/nic=0")));
+    }
 }

@@ -2,7 +2,7 @@
 
 use bollard::models;
 
-use crate::spec::Capability;
+use crate::spec::{Capability, digest};
 
 /// What a fenced container must not have, in words. A list of what is allowed, so that a field
 /// nobody thought of cannot be a hole: capabilities, security options and modes are compared whole.
@@ -41,6 +41,12 @@ pub(super) fn privileges(host: &models::HostConfig, endpoint: &str) -> Vec<Strin
     say(
         host.devices.as_ref().is_some_and(|d| !d.is_empty()),
         "it has devices of the host",
+    );
+    say(
+        host.device_cgroup_rules
+            .as_ref()
+            .is_some_and(|r| !r.is_empty()),
+        "it may use devices of the host",
     );
     let drops = |name: &str| host.cap_drop.iter().flatten().any(|c| c == name);
     say(
@@ -89,6 +95,15 @@ pub(super) fn privileges(host: &models::HostConfig, endpoint: &str) -> Vec<Strin
         "it can reach the engine's socket",
     );
     found
+}
+
+/// Fingerprint of the system call filter that replaces the engine's own: whether it was planned shows who knows the
+/// plan.
+pub(super) fn filter(host: &models::HostConfig) -> Option<String> {
+    let options = host.security_opt.iter().flatten();
+    let mut profiles =
+        options.filter_map(|o| o.strip_prefix("seccomp=").or(o.strip_prefix("seccomp:")));
+    profiles.next().map(digest)
 }
 
 /// The socket itself or a directory it is in.

@@ -6,8 +6,7 @@ use bollard::models;
 
 use crate::labels::Labels;
 use crate::spec::{
-    Attachment, ContainerNetwork, ContainerSpec, Exposure, Mount, NetworkSpec, OUR_FILTER,
-    SystemCalls,
+    Attachment, ContainerNetwork, ContainerSpec, Exposure, Gpus, Mount, NetworkSpec,
 };
 
 /// The API counts nanoseconds.
@@ -70,8 +69,8 @@ fn mount(mount: &Mount) -> Option<models::Mount> {
 
 fn security_options(spec: &ContainerSpec) -> Vec<String> {
     let mut options = vec!["no-new-privileges".to_owned()];
-    if spec.system_calls == SystemCalls::Ours {
-        options.push(format!("seccomp={OUR_FILTER}"));
+    if let Some(profile) = spec.system_calls.text() {
+        options.push(format!("seccomp={profile}"));
     }
     options
 }
@@ -80,7 +79,10 @@ fn host_config(spec: &ContainerSpec) -> models::HostConfig {
     let list = |items: Vec<String>| Some(items).filter(|items| !items.is_empty());
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let memory = spec.mounts.iter().filter_map(|m| match m {
-        Mount::Memory { target } => Some((target.clone(), "rw,nosuid,nodev,mode=1777".to_owned())),
+        Mount::Memory { target, size } => {
+            let size = size.map_or_else(String::new, |bytes| format!(",size={bytes}"));
+            Some((target.clone(), format!("rw,nosuid,nodev,mode=1777{size}")))
+        }
         Mount::Bind { .. } | Mount::Volume { .. } => None,
     });
     models::HostConfig {
@@ -121,6 +123,45 @@ fn host_config(spec: &ContainerSpec) -> models::HostConfig {
             typ: Some("none".to_owned()),
             config: None,
         }),
+        shm_size: spec.limits.shm.map(number),
+        ulimits: spec.limits.nofile.map(|files| {
+            vec![models::ResourcesUlimits {
+                name: Some("nofile".to_owned()),
+                soft: Some(number(files)),
+                hard: Some(number(files)),
+            }]
+        }),
+        storage_opt: spec
+            .limits
+            .disk
+            .map(|bytes| HashMap::from([("size".to_owned(), bytes.to_string())])),
+        device_requests: spec.gpus.map(|gpus| vec![gpu_request(gpus)]),
+        ..Default::default()
+    }
+}
+
+/// What the secret part says wins.
+fn environment(spec: &ContainerSpec) -> Vec<String> {
+    let plain = spec
+        .env
+        .iter()
+        .filter(|(name, _)| !spec.secret_env.contains_key(*name))
+        .map(|(name, value)| format!("{name}={value}"));
+    let secret = spec
+        .secret_env
+        .iter()
+        .map(|(name, value)| format!("{name}={}", value.expose()));
+    plain.chain(secret).collect()
+}
+
+/// As `docker run --gpus`: by what it can do, so that the engine finds who hands them out.
+fn gpu_request(gpus: Gpus) -> models::DeviceRequest {
+    models::DeviceRequest {
+        count: Some(match gpus {
+            Gpus::All => -1,
+            Gpus::Count(count) => i64::from(count),
+        }),
+        capabilities: Some(vec![vec!["gpu".to_owned()]]),
         ..Default::default()
     }
 }
@@ -140,7 +181,7 @@ pub(super) fn container(spec: &ContainerSpec) -> models::ContainerCreateBody {
         hostname: spec.hostname.clone(),
         entrypoint: spec.entrypoint.clone(),
         cmd: Some(spec.command.clone()).filter(|c| !c.is_empty()),
-        env: Some(spec.env.iter().map(|(k, v)| format!("{k}={v}")).collect()),
+        env: Some(environment(spec)),
         working_dir: spec.workdir.clone(),
         labels: Some(map(&spec.labels)),
         open_stdin: Some(spec.stdin_open),
@@ -149,9 +190,9 @@ pub(super) fn container(spec: &ContainerSpec) -> models::ContainerCreateBody {
         healthcheck: spec.health.as_ref().map(|h| models::HealthConfig {
             test: Some(h.test.clone()),
             interval: Some(i64::from(h.every_seconds) * SECOND),
-            timeout: Some(5 * SECOND),
-            retries: Some(3),
-            start_period: Some(120 * SECOND),
+            timeout: Some(i64::from(h.timeout_seconds) * SECOND),
+            retries: Some(i64::from(h.retries)),
+            start_period: Some(i64::from(h.start_seconds) * SECOND),
             start_interval: Some(SECOND / 5),
         }),
         host_config: Some(host_config(spec)),
@@ -164,14 +205,18 @@ pub(super) fn container(spec: &ContainerSpec) -> models::ContainerCreateBody {
 
 pub(super) fn network(spec: &NetworkSpec) -> models::NetworkCreateRequest {
     let isolated = spec.exposure == Exposure::Isolated;
-    let options = isolated.then(|| {
-        [
+    let mut options = HashMap::new();
+    if isolated {
+        for key in [
             "com.docker.network.bridge.gateway_mode_ipv4",
             "com.docker.network.bridge.gateway_mode_ipv6",
-        ]
-        .map(|key| (key.to_owned(), "isolated".to_owned()))
-        .into()
-    });
+        ] {
+            options.insert(key.to_owned(), "isolated".to_owned());
+        }
+    }
+    if let Some(mtu) = spec.mtu {
+        options.insert("com.docker.network.driver.mtu".to_owned(), mtu.to_string());
+    }
     let config = |s: &crate::spec::Subnet| models::IpamConfig {
         subnet: Some(s.block.to_string()),
         ip_range: s.range.map(|range| range.to_string()),
@@ -186,7 +231,7 @@ pub(super) fn network(spec: &NetworkSpec) -> models::NetworkCreateRequest {
             config: Some(spec.subnets.iter().map(config).collect()),
             ..Default::default()
         }),
-        options,
+        options: Some(options).filter(|options| !options.is_empty()),
         labels: Some(map(&spec.labels)),
         ..Default::default()
     }

@@ -13,6 +13,7 @@ pub(super) struct Container {
     pub(super) id: String,
     pub(super) spec: ContainerSpec,
     pub(super) running: Running,
+    pub(super) oom_killed: bool,
 }
 
 /// A container's program, as the tests write it.
