@@ -15,6 +15,7 @@ mod tmpfs;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use agentnet_policy::toml_words;
 use serde::Deserialize;
 
 use crate::agents;
@@ -128,17 +129,38 @@ impl Config {
     /// Parses and checks; errors name file, line and fix.
     pub fn parse(path: &Path, text: &str) -> Result<Config> {
         let config: Config = toml::from_str(text).map_err(|e| {
-            let line = e.span().map_or(1, |span| {
-                1 + text
-                    .bytes()
-                    .take(span.start)
-                    .filter(|b| *b == b'\n')
-                    .count()
-            });
-            Error::Config(format!("{}:{line}: {}", path.display(), e.message().trim()))
+            let start = e.span().map_or(0, |span| span.start);
+            let before = text.get(..start).unwrap_or_default().matches('\n').count();
+            let line = text.lines().nth(before).unwrap_or_default();
+            let words = misplaced(e.message(), line);
+            let words = words.unwrap_or_else(|| toml_words(e.message(), line));
+            Error::Config(format!("{}:{}: {words}", path.display(), before + 1))
         })?;
         check::check(&config).map_err(|why| Error::Config(format!("{}: {why}", path.display())))?;
         Ok(config)
+    }
+}
+
+/// A key that stands above every table and belongs into one.
+fn misplaced(message: &str, line: &str) -> Option<String> {
+    if !message.contains("expected one of `project`") {
+        return None;
+    }
+    let key = line.split('=').next().unwrap_or_default().trim();
+    let table = if has_key::<Agent>(key) {
+        "[agent]"
+    } else if has_key::<Network>(key) {
+        "[network]"
+    } else {
+        return None;
+    };
+    Some(format!("`{key}` is a key of {table}; write that above it"))
+}
+
+fn has_key<T: for<'de> Deserialize<'de>>(key: &str) -> bool {
+    match toml::from_str::<T>(&format!("{key} = 0")) {
+        Ok(_) => true,
+        Err(error) => error.message().starts_with("invalid "),
     }
 }
 
@@ -270,7 +292,7 @@ mod tests {
     fn an_unknown_key_is_an_error_with_its_line() {
         let text = problem("[agent]\nimage = \"x\"\nprivileged = true\n");
         assert!(
-            text.starts_with("agentnet.toml:3: unknown field `privileged`"),
+            text.starts_with("agentnet.toml:3: `privileged` is no key here"),
             "{text}"
         );
     }
@@ -356,7 +378,7 @@ mod tests {
             ),
             (
                 "[services.a]\nimage = \"x\"\nport = 0",
-                "agentnet.toml:3: invalid value",
+                "agentnet.toml:3: port is a whole number from 1 up",
             ),
             (
                 "[services.proxy]\nimage = \"x\"",
@@ -417,8 +439,34 @@ mod tests {
             ),
             (
                 "[network]\nmode = \"open\"",
-                "agentnet.toml:2: unknown variant `open`",
+                "agentnet.toml:2: `open` is not a value for it: write none, limited or full",
             ),
+            (
+                "image = \"x\"",
+                "agentnet.toml:1: `image` is a key of [agent]; write that above it",
+            ),
+            ("pool = \"x\"", "`pool` is a key of [network]"),
+            (
+                "agnet = 1",
+                "agentnet.toml:1: `agnet` is no key here; write: agent",
+            ),
+            (
+                "[agent]\nenv = [\"A=B\"]",
+                "agentnet.toml:2: a table is wanted here: { NAME = \"value\" }",
+            ),
+            (
+                "[agent]\ncommand = \"bash\"",
+                "agentnet.toml:2: command is a list; write: command = [\"bash\"]",
+            ),
+            (
+                "[agent]\nuser = 1000",
+                "agentnet.toml:2: user is text; write: user = \"1000\"",
+            ),
+            (
+                "[agent]\ncpus = \"2\"",
+                "agentnet.toml:2: cpus is a number; write: cpus = 2",
+            ),
+            ("[agent]\nread_only = yes", "agentnet.toml:2: "),
             ("[services.My_DB]\nimage = \"x\"", "may hold only a-z"),
         ];
         for (text, expected) in cases {

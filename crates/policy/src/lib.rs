@@ -26,6 +26,7 @@ mod rule;
 mod secret;
 mod target;
 pub mod tinyproxy;
+mod toml_words;
 mod whitelist;
 
 pub use self::address::{AddressClass, classify};
@@ -42,6 +43,7 @@ pub use self::reason::{Reason, UnknownReason};
 pub use self::rule::{Layer, Rule, RuleId};
 pub use self::secret::Secret;
 pub use self::target::{Target, TargetError};
+pub use self::toml_words::toml_words;
 pub use self::whitelist::{
     BuiltinPresets, LoadOptions, Loaded, PresetFiles, Presets, Problem, Problems, Severity, Source,
     TargetPattern, describe as describe_preset, load,

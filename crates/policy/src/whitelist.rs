@@ -3,6 +3,7 @@
 mod advice;
 mod aim;
 mod check;
+mod habits;
 mod line;
 mod loader;
 mod place;

@@ -211,7 +211,7 @@ const BAD: &[(&str, &str)] = &[
         "\"foo\" is not in quotes; write: Filter \"foo\"",
     ),
     ("Filter \"foo", "has no closing"),
-    ("Filter \"foo\"x", "is followed by a letter"),
+    ("Filter \"foo\"x", "is followed by more"),
     ("FilterType glob", "the types are bre, ere and fnmatch"),
     (
         "FilterURLs maybe",
@@ -233,6 +233,20 @@ const BAD: &[(&str, &str)] = &[
     ("XTinyproxy \"y\"", "in quotes"),
     ("PidFile /x", "is not in quotes"),
     ("BasicAuth u", "takes two values"),
+    (
+        "BasicAuth u p more",
+        "BasicAuth takes two values; write: BasicAuth USER PASSWORD",
+    ),
+    (
+        "Port=8888",
+        "\"Port\" stands before a `=`, where Tinyproxy has a space; write: Port 8888",
+    ),
+    ("Filter = \"f\"", "write: Filter \"f\""),
+    ("ConnectPort 443,563", "write: ConnectPort 443"),
+    ("Port 88888", "is larger than 65535; write: Port 8888"),
+    ("Timeout 10m", "write: Timeout 600"),
+    ("ErrorFile x \"y\"", "write: ErrorFile 404 \"y\""),
+    ("acl good dstdomain .example.com", "docs/squid.md"),
     ("Group a b", "is more than the directive takes"),
     ("ReversePath \"/a\" \"http://a.example/\"", "reverse proxy"), // Tinyproxy: is one
     ("ReverseOnly Yes", "reverse proxy"),

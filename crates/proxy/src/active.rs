@@ -16,7 +16,7 @@ use arc_swap::{ArcSwap, Guard};
 use prometheus::IntCounter;
 use tokio::sync::watch;
 
-pub use self::files::{compile_files, presets_of, sources};
+pub use self::files::{compile_files, is_whitelist, presets_of, sources};
 use self::files::{fingerprint, fingerprint_of};
 use self::source::Compiled;
 use crate::budget::{PurseSettings, Purses};

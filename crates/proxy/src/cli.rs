@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod given;
 mod learn;
 mod lint;
 mod manager;
@@ -10,15 +11,16 @@ mod serve;
 mod tinyproxy;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::given::Given;
 use crate::admin;
-use crate::environment::{Environment, PREFIX};
+use crate::environment::Environment;
 use crate::relay;
-use crate::settings::{Address, Problem, Raw, Settings, TinyproxyFile, is_tinyproxy};
+use crate::settings::{Address, AdminAddress, Problem, Raw};
 
 /// Exit status of everything that worked.
 pub const OK: u8 = 0;
@@ -112,7 +114,11 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
         return tinyproxy::run(arguments, environment);
     }
     let matches = command().try_get_matches_from(arguments);
-    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let cli = matches.and_then(|matches| {
+        let flags = given::typed(&matches);
+        Cli::from_arg_matches(&matches).map(|cli| (cli, flags))
+    });
+    let (cli, typed) = match cli {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to stdout with 0, mistakes to stderr with 2.
@@ -124,136 +130,37 @@ pub fn run(arguments: Vec<std::ffi::OsString>, environment: &dyn Environment) ->
         tinyproxy::print_version();
         return ExitCode::from(OK);
     }
+    let given = Given {
+        config: cli.config,
+        flags: cli.settings,
+        typed,
+        environment,
+    };
     let code = match cli.command {
-        Some(Command::Check(check)) if check.names_files() => {
-            with_presets(cli.config, cli.settings, environment, |presets| {
-                check.run(presets)
-            })
-        }
-        Some(Command::Check(_)) => match settings(cli.config, cli.settings, environment) {
-            Ok(settings) => check::listeners(&settings),
-            Err(problems) => complain(&problems),
-        },
-        Some(Command::Explain(explain)) => match settings(cli.config, cli.settings, environment) {
-            Ok(settings) => explain.run(settings),
-            Err(problems) => complain(&problems),
-        },
-        Some(Command::Lint(lint)) => lint.run(),
-        Some(Command::Learn(learn)) => {
-            with_presets(cli.config, cli.settings, environment, |presets| {
-                learn.run(presets)
-            })
-        }
-        Some(Command::Presets(list)) => {
-            with_presets(cli.config, cli.settings, environment, |presets| {
-                list.run(presets)
-            })
-        }
-        Some(Command::Relay(relay)) => relay.run(),
-        Some(Command::RelayWorker(worker)) => worker.run(),
-        Some(Command::Healthcheck { door: None }) => {
-            ask(cli.config, cli.settings, environment, admin::Asked::Ready)
-        }
-        Some(Command::Healthcheck { door: Some(door) }) => knock(&door),
-        Some(Command::Admin { what }) => ask(cli.config, cli.settings, environment, what),
-        None => match settings(cli.config, cli.settings, environment) {
-            Ok(settings) => serve::run(settings, serve::Place::Foreground, environment),
-            Err(problems) => complain(&problems),
-        },
+        Some(command) => command.run(given),
+        None => given.then(|settings| serve::run(settings, serve::Place::Foreground, environment)),
     };
     crate::diagnostic::flush();
     ExitCode::from(code)
 }
 
-/// What the environment says, and the configuration file that it names.
-fn from_environment(environment: &dyn Environment) -> Result<(Raw, Option<PathBuf>), Vec<Problem>> {
-    let (raw, strangers) = Raw::from_environment(environment).map_err(|problem| vec![problem])?;
-    let config_variable = format!("{PREFIX}CONFIG");
-    for stranger in strangers.iter().filter(|name| **name != config_variable) {
-        crate::diagnostic::warn(format_args!(
-            "{stranger} is set and is no setting of the proxy"
-        ));
-    }
-    Ok((raw, environment.get(&config_variable).map(PathBuf::from)))
-}
-
-/// What was said where.
-struct Said {
-    flags: Raw,
-    environment: Raw,
-    file: File,
-}
-
-/// A configuration file, by what is in it.
-enum File {
-    Toml(Box<Raw>),
-    Tinyproxy(TinyproxyFile),
-}
-
-fn said(
-    config: Option<PathBuf>,
-    flags: Raw,
-    environment: &dyn Environment,
-) -> Result<Said, Vec<Problem>> {
-    let (environment, named) = from_environment(environment)?;
-    let file = match config.or(named) {
-        None => File::Toml(Box::default()),
-        Some(path) => {
-            let name = path.display().to_string();
-            let bytes = std::fs::read(&path)
-                .map_err(|error| vec![Problem::new(&name, format!("cannot be read: {error}"))])?;
-            let text = String::from_utf8_lossy(&bytes);
-            if is_tinyproxy(&text) {
-                File::Tinyproxy(TinyproxyFile::new(Some(path), None))
-            } else {
-                let raw = Raw::from_toml(&name, &text).map_err(|problem| vec![problem])?;
-                File::Toml(Box::new(raw))
+impl Command {
+    fn run(self, given: Given<'_>) -> u8 {
+        match self {
+            Self::Check(check) if check.names_files() => {
+                given.then_with_presets(|presets| check.run(presets))
             }
+            Self::Check(_) => given.then(|settings| check::listeners(&settings)),
+            Self::Explain(explain) => given.then(|settings| explain.run(settings)),
+            Self::Lint(lint) => lint.run(),
+            Self::Learn(learn) => given.then_with_presets(|presets| learn.run(presets)),
+            Self::Presets(list) => given.then_with_presets(|presets| list.run(presets)),
+            Self::Relay(relay) => relay.run(),
+            Self::RelayWorker(worker) => worker.run(),
+            Self::Healthcheck { door: None } => ask(given, admin::Asked::Ready),
+            Self::Healthcheck { door: Some(door) } => knock(&door),
+            Self::Admin { what } => ask(given, what),
         }
-    };
-    Ok(Said {
-        flags,
-        environment,
-        file,
-    })
-}
-
-/// The settings as typed, with those of a TOML file below.
-fn raw(
-    config: Option<PathBuf>,
-    flags: Raw,
-    environment: &dyn Environment,
-) -> Result<Raw, Vec<Problem>> {
-    let said = said(config, flags, environment)?;
-    let over = said.flags.over(said.environment);
-    Ok(match said.file {
-        File::Toml(file) => over.over(*file),
-        File::Tinyproxy(_) => over,
-    })
-}
-
-fn settings(
-    config: Option<PathBuf>,
-    flags: Raw,
-    environment: &dyn Environment,
-) -> Result<Settings, Vec<Problem>> {
-    let said = said(config, flags, environment)?;
-    match said.file {
-        File::Toml(file) => Settings::check(said.flags.over(said.environment).over(*file)),
-        File::Tinyproxy(file) => Settings::from_tinyproxy(file, said.flags, said.environment),
-    }
-}
-
-/// Runs a command with the directory of presets that the running proxy would take.
-fn with_presets(
-    config: Option<PathBuf>,
-    flags: Raw,
-    environment: &dyn Environment,
-    command: impl FnOnce(Option<&Path>) -> u8,
-) -> u8 {
-    match raw(config, flags, environment) {
-        Ok(raw) => command(raw.presets.as_deref()),
-        Err(problems) => complain(&problems),
     }
 }
 
@@ -264,19 +171,14 @@ fn complain(problems: &[Problem]) -> u8 {
     USAGE
 }
 
-fn ask(
-    config: Option<PathBuf>,
-    flags: Raw,
-    environment: &dyn Environment,
-    what: admin::Asked,
-) -> u8 {
-    let settings = match settings(config, flags, environment) {
-        Ok(settings) => settings,
-        Err(problems) => return complain(&problems),
-    };
+fn ask(given: Given<'_>, what: admin::Asked) -> u8 {
+    given.then(|settings| ask_at(&settings.admin, what))
+}
+
+fn ask_at(admin: &AdminAddress, what: admin::Asked) -> u8 {
     block_on(async {
         let mut output = std::io::stdout();
-        match admin::ask(&settings.admin, what, &mut output).await {
+        match admin::ask(admin, what, &mut output).await {
             Ok(status) if status.is_success() => OK,
             Ok(status) => {
                 crate::diagnostic::error(format_args!("the admin listener answered {status}"));

@@ -71,6 +71,7 @@ pub mod stream;
 pub mod surroundings;
 pub mod syslog;
 pub mod tasks;
+pub mod text_file;
 mod transparent;
 pub mod tunnel;
 pub mod upstream;

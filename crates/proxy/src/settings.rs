@@ -6,6 +6,7 @@
 mod address;
 mod check;
 mod listeners;
+mod origin;
 mod raw;
 mod side_doors;
 mod tinyproxy;
@@ -25,6 +26,7 @@ use crate::conduct::Conduct;
 use crate::journal::Style;
 
 pub use self::address::{Address, AddressError, AdminAddress, AdminAddressError};
+pub use self::origin::Origins;
 pub use self::raw::{Raw, RawListener};
 pub use self::side_doors::{SideDoors, Transparent, TransparentKind};
 pub use self::tinyproxy::{DEFAULT_PATH, TinyproxyFile, Understood, has_directives, is_tinyproxy};

@@ -278,7 +278,7 @@ async fn starts_with_no_parent_that_it_does_not_understand_and_tells_no_password
         (
             vec![],
             vec![("AGENTNET_UPSTREAM", "http://me:hunter2@p.example")],
-            "upstream: parent 1 is not SCHEME://HOST:PORT: the target has no port",
+            "AGENTNET_UPSTREAM: parent 1 is not SCHEME://HOST:PORT: the target has no port",
         ),
         (
             vec![],
@@ -350,7 +350,11 @@ async fn exits_with_2_and_binds_nothing_when_something_is_wrong() {
             &[],
             "/nowhere/w.txt: the file cannot be read",
         ),
-        (&["-c", &toml], &[], "bad.toml:3: unknown field `lisen`"),
+        (
+            &["-c", &toml],
+            &[],
+            "bad.toml:3: `lisen` is no key here; write: listen",
+        ),
         (&["-c", &types], &[], "types.toml:1: "),
         (
             &["-c", "/nowhere/x.toml"],
@@ -362,7 +366,7 @@ async fn exits_with_2_and_binds_nothing_when_something_is_wrong() {
             &[],
             "mode: `open` is not a value for it: write enforce or observe",
         ),
-        (&["--listen", "8888"], &[], "write IP:PORT"),
+        (&["--listen", "8888"], &[], "write 0.0.0.0:8888"),
         (
             &["--admin", "0.0.0.0:9100"],
             &[],
@@ -392,14 +396,14 @@ async fn exits_with_2_and_binds_nothing_when_something_is_wrong() {
         (
             &["--client", "10.0.0.0/33"],
             &[],
-            "client: `10.0.0.0/33` is no client",
+            "--client: `10.0.0.0/33` is no client",
         ),
         (
             &["-c", &closed],
             &[],
-            "listener 1: the list of clients is empty",
+            "listener 1, client: the list of clients is empty",
         ),
-        (&[], &[("AGENTNET_MODE", "open")], "mode: `open`"),
+        (&[], &[("AGENTNET_MODE", "open")], "AGENTNET_MODE: `open`"),
         (
             &[],
             &[("AGENTNET_MAX_CONNECTIONS", "x")],
@@ -908,6 +912,76 @@ async fn checks_and_explains_what_a_configuration_would_serve() {
         let ended = run(nothing, &[]).await;
         assert_eq!(ended.code, Some(2));
         assert!(ended.stderr.contains("-c FILE"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn says_where_a_setting_was_said_and_what_to_write() {
+    let files = Files::with("w.txt", "example.com\n");
+    let toml = "\n[[listener]]\nname = \"a\"\nlisten = [\"8888\"]\nmode = \"report\"\n";
+    let toml = files.add("p.toml", toml);
+    let port = files.add("p.conf", "Port=8888\n");
+    let white = files.path("w.txt").display().to_string();
+    let variable = ("AGENTNET_LISTEN", "localhost:1");
+    for (arguments, variables, says) in [
+        (
+            &["check", "-c", &toml][..],
+            &[][..],
+            format!("{toml}:4: listener 1, listen: `8888` is not"),
+        ),
+        (&["-c", &toml], &[], "write 0.0.0.0:8888".to_owned()),
+        (
+            &["-c", &toml],
+            &[],
+            format!("{toml}:5: listener 1, mode: `report`"),
+        ),
+        (
+            &["--listen", "10.0.0.1"],
+            &[variable],
+            "--listen: `10.0.0.1` is not".to_owned(),
+        ),
+        (
+            &[],
+            &[variable],
+            "AGENTNET_LISTEN: `localhost:1`".to_owned(),
+        ),
+        (&[], &[variable], "write 127.0.0.1:1".to_owned()),
+        (
+            &["-c", &port],
+            &[],
+            format!("{port}:1: \"Port\" stands before a `=`"),
+        ),
+        (
+            &["-c", &white],
+            &[],
+            format!("{white}: is a whitelist and no configuration; write: --whitelist"),
+        ),
+        (
+            &["lint", &white],
+            &[],
+            format!("{white}: is a whitelist and no tinyproxy.conf"),
+        ),
+        (
+            &[
+                "tinyproxy",
+                "-d",
+                "-c",
+                "/dev/null",
+                "--max-connections",
+                "0",
+            ],
+            &[],
+            "--max-connections: 0 is out of".to_owned(),
+        ),
+        (
+            &["-c", "/dev/zero"],
+            &[],
+            "/dev/zero: cannot be read: it is larger than 1 MiB".to_owned(),
+        ),
+    ] {
+        let ended = run(arguments, variables).await;
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stdout);
+        assert!(ended.stderr.contains(&says), "{says}: {}", ended.stderr);
     }
 }
 

@@ -35,7 +35,7 @@ impl<'t> Arguments<'t> {
                     let word = self.0.strip_suffix(rest).unwrap_or(self.0);
                     return Err(Wrong::word(
                         word,
-                        "is followed by a letter where a space belongs",
+                        "is followed by more where a space belongs",
                     ));
                 }
                 (text, true, rest)

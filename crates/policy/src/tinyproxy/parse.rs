@@ -72,6 +72,13 @@ impl Reader {
         }
         let end = line.find([' ', '\t']).unwrap_or(line.len());
         let (keyword, rest) = line.split_at_checked(end).unwrap_or((line, ""));
+        if let Some((before, value)) = line.split_once('=')
+            && let Some(directive) = Directive::parse(before.trim_end())
+        {
+            let what = "stands before a `=`, where Tinyproxy has a space";
+            let wrong = Wrong::word(directive.name(), what).write(respelt(directive, value));
+            return self.problem(number, wrong, Severity::Error);
+        }
         let Some(directive) = Directive::parse(keyword) else {
             let small = keyword.to_ascii_lowercase();
             let names: Vec<String> = Directive::ALL
@@ -79,7 +86,13 @@ impl Reader {
                 .map(|directive| directive.name().to_ascii_lowercase())
                 .collect();
             let near = nearest(&small, names.iter().map(String::as_str)).and_then(Directive::parse);
-            let mut wrong = Wrong::word(&cut(keyword), "is no directive of Tinyproxy");
+            let what = match small.as_str() {
+                "acl" | "http_access" | "http_port" | "cache_peer" | "cache_dir" => {
+                    "is a line of Squid's: docs/squid.md says what becomes of its lists"
+                }
+                _ => "is no directive of Tinyproxy",
+            };
+            let mut wrong = Wrong::word(&cut(keyword), what);
             wrong.fix = near.map(|near| respelt(near, rest));
             return self.problem(number, wrong, Severity::Error);
         };
@@ -134,7 +147,12 @@ impl Reader {
             let Some(second) = arguments.word()? else {
                 return Err(Wrong::line("takes two values").write(example(directive)));
             };
-            arguments.end()?;
+            // What is behind a password may be a part of it, and is not told.
+            let end = arguments.end();
+            if end.is_err() && directive == Directive::BasicAuth {
+                return Err(Wrong::line("takes two values").write(example(directive)));
+            }
+            end?;
             self.pair(directive, first, second, line)
         } else {
             arguments.end()?;
@@ -155,7 +173,7 @@ impl Reader {
                 .add_headers
                 .push(AddedHeader { name, value, line });
         } else if directive == Directive::ErrorFile {
-            let status = first.number(599)?;
+            let status = first.number(599).map_err(|wrong| wrong.write("404"))?;
             let Some(status) = u16::try_from(status).ok().filter(|status| *status >= 400) else {
                 return Err(Wrong::word(
                     first.text,

@@ -8,6 +8,8 @@ use crate::whitelist::wrong::Wrong;
 pub(super) fn finish(wrong: Wrong, directive: Directive, rest: &str) -> Wrong {
     let Wrong { word, what, fix } = wrong;
     let name = directive.name();
+    let is_number = what.starts_with("is not a number") || what.starts_with("is larger than");
+    let fix = fix.or_else(|| is_number.then(|| example(directive).to_owned()));
     let word = word.filter(|word| may_be_shown(directive, rest, word));
     let fix = fix.map(|fix| match &word {
         Some(word) if rest.contains(word.as_str()) && !has_secret(directive, rest) => {

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::check;
 use super::place::Place;
 use super::said::{Said, WORDS};
 use super::wrong::{Words, Wrong};
+use super::{check, habits};
 use crate::rule::{Methods, Permission};
 
 /// The longest line in bytes.
@@ -144,7 +144,8 @@ fn include<'a>(name: &'a str, words: &Words<'a>) -> Result<Says<'a>, Wrong> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if name.is_empty() || !name.bytes().all(plain) {
         let what = "is not the name of a preset: small letters, digits and hyphens after the @";
-        let small = name.to_ascii_lowercase();
+        // One stands on a line.
+        let small = name.split(',').next().unwrap_or(name).to_ascii_lowercase();
         let usable = !small.is_empty() && small.bytes().all(plain);
         let fix = usable.then(|| words.with(0, &format!("@{small}")));
         return Err(Wrong::word(words.first().unwrap_or_default(), what).write_if(fix));
@@ -157,6 +158,7 @@ fn rule<'a>(word: &'a str, words: &Words<'a>) -> Result<Says<'a>, Wrong> {
         let what = "stands where the target belongs; a line begins with a host";
         return Err(Wrong::word(word, what).write(words.second_first()));
     }
+    habits::check_line(words)?;
     let place = Place::parse(word).map_err(|wrong| {
         let fix = wrong.fix.as_ref().map(|fix| words.with(0, fix));
         wrong.write_if(fix)

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::habits;
 use super::wrong::Wrong;
 use crate::rule::{Hosts, NamePattern, Ports};
 
@@ -22,13 +23,19 @@ pub(super) struct Place<'a> {
 impl<'a> Place<'a> {
     /// Reads the word. A fix in the error is for this word alone.
     pub(super) fn parse(word: &'a str) -> Result<Self, Wrong> {
-        check_habits(word)?;
+        habits::check_word(word)?;
         let (host, suffix) = split(word)?;
         let ports = match suffix.strip_prefix(':') {
             None => None,
             Some(list) => Some(Ports::parse(list).map_err(|error| {
-                Wrong::word(if list.is_empty() { word } else { list }, error.words())
-                    .write_if(list.is_empty().then(|| host.to_owned()))
+                let fix = match list {
+                    "" => Some(host.to_owned()),
+                    "http" => Some(format!("{host}:80")),
+                    "https" => Some(format!("{host}:443")),
+                    "ssh" => Some(format!("{host}:22 raw")),
+                    _ => None,
+                };
+                Wrong::word(if list.is_empty() { word } else { list }, error.words()).write_if(fix)
             })?),
         };
         let hosts = hosts(host).map_err(|wrong| {
@@ -53,29 +60,11 @@ fn hosts(host: &str) -> Result<Hosts, Wrong> {
     }
     match NamePattern::parse(host) {
         Ok(pattern) => Ok(Hosts::Names(pattern)),
-        Err(error) => Err(Wrong::word(host, error.what).write_if(error.fix)),
+        Err(error) => {
+            let fix = error.fix.or_else(|| habits::plain_name(host));
+            Err(Wrong::word(host, error.what).write_if(fix))
+        }
     }
-}
-
-/// What people write who come from URLs and other lists.
-fn check_habits(word: &str) -> Result<(), Wrong> {
-    if let Some((_, rest)) = word.split_once("://") {
-        let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-        let host = host.rsplit('@').next().unwrap_or(host);
-        let what = "is a URL; a line names a host, and a path is a word of its own";
-        return Err(Wrong::word(word, what).write_if((!host.is_empty()).then(|| host.to_owned())));
-    }
-    if let Some(bare) = word.strip_suffix([',', ';']) {
-        let bare = bare.trim_end_matches([',', ';']).to_owned();
-        let what = "ends in a separator; one permission stands on a line";
-        return Err(Wrong::word(word, what).write_if((!bare.is_empty()).then_some(bare)));
-    }
-    let colons = word.bytes().filter(|&b| b == b':').count();
-    if colons > 1 && (word.parse::<Ipv6Addr>().is_ok() || word.parse::<Ipv6Net>().is_ok()) {
-        let what = "is an IPv6 address without brackets, so a port could not be told from it";
-        return Err(Wrong::word(word, what).write(format!("[{word}]")));
-    }
-    Ok(())
 }
 
 /// Cuts off the ports, colon included.

@@ -60,7 +60,10 @@ impl fmt::Display for Sentence<'_> {
         }
         f.write_str(mark)?;
         if let Some(word) = &problem.word {
-            write!(f, "\"{}\" ", AsTyped(word))?;
+            // One that has quotes of its own is seen without more of them.
+            let has = word.len() > 1 && word.starts_with('"') && word.ends_with('"');
+            let quote = if has { "" } else { "\"" };
+            write!(f, "{quote}{}{quote} ", AsTyped(word))?;
         }
         f.write_str(&problem.what)?;
         if let Some(fix) = &problem.fix {
@@ -79,7 +82,7 @@ impl fmt::Display for AsTyped<'_> {
         use fmt::Write as _;
         for character in self.0.chars() {
             match character {
-                '\\' | '\'' => f.write_char(character)?,
+                '\\' | '\'' | '"' => f.write_char(character)?,
                 _ => write!(f, "{}", character.escape_debug())?,
             }
         }

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use jiff::Timestamp;
 
+use super::habits;
 use super::wrong::{Words, Wrong, nearest};
 use crate::bytes::{factor, parse_bytes, split};
 use crate::rule::{Methods, MethodsError, PathPattern};
@@ -34,6 +35,10 @@ impl Said {
             "raw" => std::mem::replace(&mut self.raw, true),
             "private" => std::mem::replace(&mut self.private, true),
             "host" => std::mem::replace(&mut self.host, true),
+            _ if habits::is_comment(word) => {
+                let what = "begins no comment here, `#` does";
+                return Err(Wrong::word(word, what).write(words.commented(at)));
+            }
             _ if word.starts_with('/') => self.path.replace(path(word)?).is_some(),
             _ if Methods::is_meant(word) => {
                 if self.methods.replace(methods(at, word, words)?).is_some() {
@@ -136,7 +141,7 @@ fn unknown(at: usize, word: &str, words: &Words<'_>) -> Wrong {
         return Wrong::word(word, what);
     }
     if word.contains('.') || word.starts_with(['@', '*', '[']) {
-        let what = "is a second target; one permission stands on a line";
+        let what = "is a second target, which stands on a line of its own";
         return Wrong::word(word, what).write(words.without(at));
     }
     let what = "is not a word of this language; after the target may stand methods (GET,HEAD), a /path, raw, private, host, up=, until=, quiet, deny";

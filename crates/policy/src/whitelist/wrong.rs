@@ -79,6 +79,13 @@ impl<'a> Words<'a> {
         format!("{} {word}", self.joined(|_, old| Some(old)))
     }
 
+    /// What stands behind `place` as a comment.
+    pub(crate) fn commented(&self, place: usize) -> String {
+        let kept = self.0.get(..place).unwrap_or_default().join(" ");
+        let said = self.0.get(place + 1..).unwrap_or_default().join(" ");
+        format!("{kept} # {said}").trim_end().to_owned()
+    }
+
     /// The first two words changed over.
     pub(crate) fn second_first(&self) -> String {
         let mut words = self.0.clone();

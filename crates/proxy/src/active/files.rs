@@ -4,10 +4,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use agentnet_policy::{
-    Layer, LoadOptions, Loaded, Mode, PresetFiles, Problem, Severity, Source, load,
+    BuiltinPresets, Layer, LoadOptions, Loaded, Mode, PresetFiles, Problem, Severity, Source, load,
 };
 
 use crate::settings::{WhitelistFile, has_directives};
+use crate::text_file;
 
 /// Largest whitelist file. 100,000 rules are about 3 MiB.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -29,7 +30,7 @@ pub(super) fn read(
     }
     for WhitelistFile { path, layer } in files {
         let name = path.display().to_string();
-        match read_bounded(path) {
+        match text_file::text(path, MAX_BYTES) {
             Ok(text) => sources.push(Source {
                 name,
                 layer: *layer,
@@ -97,7 +98,7 @@ fn read_presets(directory: &Path, sources: &mut Vec<Source>, problems: &mut Vec<
             problems.push(problem(place, what.to_owned()));
             continue;
         }
-        match read_bounded(&path) {
+        match text_file::text(&path, MAX_BYTES) {
             Ok(text) => sources.push(Source {
                 name: place,
                 layer: Layer::Preset,
@@ -144,18 +145,6 @@ fn split(sources: &[Source]) -> (Vec<Source>, PresetFiles) {
     )
 }
 
-fn read_bounded(path: &Path) -> std::io::Result<String> {
-    use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(path)?
-        .take(MAX_BYTES + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(std::io::Error::other("it is larger than 64 MiB"));
-    }
-    Ok(text)
-}
-
 /// Reads and compiles whitelist files as the running proxy does.
 ///
 /// # Errors
@@ -187,6 +176,18 @@ pub(super) fn compile(sources: &[Source], options: LoadOptions) -> Result<Loaded
         }
         problems
     })
+}
+
+/// True for the text of a whitelist that has something in it: somebody took it for a configuration.
+#[must_use]
+pub fn is_whitelist(name: &str, text: &str) -> bool {
+    let source = Source {
+        name: name.to_owned(),
+        layer: Layer::Project,
+        text: text.to_owned(),
+    };
+    let loaded = load(&[source], &BuiltinPresets, LoadOptions::default());
+    loaded.is_ok_and(|loaded| loaded.policy.rules().len() > 0)
 }
 
 pub(super) fn fingerprint(sources: &[Source]) -> u64 {

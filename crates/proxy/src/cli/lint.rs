@@ -7,7 +7,12 @@ use agentnet_policy::tinyproxy::{self, Conf, Lint as Found};
 use clap::Args;
 
 use super::{NO, OK, USAGE, print};
+use crate::active::is_whitelist;
 use crate::diagnostic;
+use crate::text_file;
+
+/// The largest file in bytes, as when it is served.
+const MAX_BYTES: u64 = 64 << 20;
 
 /// Examine a tinyproxy.conf and its filter file.
 #[derive(Args, Debug)]
@@ -44,7 +49,15 @@ impl Lint {
             let errors = problems.iter().filter(|p| p.severity == Severity::Error);
             errors.map(ToString::to_string).collect()
         };
-        let (conf, warnings) = Conf::parse(&name, &text).map_err(|problems| told(&problems))?;
+        let (conf, warnings) = Conf::parse(&name, &text).map_err(|problems| {
+            if is_whitelist(&name, &text) {
+                let what = "is a whitelist and no tinyproxy.conf";
+                return vec![format!(
+                    "{name}: {what}; write: agentnet-proxy check {name}"
+                )];
+            }
+            told(&problems)
+        })?;
         warnings.iter().for_each(diagnostic::problem);
         let filter = match conf.filter_path() {
             None => None,
@@ -66,9 +79,8 @@ impl Lint {
     }
 
     fn read(&self, path: &std::path::Path) -> Result<String, String> {
-        let bytes = std::fs::read(path)
-            .map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
         // Tinyproxy reads bytes; what is not UTF-8 matches no host.
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        text_file::lossy(path, MAX_BYTES)
+            .map_err(|error| format!("{}: cannot be read: {error}", path.display()))
     }
 }

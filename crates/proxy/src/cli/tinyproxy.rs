@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 
-use super::{USAGE, complain, from_environment, print, serve};
+use super::given::{self, from_environment};
+use super::{USAGE, complain, print, serve};
 use crate::clients::Clients;
 use crate::daemon::{self, Started};
 use crate::diagnostic;
 use crate::environment::Environment;
-use crate::settings::{DEFAULT_PATH, Problem, Raw, Settings, TinyproxyFile};
+use crate::settings::{DEFAULT_PATH, Origins, Problem, Raw, Settings, TinyproxyFile};
 
 /// The name.
 const NAME: &str = "tinyproxy";
@@ -85,20 +86,24 @@ fn command() -> clap::Command {
 /// Runs as Tinyproxy.
 pub(super) fn run(arguments: &[OsString], environment: &dyn Environment) -> ExitCode {
     let matches = command().try_get_matches_from(arguments);
-    let typed = match matches.and_then(|matches| Tinyproxy::from_arg_matches(&matches)) {
-        Ok(typed) => typed,
+    let read = matches.and_then(|matches| {
+        let flags = given::typed(&matches);
+        Tinyproxy::from_arg_matches(&matches).map(|read| (read, flags))
+    });
+    let (read, flags) = match read {
+        Ok(read) => read,
         Err(error) => {
             error.print().ok();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
-    let code = typed.run(arguments, environment);
+    let code = read.run(arguments, &flags, environment);
     diagnostic::flush();
     ExitCode::from(code)
 }
 
 impl Tinyproxy {
-    fn run(self, arguments: &[OsString], environment: &dyn Environment) -> u8 {
+    fn run(self, arguments: &[OsString], flags: &[String], environment: &dyn Environment) -> u8 {
         if self.version {
             print_version();
             return super::OK;
@@ -121,7 +126,15 @@ impl Tinyproxy {
         };
         match self.settings(environment) {
             Ok(settings) => serve::run(settings, place, environment),
-            Err(problems) => complain(&problems),
+            Err(problems) => {
+                let origins = Origins {
+                    flags,
+                    environment,
+                    file: None,
+                };
+                let located = problems.into_iter().map(|problem| origins.locate(problem));
+                complain(&located.collect::<Vec<_>>())
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Where to listen, as it is written in settings.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -16,18 +16,37 @@ pub enum Address {
 
 /// The text is no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not an address to listen on: write IP:PORT, [IPv6]:PORT or unix:PATH")]
+#[error("`{text}` is not an address to listen on: write {fix}")]
 pub struct AddressError {
     text: String,
+    fix: String,
+}
+
+impl AddressError {
+    fn new(text: &str) -> Self {
+        let is_port = |port: &str| port.parse::<u16>().is_ok();
+        let fix = match text.rsplit_once(':') {
+            None if is_port(text) => format!("0.0.0.0:{text}"),
+            Some(("" | "*", port)) if is_port(port) => format!("0.0.0.0:{port}"),
+            Some(("localhost", port)) if is_port(port) => format!("127.0.0.1:{port}"),
+            _ => match text.parse() {
+                Ok(IpAddr::V4(four)) => format!("{four}:8888"),
+                Ok(IpAddr::V6(six)) => format!("[{six}]:8888"),
+                Err(_) => "IP:PORT, [IPv6]:PORT or unix:PATH".to_owned(),
+            },
+        };
+        Self {
+            text: text.to_owned(),
+            fix,
+        }
+    }
 }
 
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = || AddressError {
-            text: text.to_owned(),
-        };
+        let error = || AddressError::new(text);
         match text.strip_prefix("unix:") {
             Some("") => Err(error()),
             Some(path) => Ok(Self::Unix(PathBuf::from(path))),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use agentnet_policy::Mode;
 
 use super::check::Check;
-use super::side_doors::RawSideDoors;
+use super::side_doors::{RawSideDoors, join};
 use super::{
     Address, DEFAULT_LISTENER, ListenerSettings, PolicySource, Raw, SideDoors, upstream,
     whitelist_files,
@@ -76,7 +76,7 @@ impl Check {
                 self.problem(&place, "has no `listen`: write listen = [\"IP:PORT\"]");
             }
             let default_up = self
-                .bytes(&place, listener.default_up.as_deref())
+                .bytes(&join(&place, "default_up"), listener.default_up.as_deref())
                 .or(default_up);
             let routes = if listener.upstream.is_empty() {
                 shared.clone()
@@ -84,6 +84,10 @@ impl Check {
                 upstream::routes(&listener.upstream, &common, &mut self.problems)
             };
             let clients = listener.client.as_deref().or(raw.client.as_deref());
+            let whose = match &listener.client {
+                Some(_) => join(&place, "client"),
+                None => "client".to_owned(),
+            };
             let credentials = listener.credentials_file.as_ref();
             let side_doors = RawSideDoors {
                 dns: &listener.dns,
@@ -95,23 +99,23 @@ impl Check {
             let side_doors = SideDoors::check(&place, side_doors, &mut self.problems);
             listeners.push(ListenerSettings {
                 name: listener.name.clone(),
-                addresses: self.addresses(&place, &listener.listen),
+                addresses: self.addresses(&join(&place, "listen"), &listener.listen),
                 by_default: false,
                 source: PolicySource::Whitelist {
                     files: whitelist_files(&listener.whitelist, &listener.task_whitelist),
                     presets: raw.presets.clone(),
-                    mode: self.mode(&place, listener.mode.as_deref(), mode),
+                    mode: self.mode(&join(&place, "mode"), listener.mode.as_deref(), mode),
                     default_up,
                     credentials: (listener.credentials_file.as_ref())
                         .or(raw.credentials_file.as_ref())
                         .cloned(),
-                    conduct: self.conduct(&place, clients, &routes),
+                    conduct: self.conduct(&whose, clients, &routes),
                 },
                 default_up,
                 side_doors,
             });
         }
-        self.unique(&listeners);
+        self.unique(&listeners, raw.listener.len());
         listeners
     }
 
@@ -144,18 +148,29 @@ impl Check {
         addresses
     }
 
-    fn unique(&mut self, listeners: &[ListenerSettings]) {
+    /// `own` of the listeners are tables of the file; one before them is made of settings for all.
+    fn unique(&mut self, listeners: &[ListenerSettings], own: usize) {
         let mut names = HashSet::new();
         let mut addresses = HashSet::new();
-        for listener in listeners {
+        let common = listeners.len().saturating_sub(own);
+        for (position, listener) in listeners.iter().enumerate() {
+            let place = match (position + 1).checked_sub(common) {
+                None | Some(0) => String::new(),
+                Some(number) => format!("listener {number}"),
+            };
             let name = &listener.name;
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
             if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
                 let rule = "write 1 to 64 letters, digits, `-` or `_`";
-                self.problem("listener", format!("`{name}` is not a name: {rule}"));
+                let what = match name.as_str() {
+                    "" => format!("is wanted: {rule}"),
+                    _ => format!("`{name}` is not a name: {rule}"),
+                };
+                self.problem(&join(&place, "name"), what);
             }
             if !names.insert(name) {
-                self.problem("listener", format!("two listeners are named `{name}`"));
+                let what = format!("two listeners are named `{name}`: give this one another");
+                self.problem(&join(&place, "name"), what);
             }
             let doors = &listener.side_doors;
             let aside = doors.transparent.iter().map(|door| &door.listen);
@@ -163,7 +178,9 @@ impl Check {
             for address in listener.addresses.iter().chain(aside) {
                 let any = matches!(address, Address::Tcp(tcp) if tcp.port() == 0);
                 if !any && !addresses.insert(address.to_string()) {
-                    self.problem("listen", format!("{address} is given twice"));
+                    let what =
+                        format!("{address} is given twice: write another port, or take one out");
+                    self.problem(&join(&place, "listen"), what);
                 }
             }
         }

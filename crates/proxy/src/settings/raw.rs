@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use agentnet_policy::toml_words;
 use clap::{Args, Command, FromArgMatches};
 use serde::Deserialize;
 
@@ -201,8 +202,9 @@ impl Raw {
                 .span()
                 .and_then(|span| text.get(..span.start))
                 .unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            Problem::new(format!("{name}:{line}"), error.message())
+            let line = before.matches('\n').count();
+            let words = toml_words(error.message(), text.lines().nth(line).unwrap_or_default());
+            Problem::new(format!("{name}:{}", line + 1), words)
         })?;
         let listeners = raw.listener.iter_mut();
         let theirs = listeners.flat_map(|listener| listener.upstream.iter_mut());

@@ -156,7 +156,8 @@ fn transparent(text: &str, kind: TransparentKind) -> Result<Transparent, &'stati
     Ok(Transparent { listen, kind, port })
 }
 
-fn join(place: &str, name: &str) -> String {
+/// The name of a setting of a listener, which is called nothing where the setting is for all.
+pub(super) fn join(place: &str, name: &str) -> String {
     if place.is_empty() {
         name.to_owned()
     } else {

@@ -107,14 +107,16 @@ fn names_the_line_of_what_it_does_not_know() {
     assert!(
         error
             .to_string()
-            .starts_with("x.toml:3: unknown field `modus`"),
+            .starts_with("x.toml:3: `modus` is no key here; write: mode"),
         "{error}"
     );
     let error = Raw::from_toml("x.toml", "mode = \n").unwrap_err();
     assert!(error.to_string().starts_with("x.toml:1: "), "{error}");
     let error = Raw::from_toml("x.toml", "[[listener]]\nport = 1\n").unwrap_err();
     assert!(
-        error.to_string().contains("unknown field `port`"),
+        error
+            .to_string()
+            .contains("`port` is no key here; the keys are name, listen"),
         "{error}"
     );
 }
@@ -131,10 +133,10 @@ fn reports_all_problems_together() {
         "log: `y`",
         "idle_timeout_seconds: 0 is out of range: write 1 to 86400",
         "max_head_bytes: 1 is out of range",
-        "listener: `a b` is not a name",
-        "listener: two listeners are named `c`",
-        "listen: 127.0.0.1:1 is given twice",
-        "listener 2: `nonsense` is not an address",
+        "listener 1, name: `a b` is not a name",
+        "listener 3, name: two listeners are named `c`",
+        "listener 2, listen: 127.0.0.1:1 is given twice",
+        "listener 2, listen: `nonsense` is not an address",
         "listener 3: has no `listen`",
     ] {
         assert!(said.contains(part), "{part} in {said}");
@@ -180,5 +182,8 @@ fn gives_each_listener_its_default_budget() {
         said[0].starts_with("default_up: `20` is not a number of bytes"),
         "{said:?}"
     );
-    assert!(said[1].starts_with("listener 1: `x` is not"), "{said:?}");
+    assert!(
+        said[1].starts_with("listener 1, default_up: `x` is not"),
+        "{said:?}"
+    );
 }

@@ -28,6 +28,16 @@ pub const DEFAULT_PATH: &str = "/etc/tinyproxy/tinyproxy.conf";
 /// kind that more of its lines look like: the message is then about the file that was meant.
 #[must_use]
 pub fn is_tinyproxy(text: &str) -> bool {
+    // No key of ours begins with a capital.
+    let with_sign = |line: &str| {
+        let word = line.split('=').next().unwrap_or_default().trim();
+        Directive::ALL
+            .iter()
+            .any(|directive| directive.name() == word)
+    };
+    if text.lines().any(with_sign) {
+        return true;
+    }
     if text.parse::<toml::Table>().is_ok() {
         return false;
     }

@@ -12,6 +12,7 @@ use toml::Spanned;
 
 use super::Problem;
 use crate::environment::Environment;
+use crate::text_file;
 use crate::upstream::{Credentials, Parent, Route, Routes, Scheme, To, Trust, Via};
 
 /// The variables of compose files that are read beside `AGENTNET_*`, in the order of failover, and the
@@ -26,7 +27,7 @@ const MAX_PARENTS: usize = 8;
 const MAX_ROUTES: usize = 256;
 
 /// More is no file with one line of credentials.
-const MAX_CREDENTIALS_FILE: usize = 1024;
+const MAX_CREDENTIALS_FILE: u64 = 1024;
 
 /// The word for no parent.
 const NONE: &str = "none";
@@ -328,11 +329,11 @@ impl RawRoute {
 /// One line `user:password`; what stands in the file is in no problem.
 fn read_credentials(path: &Path) -> Result<Credentials, String> {
     let file = path.display();
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("{file} cannot be read: {error}"))?;
+    let text = text_file::text(path, MAX_CREDENTIALS_FILE)
+        .map_err(|error| format!("{file} cannot be read: {error}"))?;
     let mut lines = text.lines();
     let line = lines.next().unwrap_or_default();
-    if text.len() > MAX_CREDENTIALS_FILE || lines.next().is_some() {
+    if lines.next().is_some() {
         return Err(format!("{file} is not one line `user:password`"));
     }
     Credentials::parse(line).map_err(|what| format!("{file} {what}"))

@@ -11,6 +11,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{Trouble, Wire};
+use crate::text_file;
 use agentnet_policy::Host;
 
 /// Where systems keep their certificate authorities. The variables that move it are not looked at:
@@ -84,11 +85,7 @@ impl Trust {
             path: file.to_owned(),
             source,
         };
-        let size = std::fs::metadata(file).map_err(unreadable)?.len();
-        if size > MAX_BYTES {
-            return Err(TrustError::Empty(file.to_owned()));
-        }
-        let text = std::fs::read(file).map_err(unreadable)?;
+        let text = text_file::bytes(file, MAX_BYTES).map_err(unreadable)?;
         let certificates = CertificateDer::pem_slice_iter(&text).filter_map(Result::ok);
         let mut roots = RootCertStore::empty();
         // Bundles have old certificates that no parser takes; the others serve.

@@ -1,6 +1,5 @@
 //! A `tinyproxy.conf` and the files that it names: read, and understood as a policy and a conduct.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use agentnet_policy::{Layer, Loaded, Mode, Policy, Severity, Source};
 use crate::clients::Clients;
 use crate::conduct::{Bind, Conduct};
 use crate::manners::Manners;
+use crate::text_file;
 use crate::upstream::Routes;
 use crate::words::Filtered;
 
@@ -254,14 +254,7 @@ fn source(name: String, text: String) -> Source {
 
 /// Comments may be in whatever was the machine's character set; directives and patterns are ASCII.
 fn read(path: &Path) -> std::io::Result<String> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(std::io::Error::other("it is larger than 64 MiB"));
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    text_file::lossy(path, MAX_BYTES)
 }
 
 fn unreadable(name: &str, line: u32, error: &std::io::Error) -> agentnet_policy::Problem {

@@ -180,7 +180,7 @@ fn says_the_line_and_what_to_write() {
     }
     let unknown = toml("[[upstream]]\nvia = \"none\"\npassword = \"hunter2\"\n").unwrap_err();
     assert!(
-        unknown[0].starts_with("f.toml:3: unknown field `password`"),
+        unknown[0].starts_with("f.toml:3: `password` is no key here; the keys are to, via"),
         "{unknown:?}"
     );
     let kind = toml("[[upstream]]\nvia = 5\n").unwrap_err();
