@@ -12,6 +12,7 @@ mod logs;
 mod ls;
 mod run;
 mod status;
+mod sync;
 mod targets;
 mod up;
 mod verify;
@@ -87,6 +88,8 @@ enum Command {
     Deny(allow::DenyArgs),
     /// Show a task's effective whitelist, each line with where it came from
     Whitelist(whitelist::Args),
+    /// Bring a task's commits into your repository, as checked data
+    Sync(sync::Args),
     /// Take tasks down; changed files are kept
     Down(down::Args),
     /// Remove what interrupted runs left behind
@@ -116,6 +119,7 @@ impl Command {
             Command::Deny(args) => args.format,
             Command::Whitelist(args) => args.format,
             Command::Down(args) => args.format,
+            Command::Sync(args) => args.format,
             Command::Gc(args) => args.format,
             Command::Verify(args) => args.format,
             Command::Doctor(args) => args.format,
@@ -142,6 +146,7 @@ impl Command {
             | Command::Deny(_)
             | Command::Whitelist(_)
             | Command::Down(_)
+            | Command::Sync(_)
             | Command::Gc(_)
             | Command::Verify(_)
             | Command::Doctor(_)
@@ -210,6 +215,7 @@ async fn run(cli: Cli) -> Result<u8> {
         Command::Allow(args) => allow::allow(&context, args).await,
         Command::Deny(args) => allow::deny(&context, args).await,
         Command::Whitelist(args) => whitelist::whitelist(&context, &args),
+        Command::Sync(args) => sync::sync(&context, args).await,
         Command::Down(args) => down::down(&context, args).await,
         Command::Gc(args) => gc::gc(&context, args).await,
         Command::Verify(args) => verify::verify(&context, args).await,

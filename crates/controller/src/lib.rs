@@ -30,6 +30,7 @@ pub mod pool;
 pub mod record;
 pub mod secret;
 pub mod spec;
+pub mod sync;
 pub mod targets;
 pub mod task;
 pub mod teardown;

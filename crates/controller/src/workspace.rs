@@ -6,7 +6,7 @@
 
 mod alternates;
 pub(crate) mod command;
-mod git;
+pub(crate) mod git;
 mod private;
 mod tree;
 

@@ -87,6 +87,18 @@ fn works(engine: &Engine, fence: &str) {
         "{config}"
     );
 
+    let sync = checkout.agentnet(&["sync", "t"]).expect();
+    assert!(
+        sync.contains("agentnet/t is at") && sync.contains("refs/agentnet/task/t/topic"),
+        "{sync}"
+    );
+    let tip = engine
+        .shell(&agent, "cd /workspace && git rev-parse HEAD")
+        .expect();
+    assert_eq!(git(&root, &["rev-parse", "agentnet/t"]), tip);
+    let again = checkout.agentnet(&["sync", "t", "--json"]).expect();
+    assert!(again.contains("\"same\""), "{again}");
+
     // The user goes on meanwhile, and cleans up as thoroughly as git can.
     git(&root, &["branch", "-D", "other"]);
     git(&root, &["tag", "-d", "v1"]);

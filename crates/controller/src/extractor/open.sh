@@ -20,6 +20,8 @@ copy_plain() {
 
 if [ -d "$AGENTNET_GIT/refs" ]; then ln -s "$AGENTNET_GIT/refs" "$GIT_DIR/refs"; else mkdir "$GIT_DIR/refs"; fi
 [ ! -f "$AGENTNET_GIT/packed-refs" ] || ln -s "$AGENTNET_GIT/packed-refs" "$GIT_DIR/packed-refs"
+# The stash is a reflog.
+[ ! -d "$AGENTNET_GIT/logs" ] || ln -s "$AGENTNET_GIT/logs" "$GIT_DIR/logs"
 copy_plain "$AGENTNET_GIT/shallow" "$GIT_DIR/shallow" 16777216 || :
 [ -s "$GIT_DIR/shallow" ] || rm -f "$GIT_DIR/shallow"
 copy_plain "$AGENTNET_GIT/info/exclude" "$GIT_DIR/info/exclude" 1048576 || :

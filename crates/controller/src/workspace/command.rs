@@ -26,6 +26,7 @@ const SETTINGS: [&str; 4] = [
 #[derive(Debug)]
 pub(crate) struct Git {
     directory: OsString,
+    environment: Vec<(&'static str, OsString)>,
     settings: Vec<String>,
     args: Vec<OsString>,
     input: Vec<u8>,
@@ -36,6 +37,7 @@ impl Git {
     pub(crate) fn at(directory: &Path) -> Git {
         Git {
             directory: directory.as_os_str().to_owned(),
+            environment: Vec::new(),
             settings: SETTINGS.map(str::to_owned).to_vec(),
             args: Vec::new(),
             input: Vec::new(),
@@ -51,6 +53,11 @@ impl Git {
     /// `-c KEY=VALUE`.
     pub(crate) fn setting(mut self, setting: String) -> Git {
         self.settings.push(setting);
+        self
+    }
+
+    pub(crate) fn env(mut self, key: &'static str, value: impl AsRef<OsStr>) -> Git {
+        self.environment.push((key, value.as_ref().to_owned()));
         self
     }
 
@@ -73,7 +80,8 @@ impl Git {
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
             // Its errors are read.
-            .env("LC_ALL", "C.UTF-8");
+            .env("LC_ALL", "C.UTF-8")
+            .envs(self.environment.iter().map(|(key, value)| (*key, value)));
         for setting in &self.settings {
             command.args(["-c", setting]);
         }

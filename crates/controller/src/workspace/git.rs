@@ -1,6 +1,6 @@
 //! The user's repository: what is asked of it and what is changed in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fs_err::File;
@@ -80,11 +80,45 @@ impl Repository {
         Ok(fs_err::canonicalize(self.root.join(directory))?)
     }
 
-    /// Its object directory and the whole chain of its alternates, as git follows it.
-    pub(super) async fn object_directories(&self) -> Result<Vec<Objects>> {
+    /// Its own object directory.
+    pub(crate) async fn objects(&self) -> Result<PathBuf> {
         let args = ["rev-parse", "--git-path", "objects"];
         let own = git(&self.root, &args, "finding the objects").await?;
-        alternates::chain(&self.root.join(own))
+        Ok(fs_err::canonicalize(self.root.join(own))?)
+    }
+
+    /// Refs below a place: name and object.
+    pub(crate) async fn below(&self, space: &str) -> Result<BTreeMap<String, String>> {
+        let git =
+            Git::at(&self.root).args(["for-each-ref", "--format=%(objectname) %(refname)", space]);
+        let text = git.text("for-each-ref").await?;
+        let pairs = text.lines().filter_map(|line| line.split_once(' '));
+        Ok(pairs
+            .map(|(oid, name)| (name.to_owned(), oid.to_owned()))
+            .collect())
+    }
+
+    /// Is everything of `a` in `b`?
+    pub(crate) async fn is_ancestor(&self, a: &str, b: &str) -> Result<bool> {
+        if a == b {
+            return Ok(true);
+        }
+        // Empty where nothing of `a` is missing in `b`.
+        let not = format!("^{b}");
+        let args = ["rev-list", "--max-count=1", a, &not];
+        Ok(git(&self.root, &args, "rev-list").await?.is_empty())
+    }
+
+    /// How many commits `b` has that `a` has not.
+    pub(crate) async fn commits_between(&self, a: &str, b: &str) -> Result<u64> {
+        let range = format!("{a}..{b}");
+        let text = git(&self.root, &["rev-list", "--count", &range], "rev-list").await?;
+        Ok(text.parse().unwrap_or(0))
+    }
+
+    /// Its object directory and the whole chain of its alternates, as git follows it.
+    pub(super) async fn object_directories(&self) -> Result<Vec<Objects>> {
+        alternates::chain(&self.objects().await?)
     }
 
     /// `sha1` or `sha256`.
@@ -153,7 +187,10 @@ impl Repository {
         let lines = oids
             .iter()
             .map(|oid| format!("update {space}/{oid} {oid}\n"));
-        self.update_refs(lines.collect(), "pinning what the task sees")
+        let own = format!("refs/heads/{branch}");
+        let own = shown.iter().find(|r| r.name == own);
+        let began = own.map(|own| format!("update {space}/{BEGAN} {}\n", own.oid));
+        self.update_refs(lines.chain(began).collect(), "pinning what the task sees")
             .await
     }
 
@@ -353,8 +390,11 @@ impl ShownRef {
     }
 }
 
+/// The pin that says where the task's branch was when the task began.
+pub(crate) const BEGAN: &str = "began";
+
 /// Where a task's pins are.
-fn pins(branch: &str) -> String {
+pub(crate) fn pins(branch: &str) -> String {
     let task = branch.rsplit('/').next().unwrap_or(branch);
     format!("refs/agentnet/pin/{task}")
 }

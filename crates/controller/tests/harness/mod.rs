@@ -8,6 +8,8 @@
     reason = "test code; each test file uses a part of it"
 )]
 
+pub(crate) mod stand_in;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,77 @@
+//! `agentnet sync`
+
+use super::Format;
+use super::context::Context;
+use crate::config::Bytes;
+use crate::error::Result;
+use crate::exit::Exit;
+use crate::lock::TaskLock;
+use crate::sync::{Branch, Report, Uncommitted, sync as bring};
+use crate::task::{Slug, TaskId};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The task
+    task: Slug,
+    /// Take at most this many bytes of new objects
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    max_size: Bytes,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+fn size(text: &str) -> std::result::Result<Bytes, String> {
+    Bytes::try_from(text.to_owned())
+}
+
+pub(super) async fn sync(context: &Context, args: Args) -> Result<u8> {
+    let (id, record) = context.find(&args.task)?;
+    let _lock = TaskLock::take(&context.state, &id).await?;
+    let engine = context.engine_of(&record)?;
+    let limit = args.max_size.0;
+    let report = bring(&engine, &context.state, &record, Uncommitted::Leave, limit).await?;
+    if context.output.json {
+        let value = serde_json::json!({ "v": 1, "task": id, "sync": report });
+        context.output.json(&value)?;
+    } else {
+        let branch = record.workspace.branch().unwrap_or_default();
+        context.output.data(&describe(&id, branch, &report))?;
+    }
+    Ok(Exit::Ok.code())
+}
+
+/// A line for each thing that a person wants to know.
+pub(super) fn describe(id: &TaskId, branch: &str, report: &Report) -> String {
+    let short = |oid: &str| oid.chars().take(12).collect::<String>();
+    let mut lines = Vec::new();
+    match &report.branch {
+        Some(Branch::Moved { to, commits, .. }) => {
+            let plural = if *commits == 1 { "" } else { "s" };
+            lines.push(format!(
+                "{branch} is at {}: {commits} new commit{plural}",
+                short(to)
+            ));
+        }
+        Some(Branch::Same | Branch::Ahead) if report.refs.is_empty() => {
+            lines.push(format!("task {id} has nothing that the repository has not"));
+        }
+        Some(Branch::Same | Branch::Ahead | Branch::Parted | Branch::Gone) | None => {}
+    }
+    let own = format!("refs/agentnet/task/{}/{branch}", id.task);
+    for moved in report.refs.iter().filter(|moved| moved.name != own) {
+        lines.push(format!("{} is at {}", moved.name, short(&moved.object)));
+    }
+    lines.extend(report.notes.iter().cloned());
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::LARGEST;
+
+    #[test]
+    fn the_default_is_the_librarys() {
+        assert_eq!(size("2GiB").unwrap().0, LARGEST);
+    }
+}
