@@ -364,7 +364,7 @@ async fn exits_with_2_and_binds_nothing_when_something_is_wrong() {
         (
             &["--mode", "open"],
             &[],
-            "mode: `open` is not a value for it: write enforce or observe",
+            "--mode: `open` is not a value for it: write enforce or observe",
         ),
         (&["--listen", "8888"], &[], "write 0.0.0.0:8888"),
         (
@@ -375,7 +375,7 @@ async fn exits_with_2_and_binds_nothing_when_something_is_wrong() {
         (
             &["--max-connections", "0"],
             &[],
-            "max_connections: 0 is out of range",
+            "--max-connections: 0 is out of range",
         ),
         (&["--max-connections", "many"], &[], "invalid value 'many'"),
         (
