@@ -7,7 +7,8 @@
 //! - Node ignores all of them unless `NODE_USE_ENV_PROXY` is set, and Yarn has its own pair. Yarn 2
 //!   stops at a `YARN_` variable that it does not know, so there is no `YARN_NO_PROXY`.
 //! - A JVM reads system properties only. Maven's resolver 1.9 asks for them only when it is told to.
-//! - SSH has no variable at all, but git has one for SSH.
+//! - SSH has no variable at all: it reads [`ssh_config`], a file. git has one for SSH, for an image
+//!   whose `ssh` does not read that directory.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,6 +19,17 @@ const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 const LOCAL_JVM: [&str; 3] = ["localhost", "127.*", "[::1]"];
 /// Options that every JVM reads, and says so on standard error.
 const JVM: &str = "JAVA_TOOL_OPTIONS";
+
+/// Where [`ssh_config`] is in a container: OpenSSH as Debian, Fedora and Alpine have it reads all of
+/// this directory.
+pub const SSH_CONFIG: &str = "/etc/ssh/ssh_config.d/00-agentnet.conf";
+
+/// What `ssh`, `scp` and `rsync` are told of the proxy. What the user's own `~/.ssh/config` says of a
+/// host comes first (ssh_config(5)); services and the container itself are reached without the proxy.
+#[must_use]
+pub fn ssh_config(gate: &str) -> String {
+    format!("Host *\n    ProxyCommand {gate} connect -- '%h' %p\n")
+}
 
 /// The variables for a proxy at this address and services of these names. `gate` is the path of the
 /// gate in the container, `image` the variables that the image sets: its options for the JVM stay.
@@ -148,6 +160,15 @@ mod tests {
         let env = wiring("10.213.0.1:8888", &[(JVM, "-Xmx1g -Dhttp.proxyPort=1")]);
         assert!(env[JVM].starts_with("-Dhttp.proxyHost=10.213.0.1 "));
         assert!(env[JVM].ends_with(" -Xmx1g -Dhttp.proxyPort=1"));
+    }
+
+    #[test]
+    fn ssh_is_told_for_every_host_in_words_that_no_shell_takes_apart() {
+        let config = ssh_config(GATE);
+        assert_eq!(
+            config,
+            "Host *\n    ProxyCommand /agentnet/bin/agentnet-gate connect -- '%h' %p\n"
+        );
     }
 
     #[test]

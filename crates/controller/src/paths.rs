@@ -12,6 +12,7 @@
 //!     alternates             covers objects/info/alternates of the private git directory there
 //!     no-alternates          covers the repository's own lists of alternates there
 //!     git/                   the private git directory: the agent's to write
+//!     ssh.conf               tells ssh in the agent's container of the proxy
 //!     verify.json            the last proof
 //!     passwords.json         made for its services; mode 0600
 //!     tree/                  the worktree

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use fence::choose_fence;
+pub use gate::GATE;
 pub use limits::tool_limits;
 pub use step::{Inverse, Planned, Step};
 
@@ -63,7 +64,7 @@ pub struct Inputs<'a> {
     pub images: &'a ImageSet,
     /// The task's files.
     pub workspace: &'a Workspace,
-    /// The task's directory in our state: holds `policy/` and `gitfile`.
+    /// The task's directory in our state: holds `policy/`, `gitfile` and `ssh.conf`.
     pub directory: PathBuf,
     /// Files to write into `directory` first.
     pub files: BTreeMap<String, String>,

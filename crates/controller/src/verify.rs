@@ -20,12 +20,10 @@ use crate::error::{Error, Result};
 use crate::labels::Role;
 use crate::output::printable;
 use crate::paths::{StateDir, TaskDir, write_atomically};
-use crate::plan::{ADMIN_PORT, PROXY_PORT};
+use crate::plan::{ADMIN_PORT, GATE, PROXY_PORT};
 use crate::record::Record;
 use crate::spec::ExecSpec;
 
-/// Where the gate is in every container.
-const GATE: &str = "/agentnet/bin/agentnet-gate";
 /// The gate's exit code when the fence leaks.
 const GATE_LEAK: i64 = 125;
 /// Whom the gate runs as when it is a witness.

@@ -270,6 +270,7 @@ async fn gc_removes_files_that_were_half_written() {
         "policy/project.new",
         "policy/task.new",
         "gitfile.new",
+        "ssh.new",
     ] {
         let bed = Bed::docker28();
         killed_up(&bed, 5, NETWORK).await;

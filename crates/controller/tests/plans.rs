@@ -12,6 +12,7 @@ mod harness;
 
 use agentnet_controller::engine::Engine;
 use agentnet_controller::engine::fake::FakeEngine;
+use agentnet_controller::environment::SSH_CONFIG;
 use agentnet_controller::facts::{Facts, LinkFacts};
 use agentnet_controller::labels::{Owner, Role};
 use agentnet_controller::plan::{Inverse, Plan, Step};
@@ -107,6 +108,19 @@ fn the_socket_fence() {
     16  creating container agentnet-shop-fix-1-agent  (after 6, 11, 3, 1, 2)  [undone]
     17  starting agentnet-shop-fix-1-agent  (after 16, 4, 12, 15)
     "##);
+}
+
+#[test]
+fn an_agent_has_the_file_for_ssh_where_it_has_the_variables_of_the_proxy() {
+    for plan in every_plan() {
+        let agent = specs(&plan).find(|spec| spec.name.ends_with("-agent"));
+        let agent = agent.unwrap();
+        let mounted = agent.mounts.iter().any(|mount| {
+            matches!(mount, Mount::Bind { source, target, writable: false }
+                if source.ends_with("ssh.conf") && target == SSH_CONFIG)
+        });
+        assert_eq!(mounted, agent.env.contains_key("https_proxy"), "{agent:?}");
+    }
 }
 
 #[test]
@@ -216,6 +230,12 @@ fn the_agents_container_in_the_network_fence() {
           "kind": "bind",
           "source": "/home/me/shop/.git/objects",
           "target": "/agentnet/objects/0",
+          "writable": false
+        },
+        {
+          "kind": "bind",
+          "source": "/state/tasks/shop/fix-1/ssh.conf",
+          "target": "/etc/ssh/ssh_config.d/00-agentnet.conf",
           "writable": false
         },
         {

@@ -42,14 +42,15 @@ impl Wiring {
         names.any(|name| name.eq_ignore_ascii_case(host))
     }
 
-    /// The proxy's address.
-    fn address(&self) -> Result<SocketAddr, String> {
-        let Some(url) = &self.proxy else {
-            return Err("no proxy is set; set https_proxy to http://ADDRESS:PORT".to_owned());
+    /// The address of the proxy to reach this host through; none where it is reached directly. Without a proxy
+    /// all are, as with any client that was told of none: the network is the fence, not the variables.
+    fn proxy_for(&self, host: &str) -> Result<Option<SocketAddr>, String> {
+        let Some(url) = self.proxy.as_ref().filter(|_| !self.is_direct(host)) else {
+            return Ok(None);
         };
         let authority = url.strip_prefix("http://").unwrap_or(url);
         let authority = authority.strip_suffix('/').unwrap_or(authority);
-        authority.parse().map_err(|_| {
+        authority.parse().map(Some).map_err(|_| {
             format!("{url} is not the proxy of a fence; set https_proxy to http://ADDRESS:PORT")
         })
     }
@@ -62,14 +63,19 @@ impl Wiring {
 pub(crate) fn through(wiring: &Wiring, host: &str, port: u16) -> Result<(), String> {
     let authority = authority(host, port)?;
     let failed = |error: &dyn Display| format!("cannot reach {authority}: {error}");
-    let (stream, behind) = if wiring.is_direct(host) {
-        let stream = direct(host, port).map_err(|error| failed(&error))?;
-        (stream, Vec::new())
-    } else {
-        let proxy = wiring.address()?;
-        let answer = tunnel(proxy, &authority, PATIENCE);
-        let answer = answer.map_err(|error| format!("the proxy at {proxy} failed: {error}"))?;
-        answer.map_err(|line| format!("the proxy refused {authority}: {line}"))?
+    let (stream, behind) = match wiring.proxy_for(host)? {
+        Some(proxy) => {
+            let answer = tunnel(proxy, &authority, PATIENCE);
+            let answer = answer.map_err(|error| format!("the proxy at {proxy} failed: {error}"))?;
+            answer.map_err(|line| format!("the proxy refused {authority}: {line}"))?
+        }
+        None => {
+            let stream = direct(host, port).map_err(|error| match wiring.proxy {
+                Some(_) => failed(&error),
+                None => failed(&format!("{error} (https_proxy names no proxy)")),
+            })?;
+            (stream, Vec::new())
+        }
     };
     let upload = stream.try_clone().map_err(|error| failed(&error))?;
     // Nobody waits for it: when the far side has closed, what is still typed goes nowhere.
@@ -85,7 +91,7 @@ pub(crate) fn through(wiring: &Wiring, host: &str, port: u16) -> Result<(), Stri
     copied.map_err(|error| format!("the connection to {authority} broke: {error}"))
 }
 
-/// A service of the task, or the container itself.
+/// A service of the task, the container itself, or a door that the name leads to.
 #[expect(
     clippy::disallowed_methods,
     reason = "the container's own client, with the container's own names"
@@ -140,14 +146,14 @@ mod tests {
 
     #[test]
     fn the_proxy_is_read_from_the_usual_variables() {
-        let of = |variables: &[(&str, &str)]| wiring(variables).address();
-        let here = Ok("10.0.0.1:8888".parse().unwrap());
+        let of = |variables: &[(&str, &str)]| wiring(variables).proxy_for("a.example");
+        let here = Ok(Some("10.0.0.1:8888".parse().unwrap()));
         assert_eq!(of(&[("https_proxy", "http://10.0.0.1:8888")]), here);
         assert_eq!(of(&[("HTTP_PROXY", "10.0.0.1:8888/")]), here);
         let both = [("HTTPS_PROXY", "http://10.0.0.1:8888"), ("https_proxy", "")];
         assert_eq!(of(&both), here);
         let v6 = of(&[("https_proxy", "http://[fd00::1]:8888/")]);
-        assert_eq!(v6, Ok("[fd00::1]:8888".parse().unwrap()));
+        assert_eq!(v6, Ok(Some("[fd00::1]:8888".parse().unwrap())));
         for bad in [
             "https://10.0.0.1:8888",
             "http://10.0.0.1",
@@ -156,7 +162,11 @@ mod tests {
         ] {
             assert!(of(&[("https_proxy", bad)]).is_err(), "{bad}");
         }
-        assert!(of(&[]).unwrap_err().contains("https_proxy"));
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(
+            of(&[("https_proxy", ""), ("no_proxy", "b.example")]),
+            Ok(None)
+        );
     }
 
     #[test]

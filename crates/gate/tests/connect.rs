@@ -99,16 +99,22 @@ fn a_refusal_is_told_in_the_proxys_words_and_nothing_is_printed() {
 }
 
 #[test]
-fn what_no_proxy_names_is_reached_without_the_proxy() {
-    let (origin, served) = once(|mut stream| stream.write_all(b"direct").unwrap());
-    let (host, port) = origin.split_once(':').unwrap();
-    let variables = [("https_proxy", "http://192.0.2.1:1"), ("no_proxy", host)];
-    let output = connect(&[host, port], &variables, b"");
-    served.join().unwrap();
-    assert_eq!(
-        (output.status.code(), output.stdout),
-        (Some(0), b"direct".to_vec())
-    );
+fn what_no_proxy_names_is_reached_without_the_proxy_and_without_a_proxy_everything() {
+    let excepted = [
+        ("https_proxy", "http://192.0.2.1:1"),
+        ("no_proxy", "127.0.0.1"),
+    ];
+    for variables in [&excepted[..], &[]] {
+        let (origin, served) = once(|mut stream| stream.write_all(b"direct").unwrap());
+        let (host, port) = origin.split_once(':').unwrap();
+        let output = connect(&[host, port], variables, b"");
+        served.join().unwrap();
+        assert_eq!(
+            (output.status.code(), output.stdout),
+            (Some(0), b"direct".to_vec()),
+            "{variables:?}"
+        );
+    }
 }
 
 #[test]
@@ -120,7 +126,10 @@ fn a_proxy_that_hangs_up_and_a_variable_that_is_missing_are_said() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains(&proxy));
 
-    let output = connect(&["a.example", "22"], &[], b"");
+    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = nobody.local_addr().unwrap().port().to_string();
+    drop(nobody);
+    let output = connect(&["127.0.0.1", &port], &[], b"");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("https_proxy"));
     assert_eq!(

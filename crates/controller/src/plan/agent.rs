@@ -7,6 +7,7 @@ use super::gate::GateSteps;
 use super::limits::{AGENT_DISK, Wanted, limits, told};
 use super::{Draft, ISSUE, Inputs, Place, Step, missing};
 use crate::agents::ISSUE_FILE;
+use crate::environment::SSH_CONFIG;
 use crate::error::Result;
 use crate::labels::Role;
 use crate::spec::Mount;
@@ -66,6 +67,13 @@ pub(super) fn agent(
         });
         spec.env
             .insert("AGENTNET_ISSUE".to_owned(), ISSUE_FILE.to_owned());
+    }
+    if layout.proxy.is_some() {
+        spec.mounts.push(Mount::Bind {
+            source: inputs.directory.join("ssh.conf"),
+            target: SSH_CONFIG.to_owned(),
+            writable: false,
+        });
     }
     spec.workdir = Some(workdir);
     let wanted = Wanted {

@@ -8,8 +8,8 @@ use crate::spec::{Limits, Mount};
 
 /// Where the gate's volume is in every container.
 pub(super) const GATE_DIR: &str = "/agentnet/bin";
-/// The gate itself.
-pub(super) const GATE: &str = "/agentnet/bin/agentnet-gate";
+/// The gate itself, in every container.
+pub const GATE: &str = "/agentnet/bin/agentnet-gate";
 
 /// When the gate can be used.
 #[derive(Debug, Clone, Copy)]

@@ -8,12 +8,13 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::config::Config;
+use crate::environment::ssh_config;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::images::Sources;
 use crate::passwords::Passwords;
 use crate::paths::StateDir;
-use crate::plan::{ISSUE, ImageSet, Inputs, Plan};
+use crate::plan::{GATE, ISSUE, ImageSet, Inputs, Plan};
 use crate::policy::Layers;
 use crate::pool::{Block, Pool};
 use crate::record::{Phase, Record};
@@ -109,6 +110,7 @@ impl Setup {
                 files.insert("gitfile".to_owned(), GITFILE.to_owned());
             }
         }
+        files.insert("ssh.conf".to_owned(), ssh_config(GATE));
         files.extend(self.issue.clone().map(|text| (ISSUE.to_owned(), text)));
         files
     }
