@@ -10,6 +10,7 @@ mod gc;
 mod init;
 mod logs;
 mod ls;
+mod results;
 mod run;
 mod status;
 mod sync;
@@ -90,6 +91,8 @@ enum Command {
     Whitelist(whitelist::Args),
     /// Bring a task's commits into your repository, as checked data
     Sync(sync::Args),
+    /// Collect what a task leaves behind: changes, commits, logs, decisions, declared outputs
+    Results(results::Args),
     /// Take tasks down; changed files are kept
     Down(down::Args),
     /// Remove what interrupted runs left behind
@@ -118,6 +121,7 @@ impl Command {
             Command::Allow(args) => args.format,
             Command::Deny(args) => args.format,
             Command::Whitelist(args) => args.format,
+            Command::Results(args) => args.format,
             Command::Down(args) => args.format,
             Command::Sync(args) => args.format,
             Command::Gc(args) => args.format,
@@ -145,6 +149,7 @@ impl Command {
             | Command::Allow(_)
             | Command::Deny(_)
             | Command::Whitelist(_)
+            | Command::Results(_)
             | Command::Down(_)
             | Command::Sync(_)
             | Command::Gc(_)
@@ -216,6 +221,7 @@ async fn run(cli: Cli) -> Result<u8> {
         Command::Deny(args) => allow::deny(&context, args).await,
         Command::Whitelist(args) => whitelist::whitelist(&context, &args),
         Command::Sync(args) => sync::sync(&context, args).await,
+        Command::Results(args) => Box::pin(results::results(&context, args)).await,
         Command::Down(args) => down::down(&context, args).await,
         Command::Gc(args) => gc::gc(&context, args).await,
         Command::Verify(args) => verify::verify(&context, args).await,

@@ -8,6 +8,7 @@ mod gpus;
 mod healthcheck;
 mod network;
 mod quantity;
+mod results;
 mod service;
 mod template;
 mod tmpfs;
@@ -30,6 +31,7 @@ pub use gpus::Gpus;
 pub use healthcheck::{Healthcheck, Test};
 pub use network::{Fence, Mode, Network};
 pub use quantity::{Bytes, Cpus};
+pub use results::Results;
 pub use service::Service;
 pub use template::Template;
 pub use tmpfs::Tmpfs;
@@ -56,6 +58,8 @@ pub struct Config {
     pub images: Images,
     /// Services of a compose file.
     pub compose: Compose,
+    /// What a task is to leave behind.
+    pub results: Results,
     /// Side services, by the name under which the agent reaches them.
     pub services: BTreeMap<Slug, Service>,
 }

@@ -28,6 +28,7 @@ pub mod plan;
 pub mod policy;
 pub mod pool;
 pub mod record;
+pub mod results;
 pub mod secret;
 pub mod spec;
 pub mod sync;

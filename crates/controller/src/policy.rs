@@ -11,6 +11,7 @@ use agentnet_policy::{
     Ask, Host, Layer, LoadOptions, Loaded, Policy, Request, Source, Target, Verdict, load,
 };
 use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
 
 pub use self::presets::PRESETS;
 use crate::config;
@@ -82,6 +83,20 @@ impl Layers {
         let layers = [(PROJECT, &self.project), (TASK, &self.task)];
         let layers = layers.map(|(name, text)| (name.to_owned(), text.clone()));
         presets.chain(layers).collect()
+    }
+
+    /// SHA-256 of names and texts, in hexadecimal: the same for the same policy.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for (name, text) in self.files() {
+            hash.update(format!("{name} {}\n", text.len()));
+            hash.update(text);
+        }
+        hash.finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Loads both; the error has one line for each problem.

@@ -1,5 +1,7 @@
 //! What is known about a task between two commands.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +91,12 @@ pub struct Record {
     /// Volumes with data of services that outlive the next `down`, by name.
     #[serde(default)]
     pub kept_volumes: Vec<String>,
+    /// The images it runs, by container: reference and, where it is known, the engine's id.
+    #[serde(default)]
+    pub images: BTreeMap<String, String>,
+    /// The files that `agentnet results` is asked for, as globs.
+    #[serde(default)]
+    pub outputs: Vec<String>,
 }
 
 impl Record {

@@ -20,4 +20,5 @@ mod matrix;
 mod observed;
 mod opened;
 mod refusals;
+mod results;
 mod tasks;

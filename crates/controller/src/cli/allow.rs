@@ -258,6 +258,8 @@ impl Saved {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::workspace::GitEntry;
 
@@ -282,6 +284,8 @@ mod tests {
             tools: None,
             owner: None,
             kept_volumes: Vec::new(),
+            images: BTreeMap::new(),
+            outputs: Vec::new(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{Config, Service, environment};
 use crate::pool::Pool;
+use crate::results::Outputs;
 use crate::task::Slug;
 
 /// The gate's own threads and its command need this many.
@@ -43,6 +44,7 @@ pub(super) fn check(config: &Config) -> Result<(), String> {
     if let Some(file) = &config.compose.file {
         below("[compose] file", file, "a file")?;
     }
+    Outputs::new(&config.results.outputs).map_err(|why| format!("[results] outputs: {why}"))?;
     if let Some(pool) = config.network.pool {
         Pool::new(pool).map_err(|e| format!("[network] pool: {e}"))?;
     }

@@ -138,6 +138,12 @@ impl FakeEngine {
         self.world().runner = Some(Runner(Arc::new(runner)));
     }
 
+    /// What the container of this name has printed.
+    pub fn prints(&self, container: &str, text: &str) {
+        let printed = (container.to_owned(), text.to_owned());
+        self.world().printed.extend([printed]);
+    }
+
     /// A network of somebody else's.
     pub fn add_network(&self, spec: NetworkSpec) {
         self.world()
@@ -501,7 +507,18 @@ impl Engine for FakeEngine {
         Ok(output.code)
     }
 
-    async fn logs(&self, container: &str, _query: LogQuery, _streams: Streams) -> EngineResult<()> {
-        self.world().by_name_or_id(container).map(drop)
+    async fn logs(
+        &self,
+        container: &str,
+        _query: LogQuery,
+        mut streams: Streams,
+    ) -> EngineResult<()> {
+        let text = {
+            let world = self.world();
+            let name = &world.by_name_or_id(container)?.spec.name;
+            world.printed.get(name).cloned().unwrap_or_default()
+        };
+        let written = streams.stdout.write_all(text.as_bytes()).await;
+        written.map_err(|e| EngineError::Broken(e.to_string()))
     }
 }

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::config::Config;
+use crate::engine::ImageInfo;
 use crate::environment::ssh_config;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
@@ -18,6 +19,7 @@ use crate::plan::{GATE, ISSUE, ImageSet, Inputs, Plan};
 use crate::policy::Layers;
 use crate::pool::{Block, Pool};
 use crate::record::{Phase, Record};
+use crate::spec::ImageRef;
 use crate::task::TaskId;
 use crate::workspace::{GITFILE, Workspace};
 
@@ -98,6 +100,27 @@ impl Setup {
         let uid = parts.next().and_then(|uid| uid.parse().ok());
         let gid = parts.next().map_or(Some(owner.1), |gid| gid.parse().ok());
         uid.zip(gid).unwrap_or(owner)
+    }
+
+    /// Which container runs what.
+    fn images(&self, set: &ImageSet) -> BTreeMap<String, String> {
+        let ours = [
+            ("proxy", &set.proxy),
+            ("gate", &set.gate),
+            ("tools", &set.tools),
+        ];
+        let ours = ours.into_iter().filter_map(|(name, image)| {
+            let image = image.as_ref()?;
+            Some((name.to_owned(), image.to_string()))
+        });
+        let named = |image: &ImageRef, info: &ImageInfo| format!("{image} ({})", info.id);
+        let agent = set.agent.iter();
+        let agent = agent.map(|(image, info)| ("agent".to_owned(), named(image, info)));
+        let services = set.services.iter().filter_map(|(name, info)| {
+            let service = self.config.services.get(name)?;
+            Some((name.to_string(), named(service.image.as_ref()?, info)))
+        });
+        ours.chain(agent).chain(services).collect()
     }
 
     pub(super) fn files(&self) -> BTreeMap<String, String> {
@@ -185,6 +208,8 @@ impl Setup {
             tools: images.tools.clone(),
             owner: Some(self.reader(facts)),
             kept_volumes: Vec::new(),
+            images: self.images(images),
+            outputs: self.config.results.outputs.clone(),
         }
     }
 }

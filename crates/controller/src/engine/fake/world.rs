@@ -40,6 +40,7 @@ pub(super) struct World {
     pub(super) log: Vec<String>,
     pub(super) answers: BTreeMap<String, Output>,
     pub(super) runner: Option<Runner>,
+    pub(super) printed: BTreeMap<String, String>,
 }
 
 impl World {

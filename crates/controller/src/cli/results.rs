@@ -1,0 +1,93 @@
+//! `agentnet results`
+
+use std::path::{Path, PathBuf};
+
+use super::Format;
+use super::context::Context;
+use crate::error::{Error, Result};
+use crate::exit::Exit;
+use crate::paths::read_bounded;
+use crate::results::{Collector, Network, Report};
+use crate::task::Slug;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The task
+    task: Slug,
+    /// A new or an empty directory
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Fail if the task reached a host that an earlier run's network.json does not have
+    #[arg(long, value_name = "FILE")]
+    check: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) format: Format,
+}
+
+/// The largest `network.json` that is read.
+const MOST: u64 = 64 << 20;
+
+pub(super) async fn results(context: &Context, args: Args) -> Result<u8> {
+    // A mistyped name is told before anything is written.
+    let earlier = args.check.as_deref().map(read).transpose()?;
+    let (_, record) = context.find(&args.task)?;
+    let engine = context.engine_of(&record)?;
+    let collector = Collector::new(&engine, &context.state, &record, &args.directory).await?;
+    let report = Box::pin(collector.collect(None)).await?;
+    if context.output.json {
+        context.output.json(&report)?;
+    } else {
+        context.output.say(&sentence(&report, &args.directory));
+    }
+    match (earlier, args.check) {
+        (Some(earlier), Some(file)) => check(
+            &earlier,
+            &file,
+            &read(&args.directory.join("network.json"))?,
+        ),
+        _ => Ok(Exit::Ok.code()),
+    }
+}
+
+/// What was collected, in a few lines.
+pub(super) fn sentence(report: &Report, directory: &Path) -> String {
+    let count = |n: Option<usize>, what: &str| n.map(|n| format!("{n} {what}, "));
+    let mut text = format!(
+        "results of task {} are in {}: {}{}{} hosts reached, {} requests refused",
+        report.task,
+        directory.display(),
+        count(report.changed_files, "changed files").unwrap_or_default(),
+        count(report.commits, "commits").unwrap_or_default(),
+        report.hosts_reached,
+        report.requests_refused,
+    );
+    for left in &report.left_out {
+        text.push_str(&format!("\n  not there: {}: {}", left.what, left.why));
+    }
+    text
+}
+
+fn read(path: &Path) -> Result<Network> {
+    let text = read_bounded(path, MOST).map_err(|e| Error::Usage(e.to_string()))?;
+    serde_json::from_str(&text)
+        .map_err(|e| Error::Usage(format!("{} is no network.json: {e}", path.display())))
+}
+
+fn check(earlier: &Network, file: &Path, now: &Network) -> Result<u8> {
+    let new = now.new_since(earlier);
+    if !now.complete {
+        return Err(Error::Failed(format!(
+            "not every decision of task {} could be read, so nobody knows whether it reached a new host",
+            now.task
+        )));
+    }
+    if new.is_empty() {
+        return Ok(Exit::Ok.code());
+    }
+    Err(Error::Failed(format!(
+        "task {} reached hosts that {} does not have: {}",
+        now.task,
+        file.display(),
+        new.join(", ")
+    )))
+}
