@@ -781,6 +781,44 @@ async fn has_several_listeners_with_a_policy_each() {
 }
 
 #[tokio::test]
+async fn serves_the_two_listeners_of_the_documentation() {
+    let files = Files::with("project.txt", "127.0.0.1:1 raw host\n");
+    files.add("docker.txt", "registry.example\n");
+    let page = include_str!("../../../docs/proxy.md");
+    let (_, section) = page.split_once("### Two proxies in one").unwrap();
+    let (_, example) = section.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    // Only where it is: the directory, and ports that nobody else has.
+    let example = example
+        .replace("/etc/agentnet", files.0.path().to_str().unwrap())
+        .replace("0.0.0.0:8888", "127.0.0.1:0")
+        .replace("0.0.0.0:8889", "127.0.0.1:0")
+        .replace("egress:9100", "127.0.0.1:0");
+    let config = files.add("proxy.toml", &example);
+    let checked = run(&["check", "-c", &config], &[]).await;
+    let said = "listener agent: ok: 1 rules\nlistener docker: ok: 1 rules\n";
+    assert_eq!((checked.code, checked.stdout.as_str()), (Some(0), said));
+    let program = Program::start(&["-c", &config], &[]);
+    // The second lets pass what it does not list, but not into the proxy itself.
+    for (name, reason) in [("agent", "connect_failed"), ("docker", "loop")] {
+        let address = program.says(&format!("listener {name} at ")).await;
+        let mut client = Client::tcp(address.parse().unwrap()).await;
+        assert_eq!(client.connect("127.0.0.1:1").await.reason(), reason);
+    }
+}
+
+#[tokio::test]
+async fn lint_finds_the_filter_of_a_container_beside_its_configuration() {
+    let files = Files::with("filter", "github\\.com\n");
+    let conf = "Filter \"/nowhere/tinyproxy/filter\"\nFilterDefaultDeny Yes\n";
+    let conf = files.add("tinyproxy.conf", conf);
+    let ended = run(&["lint", &conf], &[]).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let says = "filter:1: github\\.com lets github.com.evil.example through";
+    assert!(ended.stderr.contains(says), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn tells_its_version_and_help() {
     let ended = run(&["--version"], &[]).await;
     assert_eq!(ended.code, Some(0));

@@ -17,7 +17,7 @@ const MAX_BYTES: u64 = 64 << 20;
 /// Examine a tinyproxy.conf and its filter file.
 #[derive(Args, Debug)]
 pub(super) struct Lint {
-    /// The tinyproxy.conf; a relative Filter path is looked for here and beside it
+    /// The tinyproxy.conf; a Filter that is not where it says is looked for beside it
     #[arg(value_name = "FILE")]
     conf: PathBuf,
 }
@@ -62,8 +62,16 @@ impl Lint {
         let filter = match conf.filter_path() {
             None => None,
             Some(path) => {
-                let beside = self.conf.parent().map(|parent| parent.join(path));
-                let beside = beside.filter(|beside| !path.exists() && beside.exists());
+                // On the host, what will be mounted at that path is beside the configuration.
+                let names = [Some(path.as_os_str()), path.file_name()]
+                    .into_iter()
+                    .flatten();
+                let beside = self.conf.parent().filter(|_| !path.exists());
+                let beside = beside.and_then(|parent| {
+                    names
+                        .map(|name| parent.join(name))
+                        .find(|beside| beside.exists())
+                });
                 let path = beside.unwrap_or_else(|| path.to_owned());
                 let text = self.read(&path).map_err(|what| vec![what])?;
                 Some((path.display().to_string(), text))
