@@ -414,6 +414,7 @@ fn the_proxys_doors_and_the_relays_in_the_socket_fence() {
     --dns unix:/run/agentnet/dns.sock
     --transparent-tls unix:/run/agentnet/tls.sock
     --transparent-http unix:/run/agentnet/http.sock
+    --raw-doors unix:/run/agentnet/raw.sock
     --dns-address 127.128.0.1
     --listen unix:/run/agentnet/proxy.sock
     --whitelist /etc/agentnet/project.txt
@@ -427,6 +428,8 @@ fn the_proxys_doors_and_the_relays_in_the_socket_fence() {
     --dns 127.128.0.1:53=unix:/run/agentnet/dns.sock
     --listen 127.128.0.1:443=unix:/run/agentnet/tls.sock
     --listen 127.128.0.1:80=unix:/run/agentnet/http.sock
+    --raw-doors unix:/run/agentnet/raw.sock
+    --keep-free 5432
     ");
     let relay = container(&plan, "-relay");
     let resolver: std::net::IpAddr = "127.128.0.1".parse().unwrap();
@@ -447,6 +450,7 @@ fn a_service_on_a_port_of_the_relay_takes_it_or_is_told_to_go_elsewhere() {
     let words = words(&plan(&docker20, &on(443)).unwrap(), "-relay");
     assert!(!words.contains(":443="), "{words}");
     assert!(words.contains(":80="), "{words}");
+    assert!(words.ends_with("--keep-free 443"), "{words}");
     for port in [53, 8888] {
         let error = plan(&docker20, &on(port)).unwrap_err().to_string();
         let said = format!("service web listens on port {port}, where agentnet ");
@@ -455,7 +459,10 @@ fn a_service_on_a_port_of_the_relay_takes_it_or_is_told_to_go_elsewhere() {
     }
     let alone = format!("[network]\nmode = \"none\"\n{}", on(53));
     let words = self::words(&plan(&docker20, &alone).unwrap(), "-relay");
-    assert!(!words.contains("--dns"), "{words}");
+    assert!(
+        !words.contains("--dns") && !words.contains("raw"),
+        "{words}"
+    );
 }
 
 #[test]

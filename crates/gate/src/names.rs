@@ -84,7 +84,7 @@ pub(crate) fn must_not_resolve(
         let answer = done.reply.as_deref().and_then(|reply| question.read(reply));
         let ours = server.is_loopback() || expectation.may_answer(*server);
         let (outcome, detail) = match answer {
-            Some(answer) => judge_answer(&answer, expectation.proxy.map(|proxy| proxy.ip())),
+            Some(answer) => judge_answer(&answer, |ip| is_the_proxys(expectation, ip)),
             None if ours => (Outcome::Sealed, silence_of_ours(done.attempt.end)),
             None => judge(done.attempt, lies(snapshot, *server)),
         };
@@ -125,12 +125,16 @@ fn lies(snapshot: &Snapshot, server: IpAddr) -> Lies {
     }
 }
 
+/// The proxy's own address; behind a relay, names may have doors of their own on its loopback.
+fn is_the_proxys(expectation: &Expectation, ip: Ipv4Addr) -> bool {
+    let [first, second, ..] = ip.octets();
+    let doors = expectation.fence == Fence::Socket && (first, second) == (127, 128);
+    doors || expectation.proxy.map(|proxy| proxy.ip()) == Some(IpAddr::V4(ip))
+}
+
 /// The proxy's own resolver answers allowed names with the proxy's own address, and no others.
-fn judge_answer(answer: &Answer, proxy: Option<IpAddr>) -> (Outcome, String) {
-    let foreign = answer
-        .addresses
-        .iter()
-        .find(|ip| Some(IpAddr::V4(**ip)) != proxy);
+fn judge_answer(answer: &Answer, is_own: impl Fn(Ipv4Addr) -> bool) -> (Outcome, String) {
+    let foreign = answer.addresses.iter().find(|ip| !is_own(**ip));
     match (answer.code, foreign, answer.records) {
         (0, Some(ip), _) => (Outcome::Leak, format!("says that {PUBLIC_NAME} is {ip}")),
         (0, None, 0) => (Outcome::Sealed, "knows no address".to_owned()),
@@ -266,7 +270,8 @@ mod tests {
 
     #[test]
     fn only_the_proxys_own_address_may_stand_in_an_answer() {
-        let proxy = Some("10.213.0.1".parse().unwrap());
+        let mut expectation = Expectation::new(Fence::Network);
+        expectation.proxy = Some("10.213.0.1:8888".parse().unwrap());
         let of = |code, addresses: &[[u8; 4]], records| {
             let addresses = addresses.iter().copied().map(Ipv4Addr::from).collect();
             judge_answer(
@@ -275,7 +280,7 @@ mod tests {
                     addresses,
                     records,
                 },
-                proxy,
+                |ip| is_the_proxys(&expectation, ip),
             )
             .0
         };
@@ -293,5 +298,15 @@ mod tests {
         for code in [0, 2, 3, 4, 5] {
             assert_eq!(of(code, &[], 0), Outcome::Sealed, "{code}");
         }
+        assert_eq!(of(0, &[[127, 128, 7, 9]], 1), Outcome::Leak);
+    }
+
+    #[test]
+    fn behind_a_relay_a_name_may_have_a_door_of_its_own() {
+        let mut expectation = Expectation::new(Fence::Socket);
+        expectation.proxy = Some("127.128.0.1:8888".parse().unwrap());
+        let own = |octets: [u8; 4]| is_the_proxys(&expectation, octets.into());
+        assert!(own([127, 128, 0, 1]) && own([127, 128, 7, 9]));
+        assert!(!own([127, 0, 0, 1]) && !own([93, 184, 215, 14]));
     }
 }

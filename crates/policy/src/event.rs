@@ -108,6 +108,9 @@ pub enum Protocol {
     /// A question to the DNS: the method is its type, and the port is the one that its refusal
     /// speaks of.
     Dns,
+    /// A connection to the door of one name: a tunnel, as if by CONNECT to that name and the door's
+    /// port.
+    Raw,
 }
 
 /// A verdict without its values.

@@ -37,7 +37,7 @@ pub use self::host::{Host, HostError, Name};
 pub use self::outlet::Outlet;
 pub use self::policy::{
     Admitted, Ask, Considered, Denial, Explanation, Grant, Mode, NameVerdict, Outcome, Policy,
-    Request, Surroundings, UnknownMode, Verdict,
+    RawName, Request, Surroundings, UnknownMode, Verdict,
 };
 pub use self::reason::{Reason, UnknownReason};
 pub use self::rule::{Layer, Rule, RuleId};

@@ -6,6 +6,7 @@ mod filtered;
 mod index;
 mod judge;
 mod permitted;
+mod raw_names;
 mod verdict;
 
 use std::str::FromStr;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use self::admit::Surroundings;
 pub use self::explain::{Considered, Explanation, Outcome};
 use self::index::Index;
+pub use self::raw_names::RawName;
 pub use self::verdict::{Admitted, Denial, Grant, NameVerdict, Verdict};
 use crate::rule::{Rule, RuleId};
 use crate::target::Target;

@@ -18,7 +18,8 @@ use crate::connection;
 use crate::diagnostic;
 use crate::listener::{Listener, Purpose, Session};
 use crate::metrics::Rejection;
-use crate::settings::{Transparent, TransparentKind};
+use crate::raw_doors::{self, Book};
+use crate::settings::TransparentKind;
 use crate::transparent;
 use crate::words;
 
@@ -44,17 +45,11 @@ const LEAVING: Duration = Duration::from_secs(1);
 
 /// Accepts until the drain begins, and then what had come before it: closing a listening socket
 /// resets what waits in its queue.
-/// `transparent` is what it stands for, if clients do not come to a proxy.
-pub async fn run(
-    door: Door,
-    transparent: Option<Transparent>,
-    listener: Arc<Listener>,
-    permits: Arc<Semaphore>,
-) {
+/// `way` is what its clients take us for.
+pub async fn run(door: Door, way: Way, listener: Arc<Listener>, permits: Arc<Semaphore>) {
     let drain = listener.shared.tasks.drain().clone();
-    let transparent = transparent.map(|door| (door.kind, door.port));
     let mut entrance = Entrance {
-        transparent,
+        way,
         listener,
         permits,
         exhausted: false,
@@ -84,10 +79,20 @@ pub async fn run(
     }
 }
 
+/// What comes in at a door.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// Clients of a proxy.
+    Proxy,
+    /// Clients of a host that says its name in what is spoken; the port of the hosts.
+    Transparent(TransparentKind, NonZeroU16),
+    /// A relay, with clients of the names in this book.
+    Raw(Arc<Book>),
+}
+
 /// Where connections come in.
 struct Entrance {
-    /// What is spoken, and the port of the hosts.
-    transparent: Option<(TransparentKind, NonZeroU16)>,
+    way: Way,
     listener: Arc<Listener>,
     permits: Arc<Semaphore>,
     /// There was no descriptor the last time.
@@ -134,17 +139,22 @@ impl Entrance {
                     listener.tally.refused();
                     let (level, text) = words::too_many();
                     shared.journal.say(level, || text);
-                    if !self.speaks_tls() {
+                    if self.speaks_http() {
                         turn_away(arrival).await;
                     }
                     return;
                 }
             },
         };
+        if let Way::Raw(book) = &self.way {
+            let (listener, book) = (Arc::clone(listener), Arc::clone(book));
+            let serving = raw_doors::serve(arrival, permit, listener, book);
+            return shared.tasks.spawn("connection", serving);
+        }
         let client = (arrival.peer, arrival.stream.descriptor());
         let addresses = (arrival.address, arrival.local.map(|local| local.ip()));
         let mut session = Session::new(Arc::clone(listener), client, addresses, permit);
-        if let Some((_, port)) = self.transparent {
+        if let Way::Transparent(_, port) = self.way {
             session.purpose = Purpose::Origin(port);
         }
         let session = Arc::new(session);
@@ -154,22 +164,24 @@ impl Entrance {
             words::arrived(session.client.as_str(), session.socket, at)
         });
         let stream = arrival.stream;
-        match self.transparent {
-            Some((TransparentKind::Tls, port)) => {
+        match self.way {
+            Way::Transparent(TransparentKind::Tls, port) => {
                 let serving = transparent::serve_tls(stream, session, port);
                 shared.tasks.spawn("connection", serving);
             }
-            Some((TransparentKind::Http, _)) | None => {
+            Way::Transparent(TransparentKind::Http, _) | Way::Proxy | Way::Raw(_) => {
                 let serving = connection::serve(stream, session);
                 shared.tasks.spawn("connection", serving);
             }
         }
     }
 
-    /// What is not TLS means nothing to its clients.
-    fn speaks_tls(&self) -> bool {
-        self.transparent
-            .is_some_and(|(kind, _)| kind == TransparentKind::Tls)
+    /// What is not their protocol means nothing to other clients.
+    fn speaks_http(&self) -> bool {
+        match self.way {
+            Way::Proxy | Way::Transparent(TransparentKind::Http, _) => true,
+            Way::Transparent(TransparentKind::Tls, _) | Way::Raw(_) => false,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use agentnet_policy::event::{Event, Moment, Protocol, Text, Version, Word};
-use agentnet_policy::{Denial, Host, Reason};
+use agentnet_policy::{Denial, Host, Name, Reason};
 use domain::base::iana::Rtype;
 use jiff::Timestamp;
 
@@ -30,6 +30,7 @@ use self::reply::{Finding, Own};
 use crate::active::Active;
 use crate::listener::Listener;
 use crate::metrics::Rejection;
+use crate::raw_doors::Book;
 use crate::tasks::Tasks;
 
 /// Who asks.
@@ -63,6 +64,8 @@ pub struct Answerer {
     listener: Arc<Listener>,
     own: Own,
     ration: Arc<Ration>,
+    /// The names that have addresses of their own.
+    book: Option<Arc<Book>>,
 }
 
 impl Answerer {
@@ -73,7 +76,23 @@ impl Answerer {
             listener,
             own,
             ration,
+            book: None,
         }
+    }
+
+    /// The names in this book are at the addresses that it says.
+    #[must_use]
+    pub fn with_book(self, book: Option<Arc<Book>>) -> Self {
+        Self { book, ..self }
+    }
+
+    fn own(&self, name: &Name, active: &Active) -> Own {
+        let book = self.book.as_ref();
+        let address = book.and_then(|book| book.of(active).address(name));
+        address.map_or(self.own, |address| Own {
+            v4: Some(address),
+            v6: None,
+        })
     }
 
     /// The answer to a question, which is counted and, if it is refused or would be, told. `None` is no answer.
@@ -88,8 +107,11 @@ impl Answerer {
             return reply::refuse(query);
         }
         let now = Timestamp::now();
-        let decide = |name: &_| active.policy.permitted(name, now);
-        let Some(reply) = reply::answer(query, self.own, decide) else {
+        let decide = |name: &Name| {
+            let verdict = active.policy.permitted(name, now);
+            (verdict, self.own(name, &active))
+        };
+        let Some(reply) = reply::answer(query, decide) else {
             metrics.request(Protocol::Dns, Word::Deny, Reason::BadRequest);
             return None;
         };

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use self::around::Around;
 pub use self::prepared::Prepared;
-use crate::accept;
+use crate::accept::{self, Way};
 use crate::admin::{self, Admin};
 use crate::answerer::{self, Counter};
 use crate::bind::Door;
@@ -26,6 +26,7 @@ use crate::inherited::Inherited;
 use crate::journal::Journal;
 use crate::listener::{Listener, Shared};
 use crate::metrics::Metrics;
+use crate::raw_doors::Book;
 use crate::reload::{Reloader, Report, Trigger, review};
 use crate::resolve::{Resolve, SystemResolver};
 use crate::settings::{Address, Settings, SideDoors, Transparent, TransparentKind};
@@ -130,6 +131,8 @@ pub struct App {
     doors: Vec<(Arc<Listener>, Door)>,
     transparent: Vec<(Arc<Listener>, Transparent, Door)>,
     counters: Vec<(Arc<Listener>, SideDoors, Vec<Counter>)>,
+    /// What relays come to, of listeners that have such doors.
+    raw: Vec<(Arc<Listener>, Arc<Book>, Vec<Door>)>,
     machine: Machine,
     admin: Vec<admin::Own>,
     around: Around,
@@ -218,15 +221,27 @@ impl App {
         for (listener, door) in self.doors {
             tasks.spawn(
                 "accept",
-                accept::run(door, None, listener, Arc::clone(&permits)),
+                accept::run(door, Way::Proxy, listener, Arc::clone(&permits)),
             );
         }
         for (listener, transparent, door) in self.transparent {
-            let accepting = accept::run(door, Some(transparent), listener, Arc::clone(&permits));
+            let way = Way::Transparent(transparent.kind, transparent.port);
+            let accepting = accept::run(door, way, listener, Arc::clone(&permits));
             tasks.spawn("accept", accepting);
         }
+        let mut books = Vec::new();
+        for (listener, book, doors) in self.raw {
+            for door in doors {
+                let way = Way::Raw(Arc::clone(&book));
+                let accepting = accept::run(door, way, Arc::clone(&listener), Arc::clone(&permits));
+                tasks.spawn("accept", accepting);
+            }
+            books.push((listener, book));
+        }
         for (listener, doors, counters) in self.counters {
-            answerer::serve(counters, &doors, &self.machine, &listener);
+            let has_it = |(other, _): &&(Arc<Listener>, _)| Arc::ptr_eq(other, &listener);
+            let book = books.iter().find(has_it).map(|(_, book)| Arc::clone(book));
+            answerer::serve(counters, &doors, book.as_ref(), &self.machine, &listener);
         }
         let admin = Arc::new(Admin::new(
             Arc::clone(&self.listeners),

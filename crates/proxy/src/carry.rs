@@ -61,17 +61,8 @@ pub(crate) async fn carry(
 ) {
     match taken(client).await {
         Some((client, first)) => {
-            let tasks = record.session().shared().tasks.clone();
-            let open = Box::new(Open {
-                record,
-                watched,
-                client,
-                upstream,
-            });
-            match greeting {
-                None => tasks.spawn("tunnel", copy(open, first, early, None)),
-                Some(greeting) => tasks.spawn("greeting", greeted(open, first, early, greeting)),
-            }
+            let (streams, said) = ((client, upstream), (first, early));
+            carry_through(record, watched, streams, said, greeting);
         }
         // The client went away before the answer reached it.
         None => watched.end(record, Reason::Allowed, 0, 0),
@@ -83,8 +74,19 @@ pub(crate) async fn carry(
 pub(crate) fn carry_on(
     record: Record,
     watched: Watched,
+    streams: (Stream, Stream),
+    said: (Bytes, Bytes),
+) {
+    carry_through(record, watched, streams, said, None);
+}
+
+/// The same, of a client whose first bytes must be a `greeting` yet.
+pub(crate) fn carry_through(
+    record: Record,
+    watched: Watched,
     (client, upstream): (Stream, Stream),
     (up, down): (Bytes, Bytes),
+    greeting: Option<Greeting>,
 ) {
     let tasks = record.session().shared().tasks.clone();
     let open = Box::new(Open {
@@ -93,7 +95,10 @@ pub(crate) fn carry_on(
         client,
         upstream,
     });
-    tasks.spawn("tunnel", copy(open, up, down, None));
+    match greeting {
+        None => tasks.spawn("tunnel", copy(open, up, down, None)),
+        Some(greeting) => tasks.spawn("greeting", greeted(open, up, down, greeting)),
+    }
 }
 
 /// The client's stream that hyper upgraded, and what was read of it beyond the request.

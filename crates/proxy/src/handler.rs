@@ -104,7 +104,7 @@ async fn answer(
         Err(refused) => return refused.answer(&mut record),
     };
     match asked.protocol {
-        Protocol::Connect | Protocol::Tls | Protocol::Dns => {
+        Protocol::Connect | Protocol::Tls | Protocol::Dns | Protocol::Raw => {
             connect::serve(record, granted, upgrade).await
         }
         Protocol::Http => {

@@ -10,7 +10,7 @@
 //! [`journal`] and the client ([`refusal`]) the same word.
 //!
 //! Programs that know nothing of proxies ask the DNS, which is the [`answerer`], and come to the
-//! `transparent` doors.
+//! `transparent` doors, or through a [`relay`] to those that names have for themselves ([`raw_doors`]).
 //!
 //! Two doors: names become addresses only in [`resolve`], sockets are opened only in [`dial`].
 //!
@@ -57,6 +57,7 @@ pub mod log_file;
 pub mod manners;
 pub mod metrics;
 pub mod pid_file;
+pub mod raw_doors;
 pub mod reach;
 pub mod record;
 pub mod refusal;

@@ -49,7 +49,7 @@ impl Record {
     #[must_use]
     pub fn begin(session: &Arc<Session>, protocol: Protocol, parts: &Parts) -> Self {
         let path = match protocol {
-            Protocol::Connect | Protocol::Tls | Protocol::Dns => None,
+            Protocol::Connect | Protocol::Tls | Protocol::Dns | Protocol::Raw => None,
             Protocol::Http => Some(Text::new(parts.uri.path())),
         };
         let mut record = Self::new(session, protocol, Text::new(parts.method.as_str()), path);
@@ -83,6 +83,15 @@ impl Record {
         session.note_request();
         let mut record = Self::nameless(session, Protocol::Tls);
         record.event.method = Text::new("TLS");
+        record
+    }
+
+    /// Begins the record of a connection to the door of `target`.
+    pub fn of_raw(session: &Arc<Session>, target: &Target) -> Self {
+        session.note_request();
+        let mut record = Self::nameless(session, Protocol::Raw);
+        record.event.method = Text::new("RAW");
+        record.set_target(target);
         record
     }
 
@@ -353,9 +362,10 @@ impl Record {
         refusal.response()
     }
 
-    /// A client of TLS is sent no status.
+    /// Clients of TLS, and of protocols that nobody here knows, are sent no status.
     fn http_status(&self, status: StatusCode) -> Option<u16> {
-        (self.event.protocol != Protocol::Tls).then_some(status.as_u16())
+        let silent = matches!(self.event.protocol, Protocol::Tls | Protocol::Raw);
+        (!silent).then_some(status.as_u16())
     }
 
     /// A handshake at a transparent door says no host that could be judged: counts and records that.

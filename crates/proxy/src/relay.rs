@@ -13,8 +13,10 @@ mod door;
 mod doors;
 mod parent;
 mod questions;
+mod raw;
 mod worker;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -39,6 +41,17 @@ pub struct Relay {
     /// Where questions to the DNS come in, over UDP and TCP, and the socket where they are answered
     #[arg(long, value_name = "IP:PORT=unix:PATH", value_delimiter = ',')]
     dns: Vec<Listen>,
+    /// The socket where the proxy says which addresses names with `raw` have, and takes what comes there
+    #[arg(long, value_name = "unix:PATH", value_parser = socket)]
+    raw_doors: Option<PathBuf>,
+    /// A port of the task's own: no name has a door there; repeats
+    #[arg(
+        long,
+        value_name = "PORT",
+        value_delimiter = ',',
+        requires = "raw_doors"
+    )]
+    keep_free: Vec<u16>,
 }
 
 /// An address, and a socket if one is named.
@@ -72,14 +85,28 @@ pub struct Worker {
     /// What comes in at each of the doors, in the order in which they are handed over
     #[arg(long)]
     carries: Vec<Carries>,
+    /// The proxy's socket for the doors of names
+    #[arg(long)]
+    raw_doors: Option<PathBuf>,
+    /// Ports without such doors
+    #[arg(long)]
+    keep_free: Vec<u16>,
 }
 
 impl Relay {
     /// Runs the parent until it is told to end.
     #[must_use]
     pub fn run(self) -> u8 {
+        let mut names = Vec::new();
+        if let Some(to) = &self.raw_doors {
+            names.push(OsString::from("--raw-doors"));
+            names.push(to.into());
+        }
+        for port in &self.keep_free {
+            names.extend(["--keep-free".to_owned(), port.to_string()].map(OsString::from));
+        }
         match self.doorways() {
-            Ok(doorways) => parent::run(&doorways),
+            Ok(doorways) => parent::run(&doorways, &names),
             Err(what) => {
                 crate::diagnostic::error(what);
                 crate::cli::USAGE
@@ -120,7 +147,7 @@ impl Worker {
     /// Runs the worker until the parent is gone.
     #[must_use]
     pub fn run(self) -> u8 {
-        worker::run(self.carries)
+        worker::run(self.carries, self.raw_doors, self.keep_free)
     }
 }
 
@@ -144,6 +171,8 @@ mod tests {
             listen: read(listen)?,
             to: to.map(PathBuf::from),
             dns: read(dns)?,
+            raw_doors: None,
+            keep_free: Vec::new(),
         };
         let doorways = relay.doorways()?;
         let text = |door: &Doorway| format!("{:?} {} {}", door.kind, door.at, door.to.display());

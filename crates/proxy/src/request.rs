@@ -33,7 +33,7 @@ impl Asked {
     #[must_use]
     pub fn ask<'a>(&self, parts: &'a Parts) -> Ask<'a> {
         match self.protocol {
-            Protocol::Connect | Protocol::Tls | Protocol::Dns => Ask::Tunnel,
+            Protocol::Connect | Protocol::Tls | Protocol::Dns | Protocol::Raw => Ask::Tunnel,
             Protocol::Http => Ask::Http {
                 method: parts.method.as_str(),
                 path: path_and_query(&parts.uri),
@@ -301,7 +301,9 @@ fn check_host(parts: &Parts, asked: &Asked) -> Result<(), BadRequest> {
         return Err(bad("the Host header is given more than once"));
     }
     let default = match asked.protocol {
-        Protocol::Connect | Protocol::Tls | Protocol::Dns => NonZeroU16::new(asked.target.port()),
+        Protocol::Connect | Protocol::Tls | Protocol::Dns | Protocol::Raw => {
+            NonZeroU16::new(asked.target.port())
+        }
         Protocol::Http => NonZeroU16::new(80),
     };
     let named = host

@@ -86,8 +86,8 @@ fn advice(fault: Fault) -> &'static str {
     }
 }
 
-/// Judges, connects and carries, or refuses.
-async fn reach(mut record: Record, stream: Stream, first: Bytes, target: Target) {
+/// Judges and connects.
+pub(crate) async fn open(record: &mut Record, target: Target) -> Result<Opened, Refused> {
     let session = Arc::clone(record.session());
     let active = session.listener.policy.now_full();
     let manners = active.conduct.manners.as_deref();
@@ -100,13 +100,17 @@ async fn reach(mut record: Record, stream: Stream, first: Bytes, target: Target)
             target,
             ask: Ask::Tunnel,
         };
-        handler::grant(&mut record, Arc::clone(&active), request).await
+        handler::grant(record, Arc::clone(&active), request).await
     };
-    let opened = match granted {
-        Ok(granted) => connect::open(&mut record, granted).await,
+    match granted {
+        Ok(granted) => connect::open(record, granted).await,
         Err(refused) => Err(refused),
-    };
-    match opened {
+    }
+}
+
+/// Connects and carries, or refuses.
+async fn reach(mut record: Record, stream: Stream, first: Bytes, target: Target) {
+    match open(&mut record, target).await {
         Ok(Opened {
             watched,
             stream: upstream,

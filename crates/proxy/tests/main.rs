@@ -32,6 +32,7 @@ mod manners;
 mod metrics;
 mod policy;
 mod presets;
+mod raw_doors;
 mod relay;
 mod reload;
 mod shutdown;

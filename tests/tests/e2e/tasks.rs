@@ -1,15 +1,22 @@
 //! Three tasks at once, same ports inside: each has its way out, and no way to the others, the host or the internet.
 
 use std::thread;
+use std::time::Duration;
 
 use agentnet_e2e::agentnet::{Checkout, SERVICE_PORT};
 use agentnet_e2e::engine::Engine;
 use agentnet_e2e::on_engines;
 use agentnet_e2e::origin::{ALLOWED, Origin, UNLISTED, whitelist};
-use agentnet_e2e::probe;
+use agentnet_e2e::{probe, wait};
 use serde_json::Value;
 
 use crate::{canaries, clients};
+
+/// What bash says of a name that does not exist.
+const NO_NAME: &str = "Name or service not known";
+
+/// Answers about names are kept for 5 s.
+const SOON: Duration = Duration::from_secs(20);
 
 const TASKS: [&str; 3] = ["one", "two", "three"];
 
@@ -142,6 +149,36 @@ on_engines! {
         let script = format!("curl --silent --include --max-time 10 http://{ALLOWED}/hello");
         let refused = engine.shell(&agent, &script).stdout;
         assert!(refused.contains("rule_denied"), "{refused}");
+    }
+
+    [current, old] fn a_raw_rule_is_a_door_in_the_socket_fence_from_the_moment_it_is_allowed(engine) {
+        let checkout = Checkout::new(engine, Some("socket"), &whitelist()).with_service();
+        checkout.agentnet(&["up", "t"]).expect();
+        let origin = Origin::start(engine, &checkout.network("t", "egress"));
+        origin.serve_ssh();
+        let agent = checkout.container("t", "agent");
+        // What says its name first, to a program that knows nothing of proxies.
+        let greet = |port: u16| {
+            let script = format!("timeout 10 bash -c 'exec 3<>/dev/tcp/{UNLISTED}/{port} && head -c 8 <&3'");
+            engine.shell(&agent, &script)
+        };
+        assert!(greet(22).text().contains(NO_NAME), "{}", greet(22));
+        // One port is the door's, and one is that of the task's own service, which keeps it.
+        let rules = [format!("{UNLISTED}:22 raw private"), format!("{UNLISTED}:{SERVICE_PORT} raw private")];
+        checkout.agentnet(&["allow", "t", &rules[0], &rules[1]]).expect();
+        wait::until("the door", SOON, || (greet(22).stdout == "SSH-2.0-").then_some(()));
+        let web = format!("curl --silent --fail --noproxy '*' --max-time 10 http://web:{SERVICE_PORT}/ >/dev/null");
+        engine.shell(&agent, &web).expect();
+        let listening = engine.shell(&agent, "ss -Hltn | awk '{print $4}' | grep ^127.128 | sort").expect();
+        let doors = listening.lines().filter(|line| !line.starts_with("127.128.0.1:"));
+        let ports: Vec<&str> = doors.filter_map(|line| Some(line.rsplit_once(':')?.1)).collect();
+        assert_eq!(ports, ["22", "443", "80"], "{listening}");
+
+        checkout.agentnet(&["deny", "t", UNLISTED]).expect();
+        wait::until("the end of the name", SOON, || greet(22).text().contains(NO_NAME).then_some(()));
+        let events = checkout.agentnet(&["logs", "t", "--events"]).expect();
+        let raw = events.lines().find(|line| line.contains(r#""protocol":"raw""#));
+        assert!(raw.is_some_and(|line| line.contains(r#""reason":"allowed""#)), "{events}");
     }
 
     [current, old] fn a_run_gives_the_commands_own_exit_code_and_leaves_nothing(engine) {

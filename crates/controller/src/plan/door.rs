@@ -194,6 +194,8 @@ fn proxy(inputs: &Inputs<'_>, layout: &Layout, image: String) -> ContainerSpec {
         for (flag, _, name) in SIDE_DOORS {
             spec.command.extend([flag.to_owned(), relay::socket(name)]);
         }
+        let names = relay::socket(relay::NAMES);
+        spec.command.extend(["--raw-doors".to_owned(), names]);
         // A socket has no address that permitted names could be given: the relay has.
         let address = RELAY_ADDRESS.to_string();
         spec.command.extend(["--dns-address".to_owned(), address]);

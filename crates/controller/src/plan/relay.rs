@@ -17,6 +17,9 @@ pub(super) const SOCKET_DIR: &str = "/run/agentnet";
 /// The socket where the proxy is a proxy.
 pub(super) const SOCKET: &str = "proxy.sock";
 
+/// The socket where it is what names with `raw` are: the relay listens where it is told to there.
+pub(super) const NAMES: &str = "raw.sock";
+
 /// A socket on that volume, as flags name it.
 pub(super) fn socket(name: &str) -> String {
     format!("unix:{SOCKET_DIR}/{name}")
@@ -49,6 +52,12 @@ pub(super) fn relay(inputs: &Inputs<'_>, layout: &Layout, image: String) -> Cont
                 _ if taken.contains_key(&port) => {}
                 _ => carry("--listen", port, name),
             }
+        }
+        spec.command
+            .extend(["--raw-doors".to_owned(), socket(NAMES)]);
+        for port in taken.keys() {
+            spec.command
+                .extend(["--keep-free".to_owned(), port.to_string()]);
         }
     }
     // The image's own check asks a proxy, and this is none.

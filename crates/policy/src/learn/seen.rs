@@ -62,7 +62,7 @@ impl Seen {
             Manner::Failed => {
                 self.failed.note(event);
                 self.failed_ask.get_or_insert_with(|| match event.protocol {
-                    Protocol::Connect | Protocol::Tls | Protocol::Dns => None,
+                    Protocol::Connect | Protocol::Tls | Protocol::Dns | Protocol::Raw => None,
                     Protocol::Http => {
                         let path = event.path.as_ref().map_or("", |path| path.as_str());
                         Some((event.method.to_string(), path.to_owned()))
@@ -76,7 +76,7 @@ impl Seen {
     fn want(&mut self, event: &Event) {
         self.wanted.note(event);
         match event.protocol {
-            Protocol::Connect | Protocol::Tls | Protocol::Dns => {
+            Protocol::Connect | Protocol::Tls | Protocol::Dns | Protocol::Raw => {
                 self.tunnel = true;
                 let wrong = event.reason.is_of_greeting().then_some(event.reason);
                 self.greeting = self.greeting.or(wrong);

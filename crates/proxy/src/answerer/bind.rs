@@ -14,6 +14,7 @@ use super::{Answerer, Ration, streams, udp};
 use crate::bind::{self, Access, Door, Doors, Others};
 use crate::diagnostic;
 use crate::listener::Listener;
+use crate::raw_doors::Book;
 use crate::settings::{Address, SideDoors};
 use crate::surroundings::Machine;
 
@@ -81,6 +82,7 @@ pub fn open(
 pub(crate) fn serve(
     counters: Vec<Counter>,
     doors: &SideDoors,
+    book: Option<&Arc<Book>>,
     machine: &Machine,
     listener: &Arc<Listener>,
 ) {
@@ -97,7 +99,7 @@ pub(crate) fn serve(
         let asked = counter.ip().map(|address| address.ip());
         let own = own(asked, &all, doors, machine);
         let answerer = Answerer::new(Arc::clone(listener), own, Arc::clone(&ration));
-        let answerer = Arc::new(answerer);
+        let answerer = Arc::new(answerer.with_book(book.cloned()));
         if let Some(udp) = counter.udp {
             tasks.spawn("dns", udp::run(udp, Arc::clone(&answerer)));
         }

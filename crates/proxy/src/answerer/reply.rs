@@ -60,10 +60,10 @@ pub enum Finding {
     Unjudged,
 }
 
-/// Answers a question; `decide` is what the policy says of a name. `None` is no answer at all: what
+/// Answers a question; `decide` is what the policy says of a name, and where it is then. `None` is no answer at all: what
 /// is not exactly one question, well-formed to its last byte, is not worth a packet to whoever may
 /// have been named as its sender. An answer is never more than 40 bytes longer than its question.
-pub fn answer(query: &[u8], own: Own, decide: impl FnOnce(&Name) -> NameVerdict) -> Option<Reply> {
+pub fn answer(query: &[u8], decide: impl FnOnce(&Name) -> (NameVerdict, Own)) -> Option<Reply> {
     let asked = Asked::read(query)?;
     let kind = asked.question.qtype();
     let rcode = |rcode, finding| (rcode, finding, Data::Nothing);
@@ -75,7 +75,7 @@ pub fn answer(query: &[u8], own: Own, decide: impl FnOnce(&Name) -> NameVerdict)
     } else if asked.question.qclass() != Class::IN {
         rcode(OptRcode::REFUSED, Finding::Unjudged)
     } else {
-        judge(asked.question.qname(), kind, own, decide)
+        judge(asked.question.qname(), kind, decide)
     };
     let bytes = asked.compose(rcode, data).ok()?;
     Some(Reply {
@@ -95,8 +95,7 @@ pub fn refuse(query: &[u8]) -> Option<Vec<u8>> {
 fn judge(
     name: &ParsedName<&[u8]>,
     kind: Rtype,
-    own: Own,
-    decide: impl FnOnce(&Name) -> NameVerdict,
+    decide: impl FnOnce(&Name) -> (NameVerdict, Own),
 ) -> (OptRcode, Finding, Data) {
     let host = match host(name) {
         Ok(host) => host,
@@ -108,7 +107,8 @@ fn judge(
             return (OptRcode::NXDOMAIN, finding, Data::Authority);
         }
     };
-    let finding = match decide(&host) {
+    let (verdict, own) = decide(&host);
+    let finding = match verdict {
         // Whoever prints an address asks for its name; nobody is kept from anything by not knowing it.
         NameVerdict::Report(_) | NameVerdict::Deny(_) if kind == Rtype::PTR => {
             return (OptRcode::NXDOMAIN, Finding::Unjudged, Data::Authority);

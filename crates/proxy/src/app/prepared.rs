@@ -182,6 +182,18 @@ impl Prepared {
                 transparent.push((Arc::clone(listener), door.clone(), opened));
             }
         }
+        let mut raw = Vec::new();
+        for (settings, listener) in self.settings.listeners.iter().zip(self.listeners.iter()) {
+            let mut doors = Vec::new();
+            for path in &settings.side_doors.raw {
+                let address = Address::Unix(path.clone());
+                let opened = opened.open(&address, Access::Everybody, None);
+                doors.push(opened.map_err(|source| StartError::Bind { address, source })?);
+            }
+            if !doors.is_empty() {
+                raw.push((Arc::clone(listener), Arc::default(), doors));
+            }
+        }
         let mut counters = Vec::new();
         for (settings, listener) in self.settings.listeners.iter().zip(self.listeners.iter()) {
             let counter = answerer::open(&settings.side_doors, &self.machine, &mut opened);
@@ -235,6 +247,7 @@ impl Prepared {
             doors,
             transparent,
             counters,
+            raw,
             machine,
             admin,
             around,

@@ -24,7 +24,7 @@ pub(super) fn line(event: &Event) -> String {
     .ok();
     match event.protocol {
         Protocol::Dns => write!(line, "{} {}", event.method, event.host),
-        Protocol::Connect | Protocol::Http | Protocol::Tls => {
+        Protocol::Connect | Protocol::Http | Protocol::Tls | Protocol::Raw => {
             write!(line, "{} {}:{}", event.method, event.host, event.port)
         }
     }

@@ -6,11 +6,12 @@ use prometheus::IntCounter;
 
 use super::{BlockedHosts, Metrics};
 
-const PROTOCOLS: [(Protocol, &str); 4] = [
+const PROTOCOLS: [(Protocol, &str); 5] = [
     (Protocol::Connect, "connect"),
     (Protocol::Http, "http"),
     (Protocol::Tls, "tls"),
     (Protocol::Dns, "dns"),
+    (Protocol::Raw, "raw"),
 ];
 const WORDS: [(Word, &str); 3] = [
     (Word::Allow, "allow"),

@@ -1,5 +1,6 @@
 //! The parent: holds the doors and a worker, and ends only when it is told to.
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
@@ -73,7 +74,8 @@ impl Held {
     }
 }
 
-pub(super) fn run(doorways: &[Doorway]) -> u8 {
+/// `names` are a worker's arguments for the doors of names, which are its own.
+pub(super) fn run(doorways: &[Doorway], names: &[OsString]) -> u8 {
     diagnostic::write_behind();
     let mut held = Vec::new();
     for door in doorways {
@@ -100,7 +102,7 @@ pub(super) fn run(doorways: &[Doorway]) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    match runtime.map(|runtime| runtime.block_on(keep(&held))) {
+    match runtime.map(|runtime| runtime.block_on(keep(&held, names))) {
         Ok(Ok(())) => crate::cli::OK,
         Ok(Err(error)) | Err(error) => {
             diagnostic::error(format_args!("the relay cannot run: {error}"));
@@ -109,14 +111,14 @@ pub(super) fn run(doorways: &[Doorway]) -> u8 {
     }
 }
 
-async fn keep(held: &[Held]) -> std::io::Result<()> {
+async fn keep(held: &[Held], names: &[OsString]) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut pause = SHORTEST;
     loop {
         let started = Instant::now();
         // The channel stays open here: its end would tell the worker to go.
-        let (ended, _channel) = match start(held) {
+        let (ended, _channel) = match start(held, names) {
             Ok((mut child, channel)) => {
                 let ended = tokio::select! {
                     ended = child.wait() => ended,
@@ -144,12 +146,13 @@ async fn keep(held: &[Held]) -> std::io::Result<()> {
     }
 }
 
-fn start(held: &[Held]) -> std::io::Result<(Child, UnixStream)> {
+fn start(held: &[Held], names: &[OsString]) -> std::io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let carries = held.iter().map(|door| door.carries.to_string());
     let child = Command::new(std::env::current_exe()?)
         .arg("relay-worker")
         .args(carries.flat_map(|carries| ["--carries".to_owned(), carries]))
+        .args(names)
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .kill_on_drop(true)
         .spawn()?;

@@ -1,8 +1,9 @@
 //! The worker: accepts at the doors it was given and copies.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,8 +19,10 @@ use tokio::time::sleep;
 use super::door::{Carries, Kind};
 use super::doors::{self, Given};
 use super::questions;
+use super::raw::RawDoors;
 use crate::budget::Charge;
 use crate::descriptors::{self, Room};
+use crate::raw_doors::wire::{MAX_DOORS, Opening};
 use crate::stream::Stream;
 use crate::tasks::Tasks;
 use crate::tunnel::{self, Direction, Ending, Overseer, Silence};
@@ -29,7 +32,7 @@ use crate::{diagnostic, dial};
 const MAX_CONNECTIONS: usize = 8192;
 
 /// Longer than the proxy's own: it decides, this only cleans up.
-const SILENCE: Silence = Silence {
+pub(super) const SILENCE: Silence = Silence {
     idle: Duration::from_secs(24 * 3600),
     half_closed: Duration::from_secs(3600),
 };
@@ -43,10 +46,10 @@ const BETWEEN_QUESTIONS: Silence = Silence {
     half_closed: Duration::from_secs(1),
 };
 
-pub(super) fn run(carries: Vec<Carries>) -> u8 {
+pub(super) fn run(carries: Vec<Carries>, raw_doors: Option<PathBuf>, keep_free: Vec<u16>) -> u8 {
     let room = descriptors::make_room(Room {
         connections: MAX_CONNECTIONS,
-        idle: 0,
+        idle: MAX_DOORS,
     });
     let stdin = std::io::stdin();
     let given = match doors::receive(stdin.as_fd()) {
@@ -67,7 +70,8 @@ pub(super) fn run(carries: Vec<Carries>) -> u8 {
         .build();
     let served = parent.and_then(|parent| {
         let parent = std::os::unix::net::UnixStream::from(parent);
-        runtime?.block_on(serve(given, parent, room.connections))
+        let names = raw_doors.map(|to| (to, keep_free.into_iter().collect()));
+        runtime?.block_on(serve(given, names, parent, room.connections))
     });
     match served {
         Ok(()) => crate::cli::OK,
@@ -80,6 +84,7 @@ pub(super) fn run(carries: Vec<Carries>) -> u8 {
 
 async fn serve(
     given: Vec<(Given, Carries)>,
+    names: Option<(PathBuf, BTreeSet<u16>)>,
     parent: std::os::unix::net::UnixStream,
     connections: usize,
 ) -> std::io::Result<()> {
@@ -113,9 +118,19 @@ async fn serve(
             to,
             permits: Arc::clone(permits),
             silence,
+            opening: None,
         };
         let run = accept(door, way, tasks.clone());
         tasks.spawn("relay door", async move { match run.await {} });
+    }
+    if let Some((to, keep_free)) = names {
+        let doors = RawDoors {
+            to: to.into(),
+            keep_free,
+            permits: connections,
+            tasks: tasks.clone(),
+        };
+        tasks.spawn("relay doors", async move { match doors.keep().await {} });
     }
     parent.set_nonblocking(true)?;
     let mut parent = tokio::net::UnixStream::from_std(parent)?;
@@ -123,7 +138,7 @@ async fn serve(
     parent.read(&mut [0_u8]).await.map(drop)
 }
 
-enum Door {
+pub(super) enum Door {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
@@ -141,14 +156,16 @@ impl Door {
     }
 }
 
-/// Where connections of a door go, how many at once, and for how long they may be silent.
-struct Way {
-    to: Arc<Path>,
-    permits: Arc<Semaphore>,
-    silence: Silence,
+/// Where connections of a door go, how many at once, for how long they may be silent, and what the
+/// proxy is told of each first.
+pub(super) struct Way {
+    pub(super) to: Arc<Path>,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) silence: Silence,
+    pub(super) opening: Option<Opening>,
 }
 
-async fn accept(door: Door, way: Way, tasks: Tasks) -> Infallible {
+pub(super) async fn accept(door: Door, way: Way, tasks: Tasks) -> Infallible {
     loop {
         let permit = Arc::clone(&way.permits).acquire_owned().await;
         let Ok(client) = door.accept().await else {
@@ -156,22 +173,24 @@ async fn accept(door: Door, way: Way, tasks: Tasks) -> Infallible {
             sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let (to, silence) = (Arc::clone(&way.to), way.silence);
+        let (to, silence, opening) = (Arc::clone(&way.to), way.silence, way.opening);
         tasks.spawn("relay connection", async move {
-            carry(client, &to, silence).await;
+            carry(client, &to, silence, opening).await;
             drop(permit);
         });
     }
 }
 
-async fn carry(mut client: Stream, to: &Path, silence: Silence) {
+async fn carry(mut client: Stream, to: &Path, silence: Silence, opening: Option<Opening>) {
     let mut proxy = match dial::own_socket(to).await {
         Ok(proxy) => proxy,
         // The proxy is not there. The client sees its connection reset, not an answer that a
         // server could have given.
         Err(_) => return client.reset_on_close(),
     };
-    let early = (Bytes::new(), Bytes::new());
+    let opening = opening.map(Opening::bytes);
+    let opening = opening.map(|bytes| Bytes::copy_from_slice(&bytes));
+    let early = (opening.unwrap_or_default(), Bytes::new());
     let account = tunnel::run(&mut client, &mut proxy, early, silence, &Nobody).await;
     match account.ending {
         Ending::Finished => {}

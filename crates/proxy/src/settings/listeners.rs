@@ -37,7 +37,8 @@ impl Check {
                 && raw.dns.is_empty()
                 && raw.dns_address.is_empty()
                 && raw.transparent_tls.is_empty()
-                && raw.transparent_http.is_empty())
+                && raw.transparent_http.is_empty()
+                && raw.raw_doors.is_empty())
         };
         if raw.listener.is_empty() || said(raw) {
             let by_default = raw.listen.is_empty();
@@ -51,6 +52,7 @@ impl Check {
                 dns_address: &raw.dns_address,
                 transparent_tls: &raw.transparent_tls,
                 transparent_http: &raw.transparent_http,
+                raw_doors: &raw.raw_doors,
                 has_credentials: raw.credentials_file.is_some(),
             };
             let side_doors = SideDoors::check("", side_doors, &mut self.problems);
@@ -94,6 +96,7 @@ impl Check {
                 dns_address: &listener.dns_address,
                 transparent_tls: &listener.transparent_tls,
                 transparent_http: &listener.transparent_http,
+                raw_doors: &listener.raw_doors,
                 has_credentials: credentials.or(raw.credentials_file.as_ref()).is_some(),
             };
             let side_doors = SideDoors::check(&place, side_doors, &mut self.problems);
@@ -175,7 +178,8 @@ impl Check {
             let doors = &listener.side_doors;
             let aside = doors.transparent.iter().map(|door| &door.listen);
             let aside = aside.chain(&doors.dns);
-            for address in listener.addresses.iter().chain(aside) {
+            let raw: Vec<Address> = doors.raw.iter().cloned().map(Address::Unix).collect();
+            for address in listener.addresses.iter().chain(aside).chain(&raw) {
                 let any = matches!(address, Address::Tcp(tcp) if tcp.port() == 0);
                 if !any && !addresses.insert(address.to_string()) {
                     let what =

@@ -37,6 +37,9 @@ pub struct Raw {
         value_delimiter = ','
     )]
     pub transparent_http: Vec<String>,
+    /// Where a relay brings connections to the doors that names with `raw` have; repeats
+    #[arg(long, value_name = "unix:PATH", value_delimiter = ',')]
+    pub raw_doors: Vec<String>,
     /// A whitelist file; repeats, in layer order. A file named task.txt holds task grants
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     pub whitelist: Vec<PathBuf>,
@@ -174,6 +177,8 @@ pub struct RawListener {
     pub transparent_tls: Vec<String>,
     /// Its transparent doors for plain HTTP.
     pub transparent_http: Vec<String>,
+    /// Where a relay brings connections to the doors of its names.
+    pub raw_doors: Vec<String>,
     /// Its whitelist files.
     pub whitelist: Vec<PathBuf>,
     /// Its whitelist files of the task layer.
@@ -266,6 +271,7 @@ impl Raw {
             dns_address: list(self.dns_address, weaker.dns_address),
             transparent_tls: list(self.transparent_tls, weaker.transparent_tls),
             transparent_http: list(self.transparent_http, weaker.transparent_http),
+            raw_doors: list(self.raw_doors, weaker.raw_doors),
             whitelist: list(self.whitelist, weaker.whitelist),
             task_whitelist: list(self.task_whitelist, weaker.task_whitelist),
             presets: self.presets.or(weaker.presets),

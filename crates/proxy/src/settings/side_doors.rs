@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 
 use super::{Address, Problem};
 
@@ -16,6 +17,9 @@ pub struct SideDoors {
     pub dns_addresses: Vec<IpAddr>,
     /// Where programs come that take the proxy for their host.
     pub transparent: Vec<Transparent>,
+    /// Where a relay brings connections to the doors of names. Never an address: whoever could
+    /// connect there could say that he stands at any door.
+    pub raw: Vec<PathBuf>,
 }
 
 /// A door for programs that take the proxy for their host.
@@ -57,6 +61,7 @@ pub(super) struct RawSideDoors<'r> {
     pub(super) dns_address: &'r [String],
     pub(super) transparent_tls: &'r [String],
     pub(super) transparent_http: &'r [String],
+    pub(super) raw_doors: &'r [String],
     pub(super) has_credentials: bool,
 }
 
@@ -64,7 +69,7 @@ impl SideDoors {
     /// True if there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.dns.is_empty() && self.transparent.is_empty()
+        self.dns.is_empty() && self.transparent.is_empty() && self.raw.is_empty()
     }
 
     /// Checks what was written at `place`.
@@ -126,9 +131,23 @@ impl SideDoors {
                 }
             }
         }
+        for text in raw.raw_doors {
+            match text.parse() {
+                Ok(Address::Unix(path)) => doors.raw.push(path),
+                Ok(Address::Tcp(_)) | Err(_) => {
+                    let what = "is no socket for a relay: write unix:PATH";
+                    problem("raw_doors", format!("`{text}` {what}"));
+                }
+            }
+        }
+        if raw.dns.is_empty() && !raw.raw_doors.is_empty() {
+            let what =
+                "are at addresses that only the DNS gives, and there is none: give `dns` as well";
+            problem("raw_doors", what.to_owned());
+        }
         if raw.has_credentials && !doors.is_empty() {
-            let what = "has nothing to do with `dns`, `transparent_tls` and `transparent_http`, where nobody \
-                        can be asked: give those to a listener without it";
+            let what = "has nothing to do with `dns`, `transparent_tls`, `transparent_http` and `raw_doors`, where \
+                        nobody can be asked: give those to a listener without it";
             problem("credentials_file", what.to_owned());
         }
         doors
@@ -177,11 +196,35 @@ mod tests {
             dns_address: &addresses,
             transparent_tls: &tls,
             transparent_http: &[],
+            raw_doors: &[],
             has_credentials,
         };
+        said(raw)
+    }
+
+    fn said(raw: RawSideDoors<'_>) -> Vec<String> {
         let mut problems = Vec::new();
         SideDoors::check("listener 1", raw, &mut problems);
         problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn doors_of_names_are_a_socket_beside_a_dns() {
+        let of = |dns: &[&str], doors: &[&str]| {
+            let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+            said(RawSideDoors {
+                dns: &owned(dns),
+                dns_address: &[],
+                transparent_tls: &[],
+                transparent_http: &[],
+                raw_doors: &owned(doors),
+                has_credentials: false,
+            })
+        };
+        let dns = ["127.0.0.1:53"];
+        assert_eq!(of(&dns, &["unix:/run/raw.sock"]), Vec::<String>::new());
+        assert!(of(&dns, &["127.0.0.1:22"])[0].contains("write unix:PATH"));
+        assert!(of(&[], &["unix:/run/raw.sock"])[0].contains("give `dns` as well"));
     }
 
     #[test]

@@ -147,6 +147,13 @@ impl Client {
         self.read.drain(..count).collect()
     }
 
+    /// The next byte, if one comes.
+    pub async fn byte(&mut self) -> Option<u8> {
+        within("a byte or the end", self.stream.read_u8())
+            .await
+            .ok()
+    }
+
     /// Everything up to a clean end.
     pub async fn rest(&mut self) -> Vec<u8> {
         while self.more().await.unwrap() > 0 {}

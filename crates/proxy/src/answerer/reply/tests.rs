@@ -27,7 +27,7 @@ fn observe(name: &Name) -> NameVerdict {
 }
 
 fn ask(query: &[u8]) -> Option<Reply> {
-    answer(query, OWN, decide)
+    answer(query, |name| (decide(name), OWN))
 }
 
 fn wire(labels: &[&[u8]]) -> Vec<u8> {
@@ -90,7 +90,10 @@ fn a_permitted_name_has_the_proxys_address() {
         v6: Some("fd00::1".parse().unwrap()),
         ..OWN
     };
-    let reply = answer(&query(&name("example.com"), 28), both, decide).unwrap();
+    let reply = answer(&query(&name("example.com"), 28), |name| {
+        (decide(name), both)
+    })
+    .unwrap();
     assert_eq!((rcode(&reply), counts(&reply)), (Rcode::NOERROR, (1, 0)));
     let address = Ipv6Addr::from([0xfd00, 0, 0, 0, 0, 0, 0, 1]).octets();
     assert!(reply.bytes.ends_with(&address));
@@ -110,10 +113,16 @@ fn a_permitted_name_has_no_other_data_and_exists_all_the_same() {
 
 #[test]
 fn what_is_only_reported_is_there() {
-    let reply = answer(&query(&name("other.example"), 1), OWN, observe).unwrap();
+    let reply = answer(&query(&name("other.example"), 1), |name| {
+        (observe(name), OWN)
+    })
+    .unwrap();
     assert_eq!((rcode(&reply), counts(&reply)), (Rcode::NOERROR, (1, 0)));
     assert!(matches!(reply.finding, Finding::Reported(_)));
-    let reply = answer(&query(&name("other.example"), 12), OWN, observe).unwrap();
+    let reply = answer(&query(&name("other.example"), 12), |name| {
+        (observe(name), OWN)
+    })
+    .unwrap();
     assert_eq!(reply.finding, Finding::Unjudged);
 }
 
