@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{Engine, EngineError, HealthState, Kind, Running};
 use crate::error::{Error, Result};
 use crate::journal::{Entry, Journal};
+use crate::labels::SERVICE;
 use crate::link;
 use crate::output::Progress;
 use crate::paths::{make_shared, write_atomically};
@@ -257,8 +258,15 @@ async fn healthy<E: Engine>(
         match (&state.running, state.health) {
             // Its gate says why; the caller reads that.
             (Running::Exited(code), _) => {
+                let why = match (state.oom_killed, state.labels.get(SERVICE)) {
+                    (true, Some(service)) => format!(
+                        ": it ran out of memory; memory = in [services.{service}] of agentnet.toml raises its ceiling"
+                    ),
+                    (true, None) => ": it ran out of memory".to_owned(),
+                    (false, _) => String::new(),
+                };
                 return Err(Error::Failed(format!(
-                    "{name} ended with {code} before it was ready"
+                    "{name} ended with {code} before it was ready{why}"
                 )));
             }
             (_, HealthState::Healthy | HealthState::None) => return Ok(()),

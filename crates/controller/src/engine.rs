@@ -102,6 +102,8 @@ pub trait Engine: Send + Sync {
         &self,
         name: &str,
     ) -> impl Future<Output = EngineResult<ContainerState>> + Send;
+    /// Bytes in a container's writable layer; takes a name or an id. The engine counts them one by one.
+    fn written(&self, name: &str) -> impl Future<Output = EngineResult<u64>> + Send;
     /// Describes; takes a name or an id.
     fn inspect_network(
         &self,

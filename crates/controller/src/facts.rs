@@ -75,6 +75,9 @@ pub struct Facts {
     pub runc: Option<String>,
     /// The default seccomp profile is in force.
     pub seccomp: bool,
+    /// Open files that a process there can surely have: an engine does not tell, and cannot give more than it has
+    /// itself. Absent where it runs without root.
+    pub nofile: Option<u64>,
     /// It has a runtime that hands out GPUs.
     pub gpus: bool,
     /// It can bound what a container writes into its own layer.

@@ -5,9 +5,11 @@
 
 pub mod agents;
 pub mod apply;
+pub mod ceiling;
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod disk;
 pub mod engine;
 pub mod environment;
 pub mod error;

@@ -47,6 +47,15 @@ const PROXY_SECONDS: u32 = 60;
 /// The passwords' file in the task's directory.
 const PASSWORDS: &str = "passwords.json";
 
+/// What a task may write to the disk, in bytes.
+#[must_use]
+pub fn disk(config: &Config) -> u64 {
+    config
+        .agent
+        .disk
+        .map_or(limits::AGENT_DISK, |bytes| bytes.0)
+}
+
 /// Everything a plan depends on.
 #[derive(Debug)]
 pub struct Inputs<'a> {
@@ -114,6 +123,9 @@ pub struct Place {
     /// It has GPUs of the host.
     #[serde(default)]
     pub gpus: bool,
+    /// Where its volumes with data are.
+    #[serde(default)]
+    pub volumes: Vec<String>,
 }
 
 /// Which system call filter a container was given.
@@ -147,6 +159,7 @@ impl Place {
             limits: spec.limits,
             filter: digest.map(|digest| Filter { file, digest }),
             gpus: spec.gpus.is_some(),
+            volumes: Vec::new(),
         }
     }
 

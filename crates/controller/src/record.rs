@@ -97,6 +97,9 @@ pub struct Record {
     /// The files that `agentnet results` is asked for, as globs.
     #[serde(default)]
     pub outputs: Vec<String>,
+    /// What the task may write to the disk, in bytes.
+    #[serde(default)]
+    pub disk: Option<u64>,
 }
 
 impl Record {

@@ -241,11 +241,19 @@ fn a_layer_is_bounded_where_the_engine_can() {
 }
 
 #[test]
-fn a_rootless_engine_keeps_its_own_ceiling_on_files() {
+fn an_engine_is_not_asked_for_more_files_than_it_can_give() {
     let rootless = Facts {
-        rootless: true,
+        nofile: None,
         ..FakeEngine::docker28()
     };
+    let poor = Facts {
+        nofile: Some(20_000),
+        ..FakeEngine::docker28()
+    };
+    assert_eq!(
+        spec(&plan(&poor, "").unwrap(), "-agent").limits.nofile,
+        Some(20_000)
+    );
     let agent = |toml: &str| {
         spec(&plan(&rootless, toml).unwrap(), "-agent")
             .limits
@@ -401,6 +409,60 @@ async fn a_failure_at_any_step_leaves_neither_volume_nor_password() {
             bed.assert_empty(&format!("after a fault at call {call}"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_container_that_ran_out_of_memory_is_named_with_its_ceiling_and_the_key() {
+    let bed = Bed::docker28();
+    bed.engine.answer(
+        "/agentnet/bin/agentnet-gate",
+        harness::said(harness::SEALED),
+    );
+    let record = bed.up(&bed.setup("t", DB)).await.unwrap().record;
+    assert_eq!(
+        agentnet_controller::ceiling::strains(&bed.engine, &record).await,
+        []
+    );
+    bed.engine.run_out_of_memory("agentnet-shop-t-service-db");
+    let gate = harness::said(r#"{"v":1,"oom_kills":2,"pids_refused":3}"#);
+    bed.engine.answer("/agentnet/bin/agentnet-gate", gate);
+    let strains = agentnet_controller::ceiling::strains(&bed.engine, &record).await;
+    let said: Vec<_> = strains
+        .iter()
+        .flat_map(|strain| &strain.sentences)
+        .collect();
+    let begins = [
+        "service a-cache could not start",
+        "the kernel ended processes of service a-cache (2 in all)",
+        "service db ended because it ran out of memory: its ceiling is 2 GiB; memory = in [services.db]",
+        "the kernel ended processes of the agent (2 in all) because it ran out of memory: its ceiling is 4 GiB",
+        "the agent could not start a process or thread (3 times): its ceiling is 512; pids = in [agent]",
+    ];
+    for begin in begins {
+        assert!(
+            said.iter().any(|sentence| sentence.starts_with(begin)),
+            "{begin}: {said:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_writes_more_than_it_may_is_told_to_stop() {
+    let bed = Bed::docker28();
+    let setup = bed.setup("t", "[agent]\ndisk = \"10MiB\"\n");
+    let record = bed.up(&setup).await.unwrap().record;
+    assert_eq!(record.disk, Some(10 << 20));
+    let watched = agentnet_controller::disk::exceeded(&bed.engine, &record);
+    let quiet = tokio::time::timeout(std::time::Duration::from_secs(600), watched).await;
+    assert!(quiet.is_err(), "nothing was written");
+    bed.engine.write(11 << 20);
+    let error = agentnet_controller::disk::exceeded(&bed.engine, &record)
+        .await
+        .to_string();
+    assert!(
+        error.starts_with("task t was stopped: it wrote 11 MiB to the disk"),
+        "{error}"
+    );
 }
 
 async fn down(bed: &Bed, keep: bool) -> teardown::Report {

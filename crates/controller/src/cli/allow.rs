@@ -286,6 +286,7 @@ mod tests {
             kept_volumes: Vec::new(),
             images: BTreeMap::new(),
             outputs: Vec::new(),
+            disk: None,
         }
     }
 

@@ -4,6 +4,8 @@ use super::context::Context;
 use super::exec::attached;
 use super::up::{Options, warn, warn_of_agent};
 use crate::agents::Prompt;
+use crate::ceiling;
+use crate::disk;
 use crate::error::{Error, Result};
 use crate::labels::Role;
 use crate::lock::TaskLock;
@@ -88,8 +90,15 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     let agent = up.record.task.resource(Role::Agent);
     let outcome = tokio::select! {
         () = cancel.cancelled() => Err(Error::Interrupted),
+        error = disk::exceeded(&engine, &up.record) => Err(error),
         outcome = attached(context, &engine, &agent, spec) => outcome,
     };
+    // While its containers are there to be asked; a command's exit code alone does not say it.
+    for strain in ceiling::strains(&engine, &up.record).await {
+        for sentence in &strain.sentences {
+            context.output.warn(sentence);
+        }
+    }
     let changes = if args.discard {
         Changes::Discard
     } else {

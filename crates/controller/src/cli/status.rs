@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Format;
 use super::context::Context;
+use crate::ceiling::{self, Strain};
 use crate::engine::{Engine, EngineError, HealthState, Running};
 use crate::error::Result;
 use crate::exit::Exit;
@@ -37,6 +38,8 @@ struct Status<'a> {
     #[serde(flatten)]
     record: &'a Record,
     containers: Vec<Container>,
+    /// What ran into a ceiling.
+    strains: Vec<Strain>,
     proof: Option<Proof>,
 }
 
@@ -64,6 +67,7 @@ pub(super) async fn status(context: &Context, args: Args) -> Result<u8> {
         v: 1,
         record: &record,
         containers,
+        strains: ceiling::strains(&engine, &record).await,
         proof,
     };
     if context.output.json {
@@ -131,6 +135,9 @@ fn text(status: &Status<'_>) -> String {
             &["ROLE", "STATE", "HEALTH", "ADDRESSES", "CONTAINER"],
             &rows,
         ));
+    }
+    for sentence in status.strains.iter().flat_map(|strain| &strain.sentences) {
+        out.push_str(&format!("\n{sentence}\n"));
     }
     out
 }

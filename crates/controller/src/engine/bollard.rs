@@ -284,6 +284,18 @@ impl Engine for BollardEngine {
             .map_err(|e| self.failed(e))
     }
 
+    async fn written(&self, name: &str) -> EngineResult<u64> {
+        let options = query::InspectContainerOptionsBuilder::new()
+            .size(true)
+            .build();
+        let found = self.docker.inspect_container(name, Some(options)).await;
+        let found = found.map_err(|e| self.failed(e))?;
+        Ok(found
+            .size_rw
+            .and_then(|n| u64::try_from(n).ok())
+            .unwrap_or(0))
+    }
+
     async fn inspect_network(&self, name: &str) -> EngineResult<NetworkState> {
         let found = self.docker.inspect_network(name, None).await;
         found

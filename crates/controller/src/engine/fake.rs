@@ -67,6 +67,7 @@ impl FakeEngine {
             opens_vsock: false,
             runc: None,
             seccomp: true,
+            nofile: Some(1 << 20),
             gpus: false,
             disk_quota: false,
         }
@@ -142,6 +143,20 @@ impl FakeEngine {
     pub fn prints(&self, container: &str, text: &str) {
         let printed = (container.to_owned(), text.to_owned());
         self.world().printed.extend([printed]);
+    }
+
+    /// How much every container has written into its layer.
+    pub fn write(&self, bytes: u64) {
+        self.world().written = bytes;
+    }
+
+    /// A container ends as the kernel ends one that has no memory left.
+    pub fn run_out_of_memory(&self, name: &str) {
+        let mut world = self.world();
+        if let Some(found) = world.containers.values_mut().find(|c| c.spec.name == name) {
+            found.running = Running::Exited(137);
+            found.oom_killed = true;
+        }
     }
 
     /// A network of somebody else's.
@@ -387,6 +402,12 @@ impl Engine for FakeEngine {
             gpus: found.spec.gpus.is_some(),
             oom_killed: found.oom_killed,
         })
+    }
+
+    async fn written(&self, name: &str) -> EngineResult<u64> {
+        let world = self.world();
+        world.by_name_or_id(name)?;
+        Ok(world.written)
     }
 
     async fn inspect_network(&self, name: &str) -> EngineResult<NetworkState> {

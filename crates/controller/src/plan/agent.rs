@@ -1,10 +1,11 @@
 //! The agent's container and the task's files in it.
 
 use super::containers::{bare, fenced, memory, networks_of, real_command};
+use super::disk;
 use super::door::Door;
 use super::fence::{Layout, Networks};
 use super::gate::GateSteps;
-use super::limits::{AGENT_DISK, Wanted, limits, told};
+use super::limits::{Wanted, limits, told};
 use super::{Draft, ISSUE, Inputs, Place, Step, missing};
 use crate::agents::ISSUE_FILE;
 use crate::environment::SSH_CONFIG;
@@ -88,8 +89,7 @@ pub(super) fn agent(
     spec.mounts
         .splice(0..0, memory(config.read_only, &[], &spec.limits));
     spec.gpus = config.gpus.map(|gpus| gpus.0);
-    let disk = config.disk.map_or(AGENT_DISK, |bytes| bytes.0);
-    for (name, value) in told(&spec.limits, Some(disk)) {
+    for (name, value) in told(&spec.limits, Some(disk(inputs.config))) {
         if !info.env.contains_key(&name) {
             spec.env.entry(name).or_insert(value);
         }

@@ -38,7 +38,7 @@ struct Usual {
 }
 
 /// What an agent may write where nothing is said.
-pub(crate) const AGENT_DISK: u64 = 20 * GIB;
+pub(super) const AGENT_DISK: u64 = 20 * GIB;
 /// Open files: more than a build or a database needs. Where it is a thousand million, as some engines have it,
 /// programs that close every file they could have open take minutes to start.
 const FILES: u64 = 65_536;
@@ -93,8 +93,7 @@ pub(super) fn limits(role: Role, wanted: Wanted, facts: &Facts) -> Limits {
     let tenant = matches!(role, Role::Agent | Role::Service);
     let nofile = match wanted.nofile {
         Some(files) => Some(u64::from(files)),
-        // Without root the engine cannot give more than it has, and what that is it does not tell.
-        None => (tenant && !facts.rootless).then_some(FILES),
+        None => facts.nofile.filter(|_| tenant).map(|most| most.min(FILES)),
     };
     Limits {
         memory: facts

@@ -101,12 +101,9 @@ pub(super) fn services(
         let mut spec = service_spec(inputs, layout, door, name, service, place)?;
         let container = spec.name.clone();
         let addresses = layout.addresses(inputs, place);
-        draft.places.push(Place::of(
-            &spec,
-            Role::Service,
-            networks_of(&spec),
-            addresses,
-        ));
+        let mut there = Place::of(&spec, Role::Service, networks_of(&spec), addresses);
+        there.volumes = service.volumes.values().cloned().collect();
+        draft.places.push(there);
         let image = inputs.images.services.get(name);
         let checked = match &spec.health {
             Some(health) => health.test.first().is_some_and(|word| word != "NONE"),

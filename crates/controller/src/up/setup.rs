@@ -15,7 +15,7 @@ use crate::facts::Facts;
 use crate::images::Sources;
 use crate::passwords::Passwords;
 use crate::paths::StateDir;
-use crate::plan::{GATE, ISSUE, ImageSet, Inputs, Plan};
+use crate::plan::{self, GATE, ISSUE, ImageSet, Inputs, Plan};
 use crate::policy::Layers;
 use crate::pool::{Block, Pool};
 use crate::record::{Phase, Record};
@@ -210,6 +210,7 @@ impl Setup {
             kept_volumes: Vec::new(),
             images: self.images(images),
             outputs: self.config.results.outputs.clone(),
+            disk: Some(plan::disk(&self.config)),
         }
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn facts(
     let local = endpoint.starts_with("unix://");
     let disk_quota = quota::can_bound(&info, here);
     let security = info.security_options.unwrap_or_default();
+    let rootless = security.iter().any(|s| s.contains("name=rootless"));
     let runc = components
         .iter()
         .find(|c| c.name == "runc")
@@ -48,7 +49,7 @@ pub(super) fn facts(
         api_min: read(&version.min_api_version).unwrap_or(api),
         endpoint: endpoint.to_owned(),
         local,
-        rootless: security.iter().any(|s| s.contains("name=rootless")),
+        rootless,
         limits: LimitFacts {
             memory: info.memory_limit != Some(false),
             cpus: info.cpu_cfs_quota != Some(false),
@@ -69,9 +70,16 @@ pub(super) fn facts(
         seccomp: security
             .iter()
             .any(|s| s.contains("name=seccomp") && !s.contains("unconfined")),
+        nofile: (!rootless).then(most_files),
         gpus: gives_gpus(&info.runtimes, &info.discovered_devices),
         disk_quota,
     })
+}
+
+/// Ours: an engine on this machine is seldom given fewer, and one that is elsewhere is no worse a guess.
+fn most_files() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.maximum.unwrap_or(u64::MAX)
 }
 
 /// NVIDIA's toolkit registers a runtime of that name, or describes the devices (CDI, Docker 28.3 tells them).

@@ -31,6 +31,7 @@ impl std::fmt::Debug for Runner {
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub(super) calls: usize,
+    pub(super) written: u64,
     pub(super) fault: Option<(usize, Fault)>,
     pub(super) next_id: usize,
     pub(super) networks: BTreeMap<String, NetworkSpec>,

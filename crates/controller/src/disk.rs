@@ -1,0 +1,171 @@
+//! What a task writes to the host's disk, and who stops it: where the engine cannot bound it, `agentnet run` looks as
+//! long as its command runs, and ends the task.
+//!
+//! Counted are the task's files (what they grew by), the writable layers of agent and services, and the services'
+//! volumes. Files that may not be read do not count, so there is a second bound that nobody gets around: the disk that
+//! holds the task's files keeps [`RESERVE`].
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+
+use crate::ceiling::{binary, usage};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::labels::Role;
+use crate::record::Record;
+
+/// What stays free on the disk of the task's files, where it was free when the command began.
+pub const RESERVE: u64 = 1 << 30;
+/// Least time between two looks.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// A look takes a twentieth of the time at most.
+const SHARE: u32 = 20;
+/// Entries of the tree that are looked at.
+const MOST_ENTRIES: u64 = 2_000_000;
+/// Blocks of `stat(2)`.
+const BLOCK: u64 = 512;
+
+/// Waits until the task has written more than it may, and says so. A task without a ceiling is never stopped for its
+/// own sake.
+pub async fn exceeded<E: Engine>(engine: &E, record: &Record) -> Error {
+    let files = record.workspace.files();
+    let before = below(files.to_owned()).await;
+    let free_before = free(files);
+    loop {
+        let begun = Instant::now();
+        let (tree, rest) = futures_util::join!(below(files.to_owned()), containers(engine, record));
+        let written = tree.saturating_sub(before).saturating_add(rest);
+        if let Some(why) = judge(written, record.disk, free_before, free(files)) {
+            return Error::Failed(format!("task {} was stopped: {why}", record.task));
+        }
+        tokio::time::sleep(INTERVAL.max(begun.elapsed() * SHARE)).await;
+    }
+}
+
+fn judge(
+    written: u64,
+    most: Option<u64>,
+    free_before: Option<u64>,
+    free: Option<u64>,
+) -> Option<String> {
+    if let Some(most) = most
+        && written > most
+    {
+        return Some(format!(
+            "it wrote {} to the disk, and its ceiling is {}; disk = in [agent] of agentnet.toml raises it",
+            binary(written),
+            binary(most)
+        ));
+    }
+    match (free_before, free) {
+        (Some(before), Some(now)) if before > RESERVE && now < RESERVE => Some(format!(
+            "the disk with its files has only {} left, of {} when it began",
+            binary(now),
+            binary(before)
+        )),
+        _ => None,
+    }
+}
+
+/// Layers, and the volumes of services.
+async fn containers<E: Engine>(engine: &E, record: &Record) -> u64 {
+    let places = record.places.iter();
+    let places = places.filter(|place| matches!(place.role, Role::Agent | Role::Service));
+    let all = join_all(places.map(|place| async move {
+        let layer = engine.written(&place.container).await.unwrap_or(0);
+        if place.volumes.is_empty() {
+            return layer;
+        }
+        // Root there may read every file of a service, and nothing else of it may be changed by reading.
+        let found = usage(engine, &place.container, Some("0:0"), &place.volumes).await;
+        let volumes = found.map(|usage| usage.directories).unwrap_or_default();
+        volumes
+            .values()
+            .fold(layer, |sum, bytes| sum.saturating_add(*bytes))
+    }))
+    .await;
+    all.into_iter().fold(0, u64::saturating_add)
+}
+
+/// Bytes on disk, in a thread of its own.
+async fn below(root: std::path::PathBuf) -> u64 {
+    let walked = tokio::task::spawn_blocking(move || walk(&root)).await;
+    walked.unwrap_or(0)
+}
+
+/// Nothing is read but metadata, and no link is followed: an agent wrote this.
+fn walk(root: &Path) -> u64 {
+    let mut waiting = vec![root.to_owned()];
+    let (mut bytes, mut entries) = (0_u64, 0_u64);
+    while let Some(path) = waiting.pop() {
+        entries += 1;
+        if entries > MOST_ENTRIES {
+            break;
+        }
+        let Ok(meta) = fs_err::symlink_metadata(&path) else {
+            continue;
+        };
+        bytes = bytes.saturating_add(meta.blocks().saturating_mul(BLOCK));
+        if meta.is_dir() {
+            let below = fs_err::read_dir(&path).into_iter().flatten().flatten();
+            waiting.extend(below.map(|entry| entry.path()));
+        }
+    }
+    bytes
+}
+
+fn free(path: &Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(path).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn too_much_is_said_with_the_key_and_a_full_disk_without() {
+        let why = judge(21 * GIB, Some(20 * GIB), None, None).unwrap();
+        assert_eq!(
+            why,
+            "it wrote 21 GiB to the disk, and its ceiling is 20 GiB; disk = in [agent] of agentnet.toml raises it"
+        );
+        let why = judge(0, Some(20 * GIB), Some(50 * GIB), Some(GIB / 2)).unwrap();
+        assert_eq!(
+            why,
+            "the disk with its files has only 512 MiB left, of 50 GiB when it began"
+        );
+    }
+
+    #[test]
+    fn a_task_within_its_bounds_and_a_disk_that_was_full_before_stop_nobody() {
+        assert_eq!(
+            judge(20 * GIB, Some(20 * GIB), Some(50 * GIB), Some(2 * GIB)),
+            None
+        );
+        assert_eq!(judge(99 * GIB, None, None, None), None);
+        assert_eq!(judge(0, Some(GIB), Some(GIB / 2), Some(0)), None);
+    }
+
+    #[test]
+    fn a_tree_is_measured_on_disk_without_following_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        fs_err::write(outside.path().join("big"), vec![1; 1 << 20]).unwrap();
+        fs_err::create_dir(dir.path().join("a")).unwrap();
+        fs_err::write(dir.path().join("a/b"), vec![1; 100_000]).unwrap();
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("link")).unwrap();
+        // A sparse file has no blocks.
+        fs_err::File::create(dir.path().join("hole"))
+            .unwrap()
+            .set_len(1 << 30)
+            .unwrap();
+        let bytes = walk(dir.path());
+        assert!((100_000..500_000).contains(&bytes), "{bytes}");
+    }
+}
