@@ -24,6 +24,7 @@ pub mod name;
 pub mod origin;
 pub mod peers;
 pub mod probe;
+pub mod pty;
 pub mod recorder;
 pub mod repository;
 pub mod stack;

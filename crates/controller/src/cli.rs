@@ -17,6 +17,7 @@ mod sync;
 mod targets;
 mod up;
 mod verify;
+mod watch;
 mod whitelist;
 
 use std::path::PathBuf;
@@ -77,12 +78,14 @@ enum Command {
     Exec(exec::ExecArgs),
     /// Open a shell in a task
     Shell(exec::ShellArgs),
-    /// List the tasks
+    /// List the tasks: state, what they use, what went through their proxies
     Ls(ls::Args),
-    /// Show one task: containers, addresses, files, the last proof
+    /// Show one task: containers, what they use, traffic, budgets, last refusals, the last proof
     Status(status::Args),
     /// Show what the agent printed, or what its proxy decided
     Logs(logs::Args),
+    /// Watch tasks: what they do, want and cost, live; with keys that allow and deny
+    Watch(watch::Args),
     /// Allow hosts for a task, at once
     Allow(allow::AllowArgs),
     /// Refuse hosts for a task, at once
@@ -99,7 +102,7 @@ enum Command {
     Gc(gc::Args),
     /// Prove a task's fence and print every row
     Verify(verify::Args),
-    /// Check the engine and this machine, and say what to fix
+    /// Check the engine and this machine, or why a task's programs do not get where they want
     Doctor(doctor::Args),
     /// Print where Prometheus finds the tasks' proxies (file_sd JSON)
     Targets(targets::Args),
@@ -118,6 +121,7 @@ impl Command {
             Command::Up(args) => args.format,
             Command::Ls(args) => args.format,
             Command::Status(args) => args.format,
+            Command::Watch(args) => args.format,
             Command::Allow(args) => args.format,
             Command::Deny(args) => args.format,
             Command::Whitelist(args) => args.format,
@@ -146,6 +150,7 @@ impl Command {
             | Command::Ls(_)
             | Command::Status(_)
             | Command::Logs(_)
+            | Command::Watch(_)
             | Command::Allow(_)
             | Command::Deny(_)
             | Command::Whitelist(_)
@@ -217,6 +222,7 @@ async fn run(cli: Cli) -> Result<u8> {
         Command::Ls(args) => ls::ls(&context, args).await,
         Command::Status(args) => status::status(&context, args).await,
         Command::Logs(args) => logs::logs(&context, args).await,
+        Command::Watch(args) => watch::watch(&context, args).await,
         Command::Allow(args) => allow::allow(&context, args).await,
         Command::Deny(args) => allow::deny(&context, args).await,
         Command::Whitelist(args) => whitelist::whitelist(&context, &args),

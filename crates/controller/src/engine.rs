@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 pub use cause::{EngineError, EngineResult};
 pub use state::{
-    ContainerState, Endpoint, HealthState, ImageInfo, Kind, NetworkState, Resource, Running,
+    ContainerState, Endpoint, HealthState, ImageInfo, Kind, NetworkState, Resource, Running, Usage,
 };
 
 use crate::facts::Facts;
@@ -104,6 +104,8 @@ pub trait Engine: Send + Sync {
     ) -> impl Future<Output = EngineResult<ContainerState>> + Send;
     /// Bytes in a container's writable layer; takes a name or an id. The engine counts them one by one.
     fn written(&self, name: &str) -> impl Future<Output = EngineResult<u64>> + Send;
+    /// What a container uses now, measured once; takes a name or an id.
+    fn stats(&self, name: &str) -> impl Future<Output = EngineResult<Usage>> + Send;
     /// Describes; takes a name or an id.
     fn inspect_network(
         &self,

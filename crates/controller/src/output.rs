@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use agentnet_policy::event::is_visible;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -52,6 +53,16 @@ impl Output {
         }
     }
 
+    /// Writes a line of data; false when nobody reads them any more.
+    pub fn line(&self, text: &str) -> Result<bool> {
+        let mut out = std::io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            Err(e) => Err(e.into()),
+            Ok(()) => Ok(true),
+        }
+    }
+
     /// Writes one JSON document.
     pub fn json<T: Serialize>(&self, value: &T) -> Result<()> {
         let mut text = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
@@ -62,6 +73,13 @@ impl Output {
     /// Says something, unless quiet.
     pub fn say(&self, text: &str) {
         if self.talk != Talk::Quiet {
+            tell(text);
+        }
+    }
+
+    /// Says a detail, where every step is said.
+    pub fn step(&self, text: &str) {
+        if self.talk == Talk::Verbose {
             tell(text);
         }
     }
@@ -136,12 +154,13 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
-/// Text from a container made safe for a terminal: control characters become visible.
+/// Text from a container made safe for a terminal: what controls it, reorders a line or is not seen
+/// becomes visible.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() && c != '\n' && c != '\t' {
+        if !is_visible(c) && c != '\n' && c != '\t' {
             out.extend(c.escape_default());
         } else {
             out.push(c);
@@ -260,5 +279,6 @@ mod tests {
     #[test]
     fn control_characters_become_visible() {
         assert_eq!(printable("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\nc");
+        assert_eq!(printable("a\u{202e}b"), "a\\u{202e}b");
     }
 }

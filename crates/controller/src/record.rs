@@ -102,6 +102,51 @@ pub struct Record {
     pub disk: Option<u64>,
 }
 
+/// A task that is up, for tests of what is said about one.
+#[cfg(test)]
+pub(crate) fn made() -> Record {
+    let task = TaskId {
+        project: "shop".parse().unwrap(),
+        task: "t".parse().unwrap(),
+    };
+    let place = |role| Place {
+        container: task.resource(role),
+        role,
+        networks: Vec::new(),
+        addresses: Vec::new(),
+        service: None,
+        limits: crate::spec::Limits::default(),
+        filter: None,
+        gpus: false,
+        volumes: Default::default(),
+    };
+    use crate::labels::Role;
+    Record {
+        v: 1,
+        phase: Phase::Up,
+        since: Timestamp::UNIX_EPOCH,
+        engine: String::new(),
+        mode: Mode::Limited,
+        fence: Some(Fence::Network),
+        fence_network: None,
+        proxy: None,
+        places: vec![place(Role::Proxy), place(Role::Agent)],
+        workspace: Workspace::Directory {
+            path: "/work".into(),
+            git: crate::workspace::GitEntry::None,
+        },
+        agent: None,
+        expectation: Vec::new(),
+        tools: None,
+        owner: None,
+        kept_volumes: Vec::new(),
+        images: BTreeMap::new(),
+        outputs: Vec::new(),
+        disk: None,
+        task,
+    }
+}
+
 impl Record {
     /// Reads a task's record; `None` when there is none.
     pub fn read(dir: &TaskDir) -> Result<Option<Record>> {

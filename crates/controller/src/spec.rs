@@ -226,6 +226,38 @@ pub struct ContainerSpec {
     pub attached: bool,
 }
 
+impl ContainerSpec {
+    /// One that has a name and nothing else.
+    #[must_use]
+    pub fn bare(name: &str) -> ContainerSpec {
+        ContainerSpec {
+            name: name.to_owned(),
+            image: String::new(),
+            user: None,
+            hostname: None,
+            entrypoint: None,
+            command: Vec::new(),
+            env: BTreeMap::new(),
+            secret_env: BTreeMap::new(),
+            workdir: None,
+            labels: Labels::new(),
+            mounts: Vec::new(),
+            network: ContainerNetwork::None,
+            dns: Vec::new(),
+            hosts: Vec::new(),
+            sysctls: BTreeMap::new(),
+            capabilities: Vec::new(),
+            system_calls: SystemCalls::Engine,
+            read_only: false,
+            limits: Limits::default(),
+            gpus: None,
+            health: None,
+            stdin_open: false,
+            attached: false,
+        }
+    }
+}
+
 /// A container's system call filter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -129,7 +129,7 @@ async fn everything_is_there_and_what_is_not_a_file_is_named() {
     bed.engine.on_run(extractor);
     let (record, out) = task(&bed).await;
     let before = bed.engine.everything();
-    let report = collect(&bed, &record, &out).await;
+    let report = Box::pin(collect(&bed, &record, &out)).await;
     assert_eq!(bed.engine.everything(), before, "no extractor stays");
     let files: Vec<_> = report.files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(
@@ -173,7 +173,7 @@ async fn a_part_that_fails_keeps_no_other_back_and_leaves_no_half() {
         extractor(spec, input)
     });
     let (record, out) = task(&bed).await;
-    let report = collect(&bed, &record, &out).await;
+    let report = Box::pin(collect(&bed, &record, &out)).await;
     assert!(!out.join("changes.patch").exists());
     assert!(!out.join("git-status.txt").exists());
     assert!(out.join("modified-files/src/a b.rs").exists());
@@ -201,7 +201,7 @@ async fn a_task_that_is_down_still_has_its_files() {
     for place in &mut record.places {
         place.container.push_str("-gone");
     }
-    let report = collect(&bed, &record, &out).await;
+    let report = Box::pin(collect(&bed, &record, &out)).await;
     assert!(out.join("changes.patch").exists());
     let missing = missing(&report);
     assert!(

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 use agentnet_controller::engine::bollard::BollardEngine;
 use agentnet_controller::engine::fake::FakeEngine;
-use agentnet_controller::engine::{Engine, EngineError, Kind};
+use agentnet_controller::engine::{Engine, EngineError, Kind, Usage};
 use agentnet_controller::plan::Step;
 use agentnet_controller::spec::VolumeSpec;
 use http_body_util::{BodyExt, Full};
@@ -282,4 +282,51 @@ async fn a_socket_nobody_listens_on_is_unreachable() {
         matches!(error, EngineError::Unreachable { .. }),
         "{error:?}"
     );
+}
+
+#[tokio::test]
+async fn figures_of_a_container_are_one_sample_without_the_cache() {
+    let server = Server::new(|_| {
+        (
+            200,
+            json!({
+                "read": "2026-11-21T12:00:00.5Z",
+                "cpu_stats": { "cpu_usage": { "total_usage": 2_000_000_000u64 } },
+                "memory_stats": {
+                    "usage": 1000,
+                    "limit": 4096,
+                    "stats": { "inactive_file": 300, "total_inactive_file": 900 },
+                },
+                "pids_stats": { "current": 7, "limit": u64::MAX },
+            }),
+        )
+    })
+    .await;
+    let usage = server.engine().stats("agent").await.unwrap();
+    let (line, _) = server.seen();
+    assert!(line.contains("/containers/agent/stats?"), "{line}");
+    assert!(
+        line.contains("stream=false") && line.contains("one-shot=true"),
+        "{line}"
+    );
+    let expected = Usage {
+        at: Some("2026-11-21T12:00:00.5Z".parse().unwrap()),
+        cpu_nanos: 2_000_000_000,
+        memory: 700,
+        memory_limit: Some(4096),
+        pids: 7,
+        pids_limit: None,
+    };
+    assert_eq!(usage, expected);
+}
+
+#[tokio::test]
+async fn a_container_that_does_not_run_has_no_moment_of_measurement() {
+    let server = Server::new(|_| {
+        let answer = json!({ "read": "0001-01-01T00:00:00Z", "cpu_stats": {}, "memory_stats": {}, "pids_stats": {} });
+        (200, answer)
+    })
+    .await;
+    let usage = server.engine().stats("agent").await.unwrap();
+    assert_eq!(usage, Usage::default());
 }

@@ -7,6 +7,11 @@ use std::time::{Duration, Instant};
 use agentnet_policy::Reason;
 use socket2::{Domain, Protocol, Socket, Type};
 
+/// What the proof calls itself: nobody wanted what it asks for.
+pub const PROOF: &str = "agentnet-gate";
+/// What the way through the proxy for ssh and its like calls itself.
+const CARRIER: &str = "agentnet-gate-connect";
+
 /// Longest head of an answer that is read, in bytes.
 const LONGEST_HEAD: usize = 16 * 1024;
 
@@ -23,6 +28,8 @@ pub(crate) struct Answer {
 pub(crate) enum Ask<'a> {
     /// `CONNECT authority`.
     Connect(&'a str),
+    /// The same, for somebody who wants to get there.
+    Carry(&'a str),
     /// `GET http://…`, as a client of a proxy asks.
     Get(&'a str),
     /// `GET /…`, as a client of a server asks: not the proxy's business.
@@ -34,7 +41,9 @@ pub(crate) enum Ask<'a> {
 impl Ask<'_> {
     fn head(self) -> String {
         let (line, host) = match self {
-            Self::Connect(authority) => (format!("CONNECT {authority}"), authority),
+            Self::Connect(authority) | Self::Carry(authority) => {
+                (format!("CONNECT {authority}"), authority)
+            }
             Self::Get(url) => {
                 let rest = url.strip_prefix("http://").unwrap_or(url);
                 (format!("GET {url}"), rest.split('/').next().unwrap_or(rest))
@@ -42,8 +51,12 @@ impl Ask<'_> {
             Self::Origin(path) => (format!("GET {path}"), "agentnet"),
             Self::Presence => ("OPTIONS *".to_owned(), "agentnet"),
         };
+        let agent = match self {
+            Self::Carry(_) => CARRIER,
+            Self::Connect(_) | Self::Get(_) | Self::Origin(_) | Self::Presence => PROOF,
+        };
         format!(
-            "{line} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: agentnet-gate\r\nConnection: close\r\n\r\n"
+            "{line} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n\r\n"
         )
     }
 }
@@ -67,7 +80,7 @@ pub(crate) fn tunnel(
     window: Duration,
 ) -> io::Result<Result<(TcpStream, Vec<u8>), String>> {
     let deadline = Instant::now() + window;
-    let (head, stream, behind) = exchange(proxy, Ask::Connect(authority), deadline)?;
+    let (head, stream, behind) = exchange(proxy, Ask::Carry(authority), deadline)?;
     let answer = parse(&head).ok_or_else(not_http)?;
     if !(200..300).contains(&answer.status) {
         let text = String::from_utf8_lossy(&head);

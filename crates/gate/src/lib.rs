@@ -48,7 +48,9 @@ mod table;
 mod usage;
 mod vsock;
 
+pub use conversation::PROOF;
 pub use expectation::{Expectation, ExpectationError, Fence, MOST_ADDRESSES};
+pub use names::proof_asks_for;
 pub use program::run;
 pub use report::{Outcome, Report, ReportError, Row};
 pub use row_id::RowId;

@@ -34,6 +34,12 @@ const EMBEDDED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 11));
 const MOST_NAMESERVERS: usize = 4;
 const LONGEST_FILE: usize = 64 * 1024;
 
+/// Whether the proof asks nameservers for this name.
+#[must_use]
+pub fn proof_asks_for(name: &str) -> bool {
+    name == PUBLIC_NAME || HOST_NAMES.contains(&name)
+}
+
 /// The nameservers that the container would ask, and the engine's own in any case.
 pub(crate) fn nameservers(root: &Path) -> BTreeSet<IpAddr> {
     let text = read(root, "etc/resolv.conf");

@@ -182,7 +182,8 @@ impl Text {
 }
 
 /// Whether a terminal, a log viewer and a notification show the character as itself, in its place.
-fn is_visible(c: char) -> bool {
+#[must_use]
+pub fn is_visible(c: char) -> bool {
     !(c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{180B}'..='\u{180F}'

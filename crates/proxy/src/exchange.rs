@@ -163,8 +163,11 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        let (up, down) = self.moved();
+        let metrics = &self.session.listener.metrics;
+        metrics.http_up.inc_by(up);
+        metrics.http_down.inc_by(down);
         if let Some(record) = self.record.take() {
-            let (up, down) = self.moved();
             record.closed(self.broken().unwrap_or(Reason::Allowed), up, down);
         }
     }

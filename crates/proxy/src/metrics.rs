@@ -117,6 +117,7 @@ pub struct Metrics {
     rule_hits: IntCounterVec,
     blocked_hosts: IntCounterVec,
     tunnel_bytes: IntCounterVec,
+    http_bytes: IntCounterVec,
     tunnels_closed: IntCounterVec,
     rejected: IntCounterVec,
     reloads: IntCounterVec,
@@ -230,6 +231,11 @@ impl Metrics {
             tunnel_bytes: counters(
                 "tunnel_bytes_total",
                 "Bytes that went through tunnels; up is away from the task.",
+                &["listener", "direction"],
+            )?,
+            http_bytes: counters(
+                "http_bytes_total",
+                "Bytes of plain requests and responses that ended; up is away from the task.",
                 &["listener", "direction"],
             )?,
             tunnels_closed: counters(

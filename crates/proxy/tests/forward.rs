@@ -33,6 +33,14 @@ async fn asks_in_origin_form_with_the_host_that_was_judged() {
     assert_eq!(decision.path.unwrap().as_str(), "/a/b");
     let closed = proxy.closed(0).await;
     assert_eq!((closed.down, closed.reason), (5, Reason::Allowed));
+    let bytes = |direction: &str| {
+        format!("http_bytes_total{{direction=\"{direction}\",listener=\"default\"}}")
+    };
+    assert_eq!(proxy.metric(&bytes("down")).await, Some(5.0));
+    #[expect(clippy::cast_precision_loss, reason = "a few bytes")]
+    let up = closed.up as f64;
+    assert_eq!(proxy.metric(&bytes("up")).await, Some(up));
+    assert!(up > 0.0);
 }
 
 #[tokio::test]

@@ -22,3 +22,4 @@ mod opened;
 mod refusals;
 mod results;
 mod tasks;
+mod watched;

@@ -56,10 +56,10 @@ pub(super) struct DenyArgs {
 }
 
 #[derive(Debug, Serialize)]
-struct Effect {
+pub(super) struct Effect {
     host: String,
-    allowed: Option<bool>,
-    sentence: String,
+    pub(super) allowed: Option<bool>,
+    pub(super) sentence: String,
 }
 
 pub(super) async fn allow(context: &Context, args: AllowArgs) -> Result<u8> {
@@ -95,6 +95,44 @@ async fn change(
         check_typed(typed, change)?;
     }
     let (id, record) = context.find_up(task)?;
+    let changed = apply(context, &id, &record, hosts, change, save).await?;
+    if let Some(path) = &changed.saved {
+        context.output.say(&format!("saved in {}", path.display()));
+    }
+    let effects = &changed.effects;
+    if context.output.json {
+        context
+            .output
+            .json(&serde_json::json!({ "v": 1, "task": task, "effects": effects }))?;
+    } else {
+        for effect in effects {
+            context.output.data(&format!("{}\n", effect.sentence))?;
+        }
+    }
+    Ok(Exit::Ok.code())
+}
+
+/// What a change did.
+#[derive(Debug)]
+pub(super) struct Changed {
+    /// The lines that the task's whitelist has now.
+    pub(super) lines: Vec<String>,
+    /// What the policy says about each.
+    pub(super) effects: Vec<Effect>,
+    /// The project's whitelist, where they stand as well.
+    pub(super) saved: Option<PathBuf>,
+}
+
+/// Changes the running proxy's policy and the files, or neither.
+pub(super) async fn apply(
+    context: &Context,
+    id: &TaskId,
+    record: &Record,
+    hosts: &[String],
+    change: &Change,
+    save: bool,
+) -> Result<Changed> {
+    let task = &id.task;
     if record.mode != Mode::Limited {
         return Err(Error::Usage(format!(
             "task {task} has network {}, where no proxy decides",
@@ -102,10 +140,10 @@ async fn change(
         )));
     }
     if *change != Change::Deny {
-        refuse_the_machine(context, &id, &record, hosts).await?;
+        refuse_the_machine(context, id, record, hosts).await?;
     }
-    let _lock = TaskLock::take(&context.state, &id).await?;
-    let dir = context.state.task(&id);
+    let _lock = TaskLock::take(&context.state, id).await?;
+    let dir = context.state.task(id);
     let old = Layers::read(&dir)?;
     let new = Layers {
         task: changed(&old.task, hosts, change),
@@ -113,32 +151,26 @@ async fn change(
     };
     let loaded = new.load()?;
     let saved = match save {
-        true => Some(Saved::prepare(&record, &old, hosts, change)?),
+        true => Some(Saved::prepare(record, &old, hosts, change)?),
         false => None,
     };
     new.write_task(&dir)?;
-    if let Err(error) = reload(context, &id, &record).await {
+    if let Err(error) = reload(context, id, record).await {
         // The proxy kept its policy: the file must not say otherwise.
         old.write_task(&dir)?;
         return Err(error);
     }
-    if let Some(saved) = saved {
-        saved.write(context)?;
+    if let Some(saved) = &saved {
+        saved.write()?;
     }
-    let effects: Vec<_> = hosts
+    let effects = hosts
         .iter()
-        .map(|host| explain(&loaded.policy, host, change))
-        .collect();
-    if context.output.json {
-        context
-            .output
-            .json(&serde_json::json!({ "v": 1, "task": task, "effects": effects }))?;
-    } else {
-        for effect in &effects {
-            context.output.data(&format!("{}\n", effect.sentence))?;
-        }
-    }
-    Ok(Exit::Ok.code())
+        .map(|host| explain(&loaded.policy, host, change));
+    Ok(Changed {
+        lines: hosts.iter().map(|host| line(host, change)).collect(),
+        effects: effects.collect(),
+        saved: saved.map(|saved| saved.path),
+    })
 }
 
 fn explain(policy: &agentnet_policy::Policy, host: &str, change: &Change) -> Effect {
@@ -241,52 +273,27 @@ impl Saved {
         Ok(Saved { path, text })
     }
 
-    fn write(&self, context: &Context) -> Result<()> {
+    fn write(&self) -> Result<()> {
         let parent = self.path.parent().unwrap_or(Path::new("/"));
         let written = fs_err::create_dir_all(parent)
             .map_err(Error::from)
             .and_then(|()| write_atomically(&self.path, &self.text));
         written.map_err(|e| {
             Error::Failed(format!("the task has the change, but it is not saved: {e}"))
-        })?;
-        context
-            .output
-            .say(&format!("saved in {}", self.path.display()));
-        Ok(())
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::workspace::GitEntry;
 
     fn record(workspace: Workspace) -> Record {
         Record {
-            v: 1,
-            task: TaskId {
-                project: "shop".parse().unwrap(),
-                task: "t".parse().unwrap(),
-            },
-            phase: crate::record::Phase::Up,
-            since: Timestamp::UNIX_EPOCH,
-            engine: String::new(),
-            mode: Mode::Limited,
-            fence: None,
-            fence_network: None,
-            proxy: None,
-            places: Vec::new(),
             workspace,
-            agent: None,
-            expectation: Vec::new(),
-            tools: None,
-            owner: None,
-            kept_volumes: Vec::new(),
-            images: BTreeMap::new(),
-            outputs: Vec::new(),
-            disk: None,
+            ..crate::record::made()
         }
     }
 

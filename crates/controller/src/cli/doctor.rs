@@ -1,5 +1,7 @@
 //! `agentnet doctor`
 
+mod task;
+
 use serde::Serialize;
 
 use super::Format;
@@ -12,9 +14,12 @@ use crate::exit::Exit;
 use crate::facts::{Facts, LinkFacts, Version};
 use crate::output::{Color, table};
 use crate::plan::choose_fence;
+use crate::task::Slug;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Look at this task instead: what its programs did not get to, who goes around the proxy, and what to do
+    task: Option<Slug>,
     #[command(flatten)]
     pub(super) format: Format,
 }
@@ -56,7 +61,10 @@ fn bad(level: Level, what: &'static str, detail: impl Into<String>, fix: &str) -
     }
 }
 
-pub(super) async fn doctor(context: &Context, _: Args) -> Result<u8> {
+pub(super) async fn doctor(context: &Context, args: Args) -> Result<u8> {
+    if let Some(task) = &args.task {
+        return task::doctor(context, task).await;
+    }
     let endpoint = context.endpoint();
     let mut findings = Vec::new();
     let facts = async { BollardEngine::new(&endpoint)?.facts().await };

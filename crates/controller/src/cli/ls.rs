@@ -1,17 +1,18 @@
 //! `agentnet ls`
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Format;
 use super::context::Context;
 use crate::config::{Fence, Mode};
-use crate::engine::{Engine, Running};
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::labels::Role;
 use crate::output::table;
 use crate::record::Record;
+use crate::stats::figures::{bytes, cpu, health, memory, pids, span};
+use crate::stats::{Before, Stats};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -23,11 +24,11 @@ pub(super) struct Args {
 struct Line {
     project: String,
     task: String,
-    state: String,
     mode: Mode,
     fence: Option<Fence>,
-    since: jiff::Timestamp,
     files: std::path::PathBuf,
+    #[serde(flatten)]
+    stats: Stats,
 }
 
 pub(super) async fn ls(context: &Context, _: Args) -> Result<u8> {
@@ -43,20 +44,15 @@ pub(super) async fn ls(context: &Context, _: Args) -> Result<u8> {
             Err(e) => context.output.warn(&e.to_string()),
         }
     }
-    let lines = join_all(records.iter().map(|record| async {
-        let state = match (record.phase.is_up(), context.engine_of(record)) {
-            (true, Ok(engine)) => state(&engine, record).await,
-            (true, Err(_)) => "engine unreachable".to_owned(),
-            (false, _) => record.phase.to_string(),
-        };
+    let now = Timestamp::now();
+    let lines = join_all(records.iter().map(|record| async move {
         Line {
             project: record.task.project.to_string(),
             task: record.task.task.to_string(),
-            state,
             mode: record.mode,
             fence: record.fence,
-            since: record.since,
             files: record.workspace.files().to_owned(),
+            stats: stats(context, record, now).await,
         }
     }))
     .await;
@@ -70,39 +66,46 @@ pub(super) async fn ls(context: &Context, _: Args) -> Result<u8> {
         context.output.say("no tasks; agentnet up NAME makes one");
         return Ok(Exit::Ok.code());
     }
-    let rows: Vec<_> = lines
-        .into_iter()
-        .map(|line| {
-            let fence = line
-                .fence
-                .map_or_else(|| line.mode.to_string(), |f| f.to_string());
-            let since = format!("{:.0}", line.since);
-            vec![
-                line.task,
-                line.project,
-                line.state,
-                fence,
-                since,
-                line.files.display().to_string(),
-            ]
-        })
-        .collect();
-    let header = ["TASK", "PROJECT", "STATE", "NETWORK", "SINCE", "FILES"];
+    let header = [
+        "TASK", "PROJECT", "STATE", "HEALTH", "NETWORK", "CPU", "MEMORY", "PIDS", "UP", "DOWN",
+        "REFUSED", "AGE", "FILES",
+    ];
+    let rows: Vec<_> = lines.into_iter().map(row).collect();
     context.output.data(&table(&header, &rows))?;
     Ok(Exit::Ok.code())
 }
 
-/// The agent's state stands for the task's.
-async fn state<E: Engine>(engine: &E, record: &Record) -> String {
-    let agent = record.task.resource(Role::Agent);
-    match engine.inspect_container(&agent).await {
-        Ok(state) => match state.running {
-            Running::Running => "up".to_owned(),
-            Running::Created => "created".to_owned(),
-            Running::Exited(code) => format!("exited {code}"),
-            Running::Other(word) => word,
-        },
-        Err(crate::engine::EngineError::NotFound(_)) => "gone".to_owned(),
-        Err(_) => "engine unreachable".to_owned(),
+async fn stats(context: &Context, record: &Record, now: Timestamp) -> Stats {
+    match context.engine_of(record) {
+        Ok(engine) => Stats::gather(&engine, record, &mut Before::new(), now).await,
+        Err(_) if record.phase.is_up() => {
+            Stats::resting(record, now, "engine unreachable".to_owned())
+        }
+        Err(_) => Stats::resting(record, now, record.phase.to_string()),
     }
+}
+
+fn row(line: Line) -> Vec<String> {
+    let stats = &line.stats;
+    let fence = line
+        .fence
+        .map_or_else(|| line.mode.to_string(), |f| f.to_string());
+    let load = stats.agent.as_ref();
+    let traffic = stats.traffic.as_ref();
+    let figure = |of: fn(&crate::stats::Traffic) -> String| traffic.map(of).unwrap_or_default();
+    vec![
+        line.task,
+        line.project,
+        stats.state.clone(),
+        health(stats.health).to_owned(),
+        fence,
+        cpu(load),
+        memory(load),
+        pids(load),
+        figure(|traffic| bytes(traffic.up)),
+        figure(|traffic| bytes(traffic.down)),
+        figure(|traffic| traffic.denied.to_string()),
+        span(stats.age_seconds),
+        line.files.display().to_string(),
+    ]
 }

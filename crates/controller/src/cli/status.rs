@@ -1,17 +1,17 @@
 //! `agentnet status`
 
-use futures_util::future::join_all;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Format;
 use super::context::Context;
 use crate::ceiling::{self, Strain};
-use crate::engine::{Engine, EngineError, HealthState, Running};
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::labels::Role;
 use crate::output::table;
 use crate::record::Record;
+use crate::stats::figures::{bytes, cpu, health, memory, pids, span};
+use crate::stats::{Before, Stats, Traffic};
 use crate::task::Slug;
 use crate::verify::Proof;
 
@@ -24,20 +24,11 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Serialize)]
-struct Container {
-    name: String,
-    role: Role,
-    state: String,
-    health: Option<HealthState>,
-    addresses: Vec<std::net::IpAddr>,
-}
-
-#[derive(Debug, Serialize)]
 struct Status<'a> {
     v: u8,
     #[serde(flatten)]
     record: &'a Record,
-    containers: Vec<Container>,
+    stats: Stats,
     /// What ran into a ceiling.
     strains: Vec<Strain>,
     proof: Option<Proof>,
@@ -46,27 +37,12 @@ struct Status<'a> {
 pub(super) async fn status(context: &Context, args: Args) -> Result<u8> {
     let (id, record) = context.find(&args.task)?;
     let engine = context.engine_of(&record)?;
-    let containers = join_all(record.places.iter().map(|place| async {
-        let found = engine.inspect_container(&place.container).await;
-        let (state, health) = match found {
-            Ok(state) => (word(&state.running), Some(state.health)),
-            Err(EngineError::NotFound(_)) => ("gone".to_owned(), None),
-            Err(e) => (e.to_string(), None),
-        };
-        Container {
-            name: place.container.clone(),
-            role: place.role,
-            state,
-            health: health.filter(|health| *health != HealthState::None),
-            addresses: place.addresses.clone(),
-        }
-    }))
-    .await;
+    let stats = Stats::gather(&engine, &record, &mut Before::new(), Timestamp::now()).await;
     let proof = Proof::read(&context.state.task(&id));
     let status = Status {
         v: 1,
         record: &record,
-        containers,
+        stats,
         strains: ceiling::strains(&engine, &record).await,
         proof,
     };
@@ -78,17 +54,8 @@ pub(super) async fn status(context: &Context, args: Args) -> Result<u8> {
     Ok(Exit::Ok.code())
 }
 
-fn word(running: &Running) -> String {
-    match running {
-        Running::Created => "created".to_owned(),
-        Running::Running => "running".to_owned(),
-        Running::Exited(code) => format!("exited {code}"),
-        Running::Other(word) => word.clone(),
-    }
-}
-
 fn text(status: &Status<'_>) -> String {
-    let record = status.record;
+    let (record, stats) = (status.record, &status.stats);
     let fence = record
         .fence
         .map_or_else(String::new, |fence| format!(", {fence} fence"));
@@ -98,24 +65,46 @@ fn text(status: &Status<'_>) -> String {
         None => "not proven".to_owned(),
     };
     let mut out = format!(
-        "task     {} of {}\nphase    {} since {:.0}\nnetwork  {}{fence}\nproof    {proof}\nfiles    {}\n",
-        record.task,
+        "task     {} of {}\nphase    {} since {:.0}, {}\n",
+        record.task.task,
         record.task.project,
         record.phase,
         record.since,
+        span(stats.age_seconds),
+    );
+    if record.phase.is_up() {
+        let health = match health(stats.health) {
+            "" => String::new(),
+            word => format!(", {word}"),
+        };
+        out.push_str(&format!("agent    {}{health}\n", stats.state));
+    }
+    out.push_str(&format!(
+        "network  {}{fence}\nproof    {proof}\nfiles    {}\n",
         record.mode,
         record.workspace.files().display()
-    );
+    ));
     if let Some(branch) = record.workspace.branch() {
         out.push_str(&format!("branch   {branch}\n"));
     }
-    let health = |health: Option<HealthState>| match health {
-        Some(HealthState::Healthy) => "healthy",
-        Some(HealthState::Unhealthy) => "unhealthy",
-        Some(HealthState::Starting) => "starting",
-        Some(HealthState::None) | None => "",
-    };
-    let rows: Vec<_> = status
+    if let Some(load) = &stats.agent {
+        let spent = format!("cpu {:.1} s", load.cpu_seconds);
+        let now = cpu(Some(load));
+        let memory = memory(Some(load));
+        let now = if now.is_empty() {
+            now
+        } else {
+            format!(" ({now} now)")
+        };
+        out.push_str(&format!(
+            "used     {spent}{now}, memory {memory}, processes {}\n",
+            pids(Some(load))
+        ));
+    }
+    if let Some(traffic) = &stats.traffic {
+        out.push_str(&told(traffic));
+    }
+    let rows: Vec<_> = stats
         .containers
         .iter()
         .map(|c| {
@@ -124,6 +113,9 @@ fn text(status: &Status<'_>) -> String {
                 c.role.to_string(),
                 c.state.clone(),
                 health(c.health).to_owned(),
+                cpu(c.load.as_ref()),
+                memory(c.load.as_ref()),
+                pids(c.load.as_ref()),
                 addresses.join(" "),
                 c.name.clone(),
             ]
@@ -131,13 +123,56 @@ fn text(status: &Status<'_>) -> String {
         .collect();
     if !rows.is_empty() {
         out.push('\n');
-        out.push_str(&table(
-            &["ROLE", "STATE", "HEALTH", "ADDRESSES", "CONTAINER"],
-            &rows,
-        ));
+        let header = [
+            "ROLE",
+            "STATE",
+            "HEALTH",
+            "CPU",
+            "MEMORY",
+            "PIDS",
+            "ADDRESSES",
+            "CONTAINER",
+        ];
+        out.push_str(&table(&header, &rows));
     }
     for sentence in status.strains.iter().flat_map(|strain| &strain.sentences) {
         out.push_str(&format!("\n{sentence}\n"));
+    }
+    if !stats.denials.is_empty() {
+        out.push_str("\nlast it did not get to\n");
+        let rows: Vec<_> = stats
+            .denials
+            .iter()
+            .map(|denial| {
+                vec![
+                    denial.target.clone(),
+                    denial.reason.to_string(),
+                    format!("{} times", denial.count),
+                    format!("{:.0}", denial.last),
+                ]
+            })
+            .collect();
+        out.push_str(&table(&["HOST", "REASON", "", "LAST"], &rows));
+    }
+    out
+}
+
+fn told(traffic: &Traffic) -> String {
+    let mut out = format!(
+        "traffic  {} up, {} down; {} requests let through, {} refused; {} tunnels open\n",
+        bytes(traffic.up),
+        bytes(traffic.down),
+        traffic.allowed,
+        traffic.denied,
+        traffic.tunnels
+    );
+    for budget in &traffic.budgets {
+        out.push_str(&format!(
+            "budget   {} of {} sent: {}\n",
+            bytes(budget.spent),
+            bytes(budget.bytes),
+            budget.rule
+        ));
     }
     out
 }

@@ -21,7 +21,7 @@ use futures_util::StreamExt;
 
 use super::{
     ContainerState, Engine, EngineError, EngineResult, ImageInfo, Kind, LogQuery, NetworkState,
-    Output, Resource, Streams,
+    Output, Resource, Streams, Usage,
 };
 use crate::facts::Facts;
 use crate::labels::STATE;
@@ -294,6 +294,21 @@ impl Engine for BollardEngine {
             .size_rw
             .and_then(|n| u64::try_from(n).ok())
             .unwrap_or(0))
+    }
+
+    async fn stats(&self, name: &str) -> EngineResult<Usage> {
+        // One sample, at once: without `one_shot` the engine takes a second for another.
+        let options = query::StatsOptionsBuilder::new()
+            .stream(false)
+            .one_shot(true)
+            .build();
+        let mut samples = std::pin::pin!(self.docker.stats(name, Some(options)));
+        match samples.next().await {
+            Some(sample) => sample
+                .map(|s| answer::usage(&s))
+                .map_err(|e| self.failed(e)),
+            None => Err(EngineError::Broken("it gives no figures".into())),
+        }
     }
 
     async fn inspect_network(&self, name: &str) -> EngineResult<NetworkState> {

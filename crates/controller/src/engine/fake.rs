@@ -11,7 +11,7 @@ use self::world::{Container, Runner, World};
 
 use super::{
     ContainerState, Endpoint, Engine, EngineError, EngineResult, HealthState, ImageInfo, Kind,
-    LogQuery, NetworkState, Output, Resource, Running, Streams,
+    LogQuery, NetworkState, Output, Resource, Running, Streams, Usage,
 };
 use crate::facts::{Facts, LimitFacts, LinkFacts, Version};
 use crate::labels::{Labels, STATE};
@@ -157,6 +157,24 @@ impl FakeEngine {
             found.running = Running::Exited(137);
             found.oom_killed = true;
         }
+    }
+
+    /// What a container uses.
+    pub fn set_usage(&self, container: &str, usage: Usage) {
+        self.world().usage.insert(container.to_owned(), usage);
+    }
+
+    /// A container of this name that runs, without a plan.
+    pub fn add_running(&self, name: &str) {
+        let mut world = self.world();
+        let id = world.id();
+        let container = Container {
+            id: id.clone(),
+            spec: ContainerSpec::bare(name),
+            running: Running::Running,
+            oom_killed: false,
+        };
+        world.containers.insert(id, container);
     }
 
     /// A network of somebody else's.
@@ -410,6 +428,12 @@ impl Engine for FakeEngine {
         Ok(world.written)
     }
 
+    async fn stats(&self, name: &str) -> EngineResult<Usage> {
+        let world = self.world();
+        world.by_name_or_id(name)?;
+        Ok(world.usage.get(name).copied().unwrap_or_default())
+    }
+
     async fn inspect_network(&self, name: &str) -> EngineResult<NetworkState> {
         let world = self.world();
         let id = world
@@ -528,18 +552,18 @@ impl Engine for FakeEngine {
         Ok(output.code)
     }
 
-    async fn logs(
-        &self,
-        container: &str,
-        _query: LogQuery,
-        mut streams: Streams,
-    ) -> EngineResult<()> {
-        let text = {
+    async fn logs(&self, container: &str, query: LogQuery, streams: Streams) -> EngineResult<()> {
+        let said = {
             let world = self.world();
             let name = &world.by_name_or_id(container)?.spec.name;
             world.printed.get(name).cloned().unwrap_or_default()
         };
-        let written = streams.stdout.write_all(text.as_bytes()).await;
-        written.map_err(|e| EngineError::Broken(e.to_string()))
+        let tail = query.tail.and_then(|n| usize::try_from(n).ok());
+        let lines: Vec<_> = said.split_inclusive('\n').collect();
+        let from = lines.len().saturating_sub(tail.unwrap_or(usize::MAX));
+        let text = lines.get(from..).unwrap_or_default().concat();
+        let mut stdout = streams.stdout;
+        let written = stdout.write_all(text.as_bytes()).await;
+        written.map_err(|_| EngineError::ReaderGone)
     }
 }

@@ -127,6 +127,23 @@ pub struct ContainerState {
     pub oom_killed: bool,
 }
 
+/// What a container has used, at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// The engine's clock; absent where it does not say, or the container does not run.
+    pub at: Option<jiff::Timestamp>,
+    /// Nanoseconds of CPU since its start.
+    pub cpu_nanos: u64,
+    /// Bytes in memory, without what the kernel only caches of files.
+    pub memory: u64,
+    /// The most it may have; the machine's where it has no ceiling.
+    pub memory_limit: Option<u64>,
+    /// Processes and threads.
+    pub pids: u64,
+    /// The most it may have.
+    pub pids_limit: Option<u64>,
+}
+
 /// What an image brings along.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ImageInfo {

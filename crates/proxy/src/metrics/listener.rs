@@ -29,6 +29,10 @@ pub struct ListenerMetrics {
     pub tunnel_up: IntCounter,
     /// Bytes that came in through tunnels.
     pub tunnel_down: IntCounter,
+    /// Bytes that went out in plain requests.
+    pub http_up: IntCounter,
+    /// Bytes that came in as plain responses.
+    pub http_down: IntCounter,
     /// Refusals by host.
     pub blocked_hosts: BlockedHosts,
     all: Metrics,
@@ -66,6 +70,8 @@ impl ListenerMetrics {
             closed,
             tunnel_up: metrics.tunnel_bytes.with_label_values(&[name, "up"]),
             tunnel_down: metrics.tunnel_bytes.with_label_values(&[name, "down"]),
+            http_up: metrics.http_bytes.with_label_values(&[name, "up"]),
+            http_down: metrics.http_bytes.with_label_values(&[name, "down"]),
             blocked_hosts: BlockedHosts::new(metrics.blocked_hosts.clone(), name, hosts),
             all: metrics.clone(),
             name: name.to_owned(),

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use bollard::models;
 
 use super::privileges::{filter, privileges};
-use crate::engine::{ContainerState, Endpoint, HealthState, ImageInfo, NetworkState, Running};
+use crate::engine::{
+    ContainerState, Endpoint, HealthState, ImageInfo, NetworkState, Running, Usage,
+};
 use crate::labels::Labels;
 use crate::spec::Health;
 
@@ -96,6 +98,38 @@ pub(super) fn container(c: models::ContainerInspectResponse, endpoint: &str) -> 
         filter: filter(&host),
         gpus: host.device_requests.as_ref().is_some_and(|d| !d.is_empty()),
         oom_killed: state.oom_killed == Some(true),
+    }
+}
+
+/// What a container uses.
+pub(super) fn usage(sample: &models::ContainerStatsResponse) -> Usage {
+    let cpu = sample.cpu_stats.as_ref();
+    let memory = sample.memory_stats.as_ref();
+    let pids = sample.pids_stats.as_ref();
+    let used = memory.and_then(|m| m.usage).unwrap_or_default();
+    // Control groups of version 2 and 1 have two words for it, as the engine's own client knows.
+    let cached = memory.and_then(|m| m.stats.as_ref()).and_then(|stats| {
+        let mut names = ["inactive_file", "total_inactive_file"].iter();
+        names.find_map(|name| stats.get(*name)).copied()
+    });
+    Usage {
+        // A container that does not run was measured in the year 1.
+        at: sample
+            .read
+            .as_ref()
+            .and_then(|read| read.to_string().parse().ok())
+            .filter(|at| *at > jiff::Timestamp::UNIX_EPOCH),
+        cpu_nanos: cpu
+            .and_then(|c| c.cpu_usage.as_ref())
+            .and_then(|usage| usage.total_usage)
+            .unwrap_or_default(),
+        memory: used.saturating_sub(cached.unwrap_or_default()),
+        memory_limit: memory.and_then(|m| m.limit).filter(|limit| *limit > 0),
+        pids: pids.and_then(|p| p.current).unwrap_or_default(),
+        // "No ceiling" is the largest number.
+        pids_limit: pids
+            .and_then(|p| p.limit)
+            .filter(|limit| (1..u64::MAX).contains(limit)),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Fault;
-use crate::engine::{EngineError, EngineResult, ImageInfo, Kind, Output, Running};
+use crate::engine::{EngineError, EngineResult, ImageInfo, Kind, Output, Running, Usage};
 use crate::labels::Labels;
 use crate::spec::{Attachment, ContainerNetwork, ContainerSpec, Mount, NetworkSpec};
 
@@ -42,6 +42,7 @@ pub(super) struct World {
     pub(super) answers: BTreeMap<String, Output>,
     pub(super) runner: Option<Runner>,
     pub(super) printed: BTreeMap<String, String>,
+    pub(super) usage: BTreeMap<String, Usage>,
 }
 
 impl World {

@@ -1,0 +1,380 @@
+//! How a task is, in one record: what it does, what it wanted, what it cost. `status`, `ls` and
+//! `watch` show the same one.
+
+mod exposition;
+pub mod figures;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use agentnet_policy::Reason;
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::time::{Instant, sleep_until, timeout};
+
+pub use self::exposition::{Budget, Traffic};
+use crate::decisions::{Blocks, recent};
+use crate::engine::{Engine, EngineError, HealthState, Running, Usage};
+use crate::labels::Role;
+use crate::output::printable;
+use crate::record::Record;
+use crate::spec::ExecSpec;
+
+/// Longest wait for an engine: a listing must not hang on one task.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Least time between two looks at the CPU, for a rate that means something.
+const BETWEEN: Duration = Duration::from_millis(150);
+/// The proxy's last lines that are looked at.
+const LINES: u32 = 200;
+/// Hosts that are named.
+const MOST_DENIALS: usize = 5;
+
+/// One task.
+#[derive(Debug, Clone, Serialize)]
+pub struct Stats {
+    /// `up`, or what else the agent's container is; the task's phase where it is not up.
+    pub state: String,
+    /// The worst of its containers', where one has a check.
+    pub health: Option<HealthState>,
+    /// When `up` began.
+    pub since: Timestamp,
+    /// Seconds since then.
+    pub age_seconds: i64,
+    /// What the agent uses.
+    pub agent: Option<Load>,
+    /// What went through its proxy; absent where there is none, or it does not answer.
+    pub traffic: Option<Traffic>,
+    /// Hosts that were refused or not reached lately, the last first.
+    pub denials: Vec<Denial>,
+    /// Its containers.
+    pub containers: Vec<ContainerStats>,
+}
+
+/// One container.
+#[derive(Debug, Clone, Serialize)]
+pub struct ContainerStats {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub role: Role,
+    /// `running`, `exited 1`, `exited 137, out of memory`, `gone` …
+    pub state: String,
+    /// Its health, where it has a check.
+    pub health: Option<HealthState>,
+    /// Its addresses inside the task.
+    pub addresses: Vec<std::net::IpAddr>,
+    /// What it uses, while it runs.
+    pub load: Option<Load>,
+}
+
+/// What a container uses.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Load {
+    /// Of one CPU, over the last moments: two busy CPUs are 200.
+    pub cpu_percent: Option<f64>,
+    /// Seconds of CPU since its start.
+    pub cpu_seconds: f64,
+    /// Bytes in memory.
+    pub memory: u64,
+    /// The most it may have.
+    pub memory_limit: Option<u64>,
+    /// Processes and threads.
+    pub pids: u64,
+    /// The most it may have.
+    pub pids_limit: Option<u64>,
+}
+
+/// A host that was refused or not reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Denial {
+    /// `host:port`.
+    pub target: String,
+    /// Why, the last time.
+    pub reason: Reason,
+    /// How often, of the lines that were looked at.
+    pub count: u64,
+    /// The last time.
+    pub last: Timestamp,
+}
+
+/// The figures of the last look, so that the next one has a rate without waiting.
+pub type Before = BTreeMap<String, Usage>;
+
+impl Stats {
+    /// Of a task that is not up: nobody is asked.
+    #[must_use]
+    pub fn resting(record: &Record, now: Timestamp, state: String) -> Stats {
+        Stats {
+            state,
+            health: None,
+            since: record.since,
+            age_seconds: now.duration_since(record.since).as_secs().max(0),
+            agent: None,
+            traffic: None,
+            denials: Vec::new(),
+            containers: Vec::new(),
+        }
+    }
+
+    /// Of a task, asking its engine and its proxy at the same time for everything.
+    pub async fn gather<E: Engine>(
+        engine: &E,
+        record: &Record,
+        before: &mut Before,
+        now: Timestamp,
+    ) -> Stats {
+        if !record.phase.is_up() {
+            return Stats::resting(record, now, record.phase.to_string());
+        }
+        let asked = async {
+            let proxy = record.container(Role::Proxy);
+            let (containers, traffic, denials) = futures_util::join!(
+                containers(engine, record, before),
+                traffic(engine, proxy),
+                denials(engine, proxy),
+            );
+            (containers, traffic, denials)
+        };
+        let Ok((containers, traffic, denials)) = timeout(PATIENCE, asked).await else {
+            return Stats::resting(record, now, "engine does not answer".to_owned());
+        };
+        let agent = containers.iter().find(|c| c.role == Role::Agent);
+        Stats {
+            state: match agent.map(|agent| agent.state.as_str()) {
+                Some("running") => "up".to_owned(),
+                Some("running, out of memory") => "up, out of memory".to_owned(),
+                Some(other) => other.to_owned(),
+                None => "gone".to_owned(),
+            },
+            health: containers
+                .iter()
+                .filter_map(|c| c.health)
+                .max_by_key(badness),
+            agent: agent.and_then(|agent| agent.load),
+            traffic,
+            denials,
+            containers,
+            ..Stats::resting(record, now, String::new())
+        }
+    }
+}
+
+fn badness(health: &HealthState) -> u8 {
+    match health {
+        HealthState::None => 0,
+        HealthState::Healthy => 1,
+        HealthState::Starting => 2,
+        HealthState::Unhealthy => 3,
+    }
+}
+
+/// A container's state as people read it.
+#[must_use]
+pub fn word(running: &Running) -> String {
+    match running {
+        Running::Created => "created".to_owned(),
+        Running::Running => "running".to_owned(),
+        Running::Exited(code) => format!("exited {code}"),
+        Running::Other(word) => printable(word),
+    }
+}
+
+async fn containers<E: Engine>(
+    engine: &E,
+    record: &Record,
+    before: &mut Before,
+) -> Vec<ContainerStats> {
+    let begun = Instant::now();
+    let looked = join_all(record.places.iter().map(|place| async {
+        futures_util::join!(
+            engine.inspect_container(&place.container),
+            engine.stats(&place.container)
+        )
+    }))
+    .await;
+    let running: Vec<_> = record
+        .places
+        .iter()
+        .zip(&looked)
+        .filter(|(_, (state, _))| matches!(state, Ok(s) if s.running == Running::Running))
+        .filter_map(|(place, (_, usage))| Some((&place.container, *usage.as_ref().ok()?)))
+        .collect();
+    let known = running.iter().all(|(name, _)| before.contains_key(*name));
+    let mut rates = BTreeMap::new();
+    if known {
+        for (name, usage) in &running {
+            rates.insert((*name).clone(), (before.get(*name).copied(), *usage));
+        }
+    } else {
+        // The first look at a task has nothing to compare with: a second one, a moment later.
+        sleep_until(begun + BETWEEN).await;
+        let again = running.iter().map(|(name, _)| engine.stats(name));
+        for ((name, first), second) in running.iter().zip(join_all(again).await) {
+            rates.insert((*name).clone(), (Some(*first), second.unwrap_or(*first)));
+        }
+    }
+    *before = rates
+        .iter()
+        .map(|(name, (_, now))| (name.clone(), *now))
+        .collect();
+    let made = record.places.iter().zip(looked).map(|(place, (state, _))| {
+        let (state, health) = match state {
+            Ok(state) if state.oom_killed => {
+                let word = word(&state.running);
+                (format!("{word}, out of memory"), Some(state.health))
+            }
+            Ok(state) => (word(&state.running), Some(state.health)),
+            Err(EngineError::NotFound(_)) => ("gone".to_owned(), None),
+            Err(EngineError::Unreachable { .. }) => ("engine unreachable".to_owned(), None),
+            Err(e) => (printable(&e.to_string()), None),
+        };
+        ContainerStats {
+            name: place.container.clone(),
+            role: place.role,
+            state,
+            health: health.filter(|health| *health != HealthState::None),
+            addresses: place.addresses.clone(),
+            load: rates
+                .get(&place.container)
+                .map(|(then, now)| load(then.as_ref(), now)),
+        }
+    });
+    made.collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn load(then: Option<&Usage>, now: &Usage) -> Load {
+    let rate = then.and_then(|then| {
+        let elapsed = now.at?.duration_since(then.at?).as_nanos();
+        // A container that was started again begins at 0.
+        let used = now.cpu_nanos.checked_sub(then.cpu_nanos)?;
+        (elapsed > 0).then(|| used as f64 * 100.0 / elapsed as f64)
+    });
+    Load {
+        cpu_percent: rate.map(|rate| (rate * 10.0).round() / 10.0),
+        cpu_seconds: (now.cpu_nanos as f64 / 1e7).round() / 100.0,
+        memory: now.memory,
+        memory_limit: now.memory_limit,
+        pids: now.pids,
+        pids_limit: now.pids_limit,
+    }
+}
+
+async fn traffic<E: Engine>(engine: &E, proxy: Option<&str>) -> Option<Traffic> {
+    let spec = ExecSpec::quiet(["/agentnet-proxy", "admin", "metrics"]);
+    let output = engine.exec(proxy?, &spec).await.ok()?;
+    (output.code == 0).then(|| Traffic::read(&String::from_utf8_lossy(&output.stdout)))
+}
+
+async fn denials<E: Engine>(engine: &E, proxy: Option<&str>) -> Vec<Denial> {
+    let Some(proxy) = proxy else {
+        return Vec::new();
+    };
+    let events = recent(engine, proxy, LINES).await.unwrap_or_default();
+    let mut blocks = Blocks::default();
+    events.iter().for_each(|event| blocks.add(event));
+    let mut hosts: Vec<_> = blocks.hosts().iter().filter(|host| !host.quiet).collect();
+    hosts.sort_by_key(|host| std::cmp::Reverse(host.last));
+    let last = hosts.into_iter().take(MOST_DENIALS).map(|host| Denial {
+        target: host.target(),
+        reason: host.reason,
+        count: host.count,
+        last: host.last,
+    });
+    last.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decisions::made::denied;
+    use crate::engine::Output;
+    use crate::engine::fake::FakeEngine;
+    use crate::record::{Phase, made};
+
+    fn usage(second: i64, cpu_nanos: u64) -> Usage {
+        Usage {
+            at: Timestamp::from_second(second).ok(),
+            cpu_nanos,
+            memory: 512 << 20,
+            memory_limit: Some(4 << 30),
+            pids: 7,
+            pids_limit: Some(512),
+        }
+    }
+
+    #[test]
+    fn a_rate_is_of_one_cpu_and_absent_where_it_would_be_a_lie() {
+        let rate = |then: Option<Usage>, now: Usage| load(then.as_ref(), &now).cpu_percent;
+        let then = usage(100, 1_000_000_000);
+        assert_eq!(rate(Some(then), usage(102, 4_000_000_000)), Some(150.0));
+        assert_eq!(rate(Some(then), usage(102, 500)), None, "started again");
+        assert_eq!(rate(Some(then), then), None, "no time has passed");
+        assert_eq!(rate(None, then), None);
+        assert_eq!(load(None, &then).cpu_seconds, 1.0);
+    }
+
+    #[tokio::test]
+    async fn a_task_is_told_with_its_use_its_traffic_and_what_it_wanted() {
+        let engine = FakeEngine::new(FakeEngine::docker28());
+        let record = made();
+        for place in &record.places {
+            engine.add_running(&place.container);
+        }
+        let (agent, proxy) = (
+            record.task.resource(Role::Agent),
+            record.task.resource(Role::Proxy),
+        );
+        engine.set_usage(&agent, usage(100, 3_000_000_000));
+        engine.set_usage(&proxy, usage(100, 0));
+        let lines: Vec<_> = [
+            denied("old.example", 1),
+            denied("new.example", 9),
+            denied("old.example", 2),
+        ]
+        .iter()
+        .map(|event| format!("{}\n", serde_json::to_string(event).unwrap()))
+        .collect();
+        engine.prints(&proxy, &lines.concat());
+        engine.answer(
+            "/agentnet-proxy",
+            Output {
+                code: 0,
+                stdout: b"agentnet_proxy_tunnel_bytes_total{listener=\"a\",direction=\"up\"} 7\n"
+                    .to_vec(),
+                stderr: Vec::new(),
+            },
+        );
+        let mut before = Before::from([
+            (agent.clone(), usage(98, 1_000_000_000)),
+            (proxy.clone(), usage(98, 0)),
+        ]);
+        let now = Timestamp::from_second(90).unwrap();
+        let stats = Stats::gather(&engine, &record, &mut before, now).await;
+        assert_eq!((stats.state.as_str(), stats.age_seconds), ("up", 90));
+        assert_eq!(stats.agent.unwrap().cpu_percent, Some(100.0));
+        assert_eq!(stats.traffic.unwrap().up, 7);
+        let denials: Vec<_> = stats
+            .denials
+            .iter()
+            .map(|d| (d.target.as_str(), d.count))
+            .collect();
+        assert_eq!(denials, [("new.example:443", 1), ("old.example:443", 2)]);
+        assert_eq!(before[&agent], usage(100, 3_000_000_000));
+    }
+
+    #[tokio::test]
+    async fn what_is_gone_or_resting_is_said() {
+        let engine = FakeEngine::new(FakeEngine::docker28());
+        let now = Timestamp::UNIX_EPOCH;
+        let gone = Stats::gather(&engine, &made(), &mut Before::new(), now).await;
+        assert_eq!((gone.state.as_str(), gone.traffic), ("gone", None));
+        let record = Record {
+            phase: Phase::Down,
+            ..made()
+        };
+        let down = Stats::gather(&engine, &record, &mut Before::new(), now).await;
+        assert_eq!((down.state.as_str(), down.containers.len()), ("down", 0));
+    }
+}
