@@ -49,23 +49,53 @@ struct Open {
     upstream: Stream,
 }
 
-/// Waits until hyper has sent its answer and let go of the client, then copies in a task of its own:
-/// this one is as large as all that it waited for. `early` is what the upstream has already said.
-pub(crate) async fn carry(
-    record: Record,
-    watched: Watched,
-    client: OnUpgrade,
-    upstream: Stream,
-    early: Bytes,
-    greeting: Option<Greeting>,
-) {
-    match taken(client).await {
-        Some((client, first)) => {
-            let (streams, said) = ((client, upstream), (first, early));
-            carry_through(record, watched, streams, said, greeting);
-        }
-        // The client went away before the answer reached it.
-        None => watched.end(record, Reason::Allowed, 0, 0),
+/// A tunnel whose answer is on its way: hyper still has the client.
+pub(crate) struct Waiting {
+    pub(crate) record: Record,
+    pub(crate) watched: Watched,
+    pub(crate) client: OnUpgrade,
+    pub(crate) upstream: Stream,
+    /// What the upstream has already said.
+    pub(crate) early: Bytes,
+    pub(crate) greeting: Option<Greeting>,
+}
+
+impl Waiting {
+    /// Waits until hyper has sent its answer and let go of the client, reads the greeting, and copies to
+    /// the end.
+    pub(crate) async fn carry(mut self: Box<Self>) {
+        let client = taken(&mut self.client).await;
+        let Self {
+            record,
+            watched,
+            upstream,
+            early,
+            greeting,
+            ..
+        } = *self;
+        let Some((client, first)) = client else {
+            // The client went away before the answer reached it.
+            return watched.end(record, Reason::Allowed, 0, 0);
+        };
+        let open = Box::new(Open {
+            record,
+            watched,
+            client,
+            upstream,
+        });
+        through(open, first, early, greeting).await;
+    }
+}
+
+/// Reads the greeting, if there is to be one, and copies to the end. The reading is in a box, so that its
+/// memory is free again once the copying begins: what is left is the size of an idle tunnel.
+async fn through(open: Box<Open>, up: Bytes, down: Bytes, greeting: Option<Greeting>) {
+    let greeted = match greeting {
+        None => Some((open, up, down, None)),
+        Some(greeting) => Box::pin(greeted(open, up, down, greeting)).await,
+    };
+    if let Some((open, up, down, wrong)) = greeted {
+        copy(open, up, down, wrong).await;
     }
 }
 
@@ -95,14 +125,11 @@ pub(crate) fn carry_through(
         client,
         upstream,
     });
-    match greeting {
-        None => tasks.spawn("tunnel", copy(open, up, down, None)),
-        Some(greeting) => tasks.spawn("greeting", greeted(open, up, down, greeting)),
-    }
+    tasks.spawn("tunnel", through(open, up, down, greeting));
 }
 
 /// The client's stream that hyper upgraded, and what was read of it beyond the request.
-pub(crate) async fn taken(upgrade: OnUpgrade) -> Option<(Stream, Bytes)> {
+pub(crate) async fn taken(upgrade: &mut OnUpgrade) -> Option<(Stream, Bytes)> {
     let parts = upgrade.await.ok()?.downcast::<TokioIo<Intake>>().ok()?;
     parts.io.into_inner().into_tunnel(parts.read_buf).ok()
 }
@@ -113,8 +140,16 @@ pub(crate) async fn taken_upstream(upgrade: OnUpgrade) -> Option<(Stream, Bytes)
     Some((parts.io.into_inner().into_stream().ok()?, parts.read_buf))
 }
 
-/// Reads the greeting, and goes on as what it turns out to be.
-async fn greeted(mut open: Box<Open>, up: Bytes, down: Bytes, greeting: Greeting) {
+/// A tunnel to copy, what both sides have said so far, and what mode observe found wrong.
+type Greetings = (Box<Open>, Bytes, Bytes, Option<Reason>);
+
+/// Reads the greeting. `None` where nothing is left to copy.
+async fn greeted(
+    mut open: Box<Open>,
+    up: Bytes,
+    down: Bytes,
+    greeting: Greeting,
+) -> Option<Greetings> {
     let Open {
         record,
         watched,
@@ -133,12 +168,14 @@ async fn greeted(mut open: Box<Open>, up: Bytes, down: Bytes, greeting: Greeting
         let fault = Fault::NotTls;
         Greeted::Refused { fault, up, down }
     };
-    let tasks = shared.tasks.clone();
     match greeted {
-        Greeted::Tls(up) => tasks.spawn("tunnel", copy(open, up, Bytes::new(), None)),
-        Greeted::Http(up) => tasks.spawn("connection", plain(open, up, greeting.target)),
+        Greeted::Tls(up) => return Some((open, up, Bytes::new(), None)),
         Greeted::Refused { fault, up, down } if !greeting.enforced => {
-            tasks.spawn("tunnel", copy(open, up, down, Some(fault.reason())));
+            return Some((open, up, down, Some(fault.reason())));
+        }
+        Greeted::Http(up) => {
+            let tasks = shared.tasks.clone();
+            tasks.spawn("connection", plain(open, up, greeting.target));
         }
         Greeted::Refused { fault, .. } => refuse(*open, fault).await,
         Greeted::Ended(reason) => {
@@ -149,6 +186,7 @@ async fn greeted(mut open: Box<Open>, up: Bytes, down: Bytes, greeting: Greeting
             open.watched.end(open.record, reason, 0, 0);
         }
     }
+    None
 }
 
 /// The tunnel's upstream has not heard a byte, and hears none: the requests in it are judged one by

@@ -12,22 +12,23 @@ use hyper::ext::ReasonPhrase;
 use hyper::upgrade::OnUpgrade;
 
 use crate::body::Body;
-use crate::carry::{Greeting, Watched, carry};
+use crate::carry::{Greeting, Waiting, Watched};
 use crate::handler::{Granted, Refused};
 use crate::reach::{Wish, reach};
 use crate::record::Record;
 use crate::standing::{Kind, Standing};
 use crate::stream::Stream;
 
-/// Serves a CONNECT that was granted. `upgrade` is taken when it becomes a tunnel.
-pub async fn serve(
+/// Serves a CONNECT that was granted. `upgrade` is taken when it becomes a tunnel, which waits from then
+/// on.
+pub(crate) async fn serve(
     mut record: Record,
     granted: Granted,
     upgrade: &mut Option<OnUpgrade>,
-) -> Response<Body> {
+) -> (Response<Body>, Option<Box<Waiting>>) {
     let opened = match open(&mut record, granted).await {
         Ok(opened) => opened,
-        Err(refused) => return refused.answer(&mut record),
+        Err(refused) => return (refused.answer(&mut record), None),
     };
     let Opened {
         watched,
@@ -35,16 +36,21 @@ pub async fn serve(
         early,
         greeting,
     } = opened;
-    if let Some(upgrade) = upgrade.take() {
-        let tasks = record.session().shared().tasks.clone();
-        let waiting = carry(record, watched, upgrade, stream, early, greeting);
-        tasks.spawn("upgrade", waiting);
-    }
+    let waiting = upgrade.take().map(|client| {
+        Box::new(Waiting {
+            record,
+            watched,
+            client,
+            upstream: stream,
+            early,
+            greeting,
+        })
+    });
     let mut response = Response::new(Body::Empty);
     response
         .extensions_mut()
         .insert(ReasonPhrase::from_static(b"Connection established"));
-    response
+    (response, waiting)
 }
 
 /// A tunnel that is open on the far side, and recorded as such.

@@ -2,7 +2,7 @@
 //! ([`Intake`]), and what became of it.
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 
-use crate::carry::taken;
+use crate::carry::{Waiting, taken};
 use crate::clients;
 use crate::endpoint::Endpoint;
-use crate::handler::handle;
+use crate::handler::{Next, handle};
 use crate::intake::Intake;
 use crate::listener::Session;
 use crate::metrics::Rejection;
@@ -52,12 +52,28 @@ pub async fn serve(stream: Stream, session: Arc<Session>) {
 
 /// The same for a connection of which `first` has been read already.
 pub(crate) async fn serve_from(stream: Stream, first: Bytes, session: Arc<Session>) {
+    // In a box, whose memory is free again when the connection has become a tunnel. The same task goes
+    // on: another one would be handed from thread to thread.
+    let next = Box::pin(serve_requests(stream, first, session)).await;
+    if let Some(waiting) = next {
+        waiting.carry().await;
+    }
+}
+
+/// Serves requests, and says what the connection has become.
+async fn serve_requests(
+    stream: Stream,
+    first: Bytes,
+    session: Arc<Session>,
+) -> Option<Box<Waiting>> {
     let shared = Arc::clone(&session.listener.shared);
     let endpoint = Endpoint::new(stream, session.link.clone());
     let intake = Intake::new(endpoint, first, session.link.clone(), shared.max_head_bytes);
     let intake = TokioIo::new(intake);
-    let requests = Arc::clone(&session);
-    let service = service_fn(move |request| handle(Arc::clone(&requests), request));
+    let next: Arc<Next> = Arc::default();
+    let (requests, becoming) = (Arc::clone(&session), Arc::clone(&next));
+    let service =
+        service_fn(move |request| handle(Arc::clone(&requests), Arc::clone(&becoming), request));
     let mut connection = http1::Builder::new()
         // Without a timer hyper forgets the timeout silently; it also limits the wait for the next
         // request of a kept connection.
@@ -89,6 +105,7 @@ pub(crate) async fn serve_from(stream: Stream, first: Bytes, session: Arc<Sessio
             }
         }
     }
+    next.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 fn is_malformed(ended: &hyper::Result<()>) -> bool {
@@ -164,8 +181,8 @@ async fn linger(endpoint: Endpoint) {
 }
 
 /// The same for a refused CONNECT, which hyper lets go of as if it had become a tunnel.
-pub(crate) async fn linger_after_connect(upgrade: OnUpgrade, _session: Arc<Session>) {
-    if let Some((mut stream, _)) = taken(upgrade).await
+pub(crate) async fn linger_after_connect(mut upgrade: OnUpgrade, _session: Arc<Session>) {
+    if let Some((mut stream, _)) = taken(&mut upgrade).await
         && stream.shutdown().await.is_ok()
     {
         read_away(stream).await;

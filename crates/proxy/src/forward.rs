@@ -21,7 +21,7 @@ use tokio::time::timeout;
 pub use self::pool::{Bounds, Connection, Key, Lease, Pool};
 use crate::active::Active;
 use crate::body::{Body, Download, LAST_CHUNK, Upload};
-use crate::carry::{Watched, carry, taken_upstream};
+use crate::carry::{Waiting, Watched, taken_upstream};
 use crate::endpoint::{Endpoint, Link};
 use crate::exchange::Exchange;
 use crate::handler::Granted;
@@ -119,8 +119,16 @@ pub async fn serve(
             watched.judge_again(generation);
             session.shared().tasks.spawn("upgrade", async move {
                 match taken_upstream(upstream).await {
-                    Some((stream, early)) => {
-                        carry(record, watched, client, stream, early, None).await
+                    Some((upstream, early)) => {
+                        let waiting = Box::new(Waiting {
+                            record,
+                            watched,
+                            client,
+                            upstream,
+                            early,
+                            greeting: None,
+                        });
+                        waiting.carry().await;
                     }
                     None => watched.end(record, Reason::UpstreamFailed, 0, 0),
                 }

@@ -1,7 +1,7 @@
 //! One request, told once: read, judge, and then the way of its kind.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use agentnet_policy::event::{Protocol, Word};
 use agentnet_policy::{Denial, Reason, Request as Judged, Verdict};
@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use crate::active::Active;
 use crate::body::Body;
+use crate::carry::Waiting;
 use crate::connection::linger_after_connect;
 use crate::listener::{Purpose, Session};
 use crate::record::Record;
@@ -19,17 +20,22 @@ use crate::request::BadRequest;
 use crate::words::{self, Asked};
 use crate::{connect, forward, headers, refusal, request, statistics};
 
-/// Answers one request of a client. Never fails: every error is an answer.
+/// The tunnel that a connection becomes once hyper lets go of it.
+pub(crate) type Next = Mutex<Option<Box<Waiting>>>;
+
+/// Answers one request of a client. Never fails: every error is an answer. What the connection becomes is
+/// left in `next`.
 ///
 /// # Errors
 /// None.
-pub async fn handle(
+pub(crate) async fn handle(
     session: Arc<Session>,
+    next: Arc<Next>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let connect = request.method() == Method::CONNECT;
     let mut upgrade = connect.then(|| hyper::upgrade::on(&mut request));
-    let response = answer(&session, request, &mut upgrade).await;
+    let response = answer(&session, &next, request, &mut upgrade).await;
     if let Some(unused) = upgrade {
         let linger = linger_after_connect(unused, Arc::clone(&session));
         session.shared().tasks.spawn("linger", linger);
@@ -40,6 +46,7 @@ pub async fn handle(
 /// `upgrade` is taken if the request becomes a tunnel.
 async fn answer(
     session: &Arc<Session>,
+    next: &Next,
     request: Request<Incoming>,
     upgrade: &mut Option<OnUpgrade>,
 ) -> Response<Body> {
@@ -105,7 +112,9 @@ async fn answer(
     };
     match asked.protocol {
         Protocol::Connect | Protocol::Tls | Protocol::Dns | Protocol::Raw => {
-            connect::serve(record, granted, upgrade).await
+            let (response, waiting) = connect::serve(record, granted, upgrade).await;
+            *next.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+            response
         }
         Protocol::Http => {
             forward::serve(record, granted, Request::from_parts(parts, incoming)).await
