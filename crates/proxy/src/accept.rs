@@ -151,18 +151,17 @@ impl Entrance {
             let serving = raw_doors::serve(arrival, permit, listener, book);
             return shared.tasks.spawn("connection", serving);
         }
+        // Nobody else needs the own address, and it costs a question.
+        let same = listener.policy.now().conduct.bind.same;
+        let local = if same { arrival.local() } else { None };
+        let addresses = (arrival.address, local.map(|local| local.ip()));
         let client = (arrival.peer, arrival.stream.descriptor());
-        let addresses = (arrival.address, arrival.local.map(|local| local.ip()));
         let mut session = Session::new(Arc::clone(listener), client, addresses, permit);
         if let Way::Transparent(_, port) = self.way {
             session.purpose = Purpose::Origin(port);
         }
         let session = Arc::new(session);
-        session.say(|| {
-            let bind = &listener.policy.now().conduct.bind;
-            let at = session.local.filter(|_| bind.same);
-            words::arrived(session.client.as_str(), session.socket, at)
-        });
+        session.say(|| words::arrived(session.client.as_str(), session.socket, session.local));
         let stream = arrival.stream;
         match self.way {
             Way::Transparent(TransparentKind::Tls, port) => {

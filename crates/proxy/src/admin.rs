@@ -106,7 +106,7 @@ pub async fn run(own: Own, admin: Arc<Admin>) {
             continue;
         };
         let elsewhere = |bound: IpAddr| {
-            !bound.is_unspecified() && arrival.local.map(|at| at.ip()) != Some(bound)
+            !bound.is_unspecified() && arrival.local().map(|at| at.ip()) != Some(bound)
         };
         if bound.is_some_and(elsewhere) {
             admin.shared.metrics.rejected(Rejection::WrongAddress).inc();

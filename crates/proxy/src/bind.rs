@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -57,8 +58,14 @@ pub struct Arrival {
     pub peer: Text,
     /// Its address; a client of a unix socket has none. IPv4 inside IPv6 is IPv4.
     pub address: Option<IpAddr>,
-    /// The own address it came to.
-    pub local: Option<SocketAddr>,
+}
+
+impl Arrival {
+    /// The own address it came to, which the system is asked for; a unix socket has none.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.stream.local_addr()
+    }
 }
 
 /// Who may connect to a unix socket.
@@ -83,6 +90,7 @@ impl Doors {
     ) -> io::Result<Door> {
         match self.inherited.claim(address) {
             Some(Passed::Tcp(socket)) => {
+                without_nagle(&socket);
                 let socket = TcpListener::from_std(socket)?;
                 return Ok(Door::Tcp(socket, Others::Same));
             }
@@ -158,14 +166,11 @@ impl Door {
         match self {
             Self::Tcp(listener, _) => {
                 let (stream, peer) = listener.accept().await?;
-                let local = stream.local_addr().ok();
-                let stream = Stream::from(stream);
-                stream.set_nodelay();
+                // Without Nagle's algorithm, as the socket that it came to (`without_nagle`).
                 Ok(Arrival {
-                    stream,
+                    stream: Stream::from(stream),
                     peer: Text::from(peer),
                     address: Some(peer.ip().to_canonical()),
-                    local,
                 })
             }
             Self::Unix(listener, _) => {
@@ -179,7 +184,6 @@ impl Door {
                     stream: stream.into(),
                     peer: Text::new(&peer),
                     address: None,
-                    local: None,
                 })
             }
         }
@@ -246,9 +250,16 @@ fn listen(
         socket.bind_device(Some(interface.as_bytes()))?;
     }
     socket.set_nonblocking(true)?;
+    without_nagle(&socket);
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Accepted connections take this from their listening socket (Linux): small writes leave at once. Without
+/// it a keep-alive exchange waits 40 ms for an ACK.
+fn without_nagle(socket: &impl AsFd) {
+    SockRef::from(socket).set_tcp_nodelay(true).ok();
 }
 
 /// A listening unix socket. A file left by a process that is gone is replaced; any other is not.
@@ -292,5 +303,28 @@ impl Drop for Unlink {
             // It may be gone with its directory.
             std::fs::remove_file(&self.path).ok();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepts_connections_whose_small_writes_leave_at_once() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let ours = Doors::default().open(&Address::Tcp(any), Access::Owner, None);
+        let ours = ours.unwrap();
+        let Ok(Address::Tcp(address)) = ours.address() else {
+            panic!("a TCP address");
+        };
+        let client = crate::dial::own_listener(address).await.unwrap();
+        let arrival = ours.accept().await.unwrap();
+        assert_eq!(arrival.local(), Some(address));
+        let Stream::Tcp(stream) = arrival.stream else {
+            panic!("a TCP connection");
+        };
+        assert!(stream.nodelay().unwrap());
+        drop(client);
     }
 }

@@ -131,7 +131,7 @@ pub struct Session {
     pub client: Text,
     /// Its address; a client of a unix socket has none.
     pub address: Option<IpAddr>,
-    /// The own address that it came to.
+    /// The own address that it came to, where connections are to leave from it.
     pub local: Option<IpAddr>,
     /// The client's connection.
     pub link: Link,

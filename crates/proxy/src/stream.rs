@@ -1,6 +1,7 @@
 //! One byte stream, TCP, unix or TLS to a parent, so that everything above has one type and no vtable.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -38,6 +39,12 @@ impl Stream {
         if let Some(tcp) = self.tcp() {
             SockRef::from(tcp).set_linger(Some(Duration::ZERO)).ok();
         }
+    }
+
+    /// The own address of a TCP connection, which the system is asked for.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.tcp()?.local_addr().ok()
     }
 
     /// The number of its descriptor, which tells one open connection from another in the log.
