@@ -3,7 +3,8 @@
 //! A request hands its event to a bounded queue and goes on; a full queue loses the event and counts
 //! it. One task turns events into lines; a thread of its own writes them, because a stdout that
 //! nobody reads blocks for ever, and must not take the watchers with it. Both rest a moment after
-//! they have worked: waking somebody costs more than an event, and so happens once for many.
+//! they have worked, a longer one where much is going on: waking somebody costs more than an event, and so
+//! happens once for many.
 
 mod outlet;
 mod text;
@@ -40,9 +41,15 @@ const LINES: usize = 4096;
 const WATCHER_LAG: usize = 1024;
 /// Lines that a new watcher can ask for.
 const RECENT: usize = 256;
+/// Bytes that most lines of JSON do not exceed.
+const USUAL_LINE: usize = 512;
 /// How long task and thread rest when they have nothing left to do. The queues hold what comes
 /// meanwhile.
 const REST: Duration = Duration::from_millis(1);
+/// The same after a rest in which more than [`FEW`] came.
+const LONG_REST: Duration = Duration::from_millis(10);
+/// What one request and its end leave.
+const FEW: usize = 2;
 /// Bytes written at once.
 const BATCH: usize = 64 * 1024;
 
@@ -57,12 +64,15 @@ enum Line {
     Flush(oneshot::Sender<()>),
 }
 
+/// The last events, oldest first; they become lines when somebody asks for them.
+type Recent = Arc<Mutex<VecDeque<Box<Event>>>>;
+
 /// A handle to the journal; clones are the same journal.
 #[derive(Clone)]
 pub struct Journal {
     queue: mpsc::Sender<Message>,
     watchers: broadcast::Sender<Bytes>,
-    recent: Arc<Mutex<VecDeque<Bytes>>>,
+    recent: Recent,
     dropped: IntCounter,
     words: Option<Arc<AtomicU8>>,
 }
@@ -158,7 +168,11 @@ impl Journal {
         // Under the lock that the feed holds while it sends: no line is missed or seen twice.
         let stream = self.watchers.subscribe();
         let skip = recent.len().saturating_sub(last);
-        (recent.iter().skip(skip).cloned().collect(), stream)
+        let lines = recent
+            .iter()
+            .skip(skip)
+            .filter_map(|event| json_line(event));
+        (lines.collect(), stream)
     }
 
     /// Resolves when all that was recorded before has been written.
@@ -173,19 +187,24 @@ impl Journal {
 
 struct Feed {
     watchers: broadcast::Sender<Bytes>,
-    recent: Arc<Mutex<VecDeque<Bytes>>>,
+    recent: Recent,
     dropped: IntCounter,
 }
 
 impl Feed {
-    fn publish(&self, line: &Bytes) {
+    /// Keeps the event for who comes, and gives its line to those who watch. `line` is that line, where
+    /// there is one already.
+    fn publish(&self, event: Box<Event>, line: Option<&Bytes>) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.watchers.receiver_count() > 0 {
+            let line = line.cloned().or_else(|| json_line(&event));
+            // An error says that nobody watches any more.
+            line.map(|line| self.watchers.send(line).ok());
+        }
         if recent.len() >= RECENT {
             recent.pop_front();
         }
-        recent.push_back(line.clone());
-        // An error says that nobody watches.
-        self.watchers.send(line.clone()).ok();
+        recent.push_back(event);
     }
 }
 
@@ -199,39 +218,50 @@ async fn feed(
         LogFormat::Tinyproxy { style, .. } => Some(Pen::new(style)),
         LogFormat::Json | LogFormat::Text => None,
     };
+    let mut taken = 0;
     while let Some(message) = incoming.recv().await {
+        taken += 1;
         let line = match message {
             Message::Event(event) => {
-                let Some(json) = json_line(&event) else {
-                    continue;
-                };
-                feed.publish(&json);
-                match format {
-                    LogFormat::Json => Line::Text(json),
-                    LogFormat::Text => Line::Text(text::line(&event).into()),
+                let line = match format {
+                    LogFormat::Json => json_line(&event).map(Line::Text),
+                    LogFormat::Text => Some(Line::Text(text::line(&event).into())),
                     // Its record says it, in several lines.
-                    LogFormat::Tinyproxy { .. } => continue,
-                }
+                    LogFormat::Tinyproxy { .. } => None,
+                };
+                let json = match (format, &line) {
+                    (LogFormat::Json, Some(Line::Text(json))) => Some(json),
+                    _ => None,
+                };
+                feed.publish(event, json);
+                line
             }
             Message::Said(said) => {
                 let (time, level, text) = *said;
-                let Some(pen) = &pen else { continue };
-                Line::Text(pen.line(time, level, &text).into())
+                let line = pen.as_ref().map(|pen| pen.line(time, level, &text));
+                line.map(|line| Line::Text(line.into()))
             }
-            Message::Flush(done) => Line::Flush(done),
+            Message::Flush(done) => Some(Line::Flush(done)),
         };
-        match lines.try_send(line) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => feed.dropped.inc(),
+        match line.map(|line| lines.try_send(line)) {
+            None | Some(Ok(())) => {}
+            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) => feed.dropped.inc(),
         }
         if incoming.is_empty() {
-            sleep(REST).await;
+            sleep(rest(taken)).await;
+            taken = 0;
         }
     }
 }
 
+/// How long to rest after so many came at once.
+fn rest(came: usize) -> Duration {
+    if came > FEW { LONG_REST } else { REST }
+}
+
 fn json_line(event: &Event) -> Option<Bytes> {
-    let mut line = serde_json::to_vec(event).ok()?;
+    let mut line = Vec::with_capacity(USUAL_LINE);
+    serde_json::to_writer(&mut line, event).ok()?;
     line.push(b'\n');
     Some(line.into())
 }
@@ -242,7 +272,9 @@ fn write(lines: Receiver<Line>, sink: Box<dyn Write + Send>, dropped: IntCounter
     while let Ok(first) = lines.recv() {
         let mut next = Some(first);
         let mut flushed = None;
+        let mut taken = 0;
         while let Some(line) = next {
+            taken += 1;
             match line {
                 Line::Text(text) => batch.extend_from_slice(&text),
                 Line::Flush(done) => flushed = Some(done),
@@ -259,7 +291,7 @@ fn write(lines: Receiver<Line>, sink: Box<dyn Write + Send>, dropped: IntCounter
             // Whoever asked may have gone.
             done.send(()).ok();
         }
-        std::thread::sleep(REST);
+        std::thread::sleep(rest(taken));
     }
 }
 
