@@ -37,10 +37,11 @@ binaries: ## the static binaries that the images carry
 images: binaries ## the proxy, gate, agent and tools images, built on your engine
 	AGENTNET_BIN_DIR="$(BIN)" sh scripts/images.sh
 
-bench: binaries ## timings side by side: `up` against `docker compose up -d`, the proxy against Tinyproxy and Squid
+bench: binaries ## timings side by side: `up` against `docker compose up -d`, the proxy against Tinyproxy and Squid, checked tunnels against raw ones
 	cargo bench --locked -p agentnet-policy
 	AGENTNET_BIN_DIR="$(BIN)" sh scripts/bench-up.sh
 	AGENTNET_BIN_DIR="$(BIN)" sh scripts/bench-peers.sh
+	AGENTNET_BIN_DIR="$(BIN)" cargo bench --quiet --locked --package agentnet-e2e --bench checks
 
 deny: ## licences, advisories, bans and sources (needs cargo-deny)
 	cargo deny --locked check
