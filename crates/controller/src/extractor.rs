@@ -147,7 +147,7 @@ impl<'a, E: Engine> Extractor<'a, E> {
             stderr: Box::new(words.clone()),
             size: None,
         };
-        let run = self.engine.run(&container, streams);
+        let run = Box::pin(self.engine.run(&container, streams));
         let outcome = tokio::time::timeout(deadline, run).await;
         let removed = match self.engine.remove(Kind::Container, &container).await {
             Err(EngineError::NotFound(_)) => Ok(()),
@@ -176,7 +176,7 @@ impl<'a, E: Engine> Extractor<'a, E> {
     pub async fn capture(&self, job: Job) -> Result<Vec<u8>> {
         let doing = job.doing().to_owned();
         let output = Sink::new(usize::try_from(job.limit()).unwrap_or(usize::MAX));
-        let ended = self.run(job, None, output.clone()).await?;
+        let ended = Box::pin(self.run(job, None, output.clone())).await?;
         ended.ok(&doing)?;
         Ok(output.take())
     }
@@ -258,6 +258,10 @@ fn environment() -> BTreeMap<String, String> {
         ("GIT_NO_REPLACE_OBJECTS", "1"),
         ("GIT_NO_LAZY_FETCH", "1"),
         ("GIT_PAGER", "cat"),
+        ("GIT_AUTHOR_NAME", "agentnet"),
+        ("GIT_AUTHOR_EMAIL", "agentnet@agentnet.invalid"),
+        ("GIT_COMMITTER_NAME", "agentnet"),
+        ("GIT_COMMITTER_EMAIL", "agentnet@agentnet.invalid"),
         ("GIT_DIR", "/tmp/git"),
         ("GIT_WORK_TREE", TREE),
         ("GIT_OBJECT_DIRECTORY", "/tmp/git/objects"),

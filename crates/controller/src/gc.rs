@@ -64,7 +64,10 @@ pub async fn collect<E: Engine>(
             .as_ref()
             .is_some_and(|r| r.engine != engine.endpoint());
         // Its files are not this engine's business; what is here in its name is nobody's.
-        let kept = elsewhere || record.as_ref().is_some_and(|r| r.phase == Phase::Down);
+        let kept = elsewhere
+            || record
+                .as_ref()
+                .is_some_and(|r| r.phase == Phase::Down && !r.is_abandoned());
         let lives = match &record {
             Some(record) => record.lives(state)?,
             None => false,

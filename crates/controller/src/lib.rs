@@ -33,6 +33,7 @@ pub mod policy;
 pub mod pool;
 pub mod record;
 pub mod results;
+pub mod scan;
 pub mod secret;
 pub mod spec;
 pub mod stats;

@@ -177,6 +177,14 @@ impl Record {
         }
     }
 
+    /// It is down, and nothing that was kept of it is there any more.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.phase == Phase::Down
+            && self.kept_volumes.is_empty()
+            && !self.workspace.files().exists()
+    }
+
     /// The first container of a role.
     #[must_use]
     pub fn container(&self, role: crate::labels::Role) -> Option<&str> {

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::extractor::{Extractor, Job};
 use crate::paths::StateDir;
 use crate::record::Record;
+use crate::scan::{self, Planted};
 use crate::task::TaskId;
 use crate::workspace::command::Git;
 use crate::workspace::git::{BEGAN, pins};
@@ -54,6 +55,8 @@ pub struct Report {
     pub wip: Option<String>,
     /// What no commit holds: it is only in the tree. A phrase each.
     pub unsaved: Vec<String>,
+    /// What the task left that tools of a person's obey.
+    pub planted: Vec<Planted>,
     /// What else a person wants to know, a sentence each.
     pub notes: Vec<String>,
 }
@@ -79,6 +82,7 @@ pub async fn sync<E: Engine>(
         checkout,
         tree,
         branch,
+        base,
         git,
         ..
     } = &record.workspace
@@ -109,8 +113,9 @@ pub async fn sync<E: Engine>(
         Uncommitted::Save => "yes",
         Uncommitted::Leave => "no",
     };
-    let job = Job::git(&doing, include_str!("sync/collect.sh"))
-        .arguments([save])
+    let script = format!("{}\n{}", scan::SCRIPT, include_str!("sync/collect.sh"));
+    let job = Job::git(&doing, &script)
+        .arguments([save, host.began.as_deref().unwrap_or(base)])
         .within(PATIENCE)
         // The list comes before the pack.
         .at_most(limit.saturating_add(64 << 20));

@@ -12,6 +12,7 @@ use crate::labels::Owner;
 use crate::paths::{StateDir, TaskDir, remove_if_there, remove_written};
 use crate::policy::PRESETS;
 use crate::record::{Phase, Record};
+use crate::sync::{self, Uncommitted};
 use crate::task::TaskId;
 use crate::workspace::{Fate, Workspace};
 
@@ -24,6 +25,10 @@ pub struct Report {
     pub errors: Vec<String>,
     /// What became of the tree.
     pub fate: Option<Fate>,
+    /// What was brought into the user's repository before anything of it was removed.
+    pub saved: Option<sync::Report>,
+    /// Why it could not be: then tree and git directory stay.
+    pub unsaved: Option<String>,
     /// Volumes that stay because the user said so.
     pub kept_volumes: Vec<String>,
 }
@@ -62,7 +67,10 @@ pub async fn task<E: Engine>(
     let record = report
         .keep("reading the record", Record::read(&dir))
         .flatten();
-    let spare = record.map(|record| record.kept_volumes).unwrap_or_default();
+    let spare = record
+        .as_ref()
+        .map(|record| record.kept_volumes.clone())
+        .unwrap_or_default();
     let entries = report.keep("reading the journal", Journal::read(&dir.journal()));
     let entries = entries.unwrap_or_default();
     let also = journal::objects(&entries);
@@ -76,11 +84,49 @@ pub async fn task<E: Engine>(
         &mut report,
     )
     .await;
+    if report.errors.is_empty() && changes == Changes::Keep {
+        save(engine, state, record.as_ref(), workspace, &mut report).await;
+    }
     if report.errors.is_empty() {
         files(&dir, &entries, workspace, changes, &spare, &mut report).await;
     }
     report.kept_volumes = spare;
     report
+}
+
+/// Commits, and what was not committed, come into the user's repository: nothing of the task runs any
+/// more, so nothing is written meanwhile.
+async fn save<E: Engine>(
+    engine: &E,
+    state: &StateDir,
+    record: Option<&Record>,
+    workspace: Option<&Workspace>,
+    report: &mut Report,
+) {
+    let (Some(record), Some(workspace @ Workspace::Worktree { git, .. })) = (record, workspace)
+    else {
+        return;
+    };
+    // One that never came up has no git directory, or no image to look at it with.
+    if !git.directory.exists() || record.workspace != *workspace {
+        return;
+    }
+    match workspace.is_changed().await {
+        Ok(true) => {}
+        Ok(false) => return,
+        Err(e) => return report.errors.push(format!("looking for changes: {e}")),
+    }
+    let outcome = Box::pin(sync::sync(
+        engine,
+        state,
+        record,
+        Uncommitted::Save,
+        sync::LARGEST,
+    ));
+    match outcome.await {
+        Ok(saved) => report.saved = Some(saved),
+        Err(e) => report.unsaved = Some(e.to_string()),
+    }
 }
 
 /// How long what a killed `up` had asked for may take: a network on a busy engine takes a second.
@@ -159,7 +205,14 @@ async fn files(
     report: &mut Report,
 ) {
     if let Some(workspace) = workspace {
-        let fate = workspace.dismantle(changes == Changes::Discard).await;
+        // Everything is committed and in the user's repository: the tree holds nothing else.
+        let whole = report
+            .saved
+            .as_ref()
+            .is_some_and(|saved| saved.wip.is_none() && saved.unsaved.is_empty());
+        let fate = workspace
+            .dismantle(whole || changes == Changes::Discard)
+            .await;
         report.fate = report.keep("removing the worktree", fate);
     }
     for path in journal::files(entries) {

@@ -222,6 +222,16 @@ impl Workspace {
         self.files().with_file_name("gitfile")
     }
 
+    /// Did anybody change the files, or commit?
+    pub async fn is_changed(&self) -> Result<bool> {
+        let Workspace::Worktree { tree, git, .. } = self else {
+            return Ok(false);
+        };
+        let (tree, private, marker) = (tree.clone(), git.directory.clone(), self.marker());
+        blocking(move || Ok(tree::changed(&tree, &marker)? || tree::changed(&private, &marker)?))
+            .await
+    }
+
     /// Takes the files away again, unless somebody changed them and `discard` was not said. The
     /// branch goes too while it is where it began.
     pub async fn dismantle(&self, discard: bool) -> Result<Fate> {
@@ -236,13 +246,8 @@ impl Workspace {
         else {
             return Ok(Fate::Untouched);
         };
-        if !discard {
-            let (tree, private, marker) = (tree.clone(), git.directory.clone(), self.marker());
-            let changed =
-                move || Ok(tree::changed(&tree, &marker)? || tree::changed(&private, &marker)?);
-            if blocking(changed).await? {
-                return Ok(Fate::Kept(self.files().to_owned()));
-            }
+        if !discard && self.is_changed().await? {
+            return Ok(Fate::Kept(self.files().to_owned()));
         }
         let doomed = tree.clone();
         blocking(move || tree::remove(&doomed)).await?;
@@ -253,6 +258,7 @@ impl Workspace {
         if let Some(repository) = repository {
             let _alone = repository.alone().await?;
             repository.forget_worktree(tree).await?;
+            repository.tidy(branch).await?;
             repository.delete_branch_at(branch, base).await?;
         }
         Ok(Fate::Removed)

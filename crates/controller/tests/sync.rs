@@ -14,10 +14,12 @@ use std::process::Command;
 
 use agentnet_controller::engine::Output;
 use agentnet_controller::error::Result;
+use agentnet_controller::gc::collect;
 use agentnet_controller::record::Record;
 use agentnet_controller::sync::{Branch, LARGEST, Report, Uncommitted, sync};
+use agentnet_controller::teardown::{self, Changes};
 use agentnet_controller::up::Setup;
-use agentnet_controller::workspace::{Repository, Workspace};
+use agentnet_controller::workspace::{Fate, Repository, Workspace};
 use harness::stand_in::{self, Agent};
 use harness::{Bed, id};
 
@@ -486,6 +488,186 @@ async fn nonsense_from_the_container_is_refused() {
         stderr: Vec::new(),
     });
     scene.refused("refused").await;
+}
+
+async fn down(scene: &Scene) -> teardown::Report {
+    let (engine, state) = (&scene.bed.engine, &scene.bed.state);
+    let workspace = Some(&scene.record.workspace);
+    let report = teardown::task(engine, state, &id("t"), workspace, Changes::Keep).await;
+    assert_eq!(report.errors, [""; 0]);
+    report
+}
+
+#[tokio::test]
+async fn a_task_that_committed_everything_goes_down_without_a_trace_but_its_branch() {
+    let scene = Scene::new().await;
+    let one = scene.agent.commit("one", "1");
+    scene.agent.git(&["branch", "topic", "HEAD~1"]);
+    let report = down(&scene).await;
+    assert_eq!(report.fate, Some(Fate::Removed));
+    assert_eq!(scene.at(BRANCH), Some(one));
+    assert_eq!(git(&scene.root, &["for-each-ref", "refs/agentnet"]), "");
+    scene.bed.assert_empty("after down");
+}
+
+#[tokio::test]
+async fn what_is_not_committed_is_saved_and_the_tree_stays_as_well() {
+    let scene = Scene::new().await;
+    scene.agent.write("README", "changed\n");
+    scene.agent.write("new/file", "new");
+    let report = down(&scene).await;
+    let kept = Fate::Kept(scene.record.workspace.files().to_owned());
+    assert_eq!(report.fate, Some(kept));
+    let wip = report.saved.unwrap().wip.unwrap();
+    assert_eq!(scene.at("refs/agentnet/wip/t"), Some(wip));
+    let names = git(
+        &scene.root,
+        &["diff", "--name-only", "HEAD", "refs/agentnet/wip/t"],
+    );
+    assert_eq!(names, "README\nnew/file");
+}
+
+#[tokio::test]
+async fn an_index_that_hides_a_change_hides_nothing_from_what_is_saved() {
+    let scene = Scene::new().await;
+    scene
+        .agent
+        .git(&["update-index", "--assume-unchanged", "README"]);
+    scene.agent.write("README", "hidden\n");
+    let report = down(&scene).await;
+    assert!(report.saved.unwrap().wip.is_some());
+    let text = git(&scene.root, &["show", "refs/agentnet/wip/t:README"]);
+    assert_eq!(text, "hidden");
+}
+
+#[tokio::test]
+async fn what_no_commit_holds_keeps_the_tree_and_is_said() {
+    let scene = Scene::new().await;
+    scene.agent.commit(".gitignore", "*.log\n");
+    scene.agent.write("run.log", "x");
+    git(&scene.agent.tree, &["init", "--quiet", "inner"]);
+    let inner = scene.agent.tree.join("inner");
+    fs_err::write(inner.join("x"), "x").unwrap();
+    git(&inner, &["add", "x"]);
+    git(&inner, &["commit", "--quiet", "-m", "x"]);
+    let report = down(&scene).await;
+    assert!(matches!(report.fate, Some(Fate::Kept(_))));
+    let unsaved = report.saved.unwrap().unsaved.join("; ");
+    assert!(unsaved.contains("the ignored run.log"), "{unsaved}");
+    assert!(
+        unsaved.contains("the repository in") && unsaved.contains("inner"),
+        "{unsaved}"
+    );
+}
+
+#[tokio::test]
+async fn commits_that_are_refused_stay_with_the_tree() {
+    let scene = Scene::new().await;
+    let blob = scene.plant("blob", b"x");
+    let tree = scene.plant("tree", &entry("100644", ".git", &blob));
+    scene.commit_tree(&tree);
+    let report = down(&scene).await;
+    assert!(matches!(report.fate, Some(Fate::Kept(_))));
+    assert!(report.unsaved.unwrap().contains("refused"));
+    assert!(scene.agent.private.exists());
+    // The pins hold as long as it is there.
+    assert!(git(&scene.root, &["for-each-ref", "refs/agentnet/pin/t"]).contains("pin"));
+}
+
+#[tokio::test]
+async fn a_tree_that_was_removed_by_hand_is_cleaned_up_and_its_commits_are_saved() {
+    let scene = Scene::new().await;
+    let one = scene.agent.commit("one", "1");
+    fs_err::remove_dir_all(&scene.agent.tree).unwrap();
+    assert_eq!(down(&scene).await.fate, Some(Fate::Removed));
+    assert_eq!(scene.at(BRANCH), Some(one));
+    assert_eq!(git(&scene.root, &["worktree", "list"]).lines().count(), 1);
+    scene.bed.assert_empty("after down");
+    // Kept, and removed then.
+    let scene = Scene::new().await;
+    scene.agent.write("new", "x");
+    down(&scene).await;
+    fs_err::remove_dir_all(&scene.agent.tree).unwrap();
+    let (found, errors) = collect(&scene.bed.engine, &scene.bed.state, true)
+        .await
+        .unwrap();
+    assert_eq!((found.len(), errors), (1, vec![]));
+    assert_eq!(git(&scene.root, &["worktree", "list"]).lines().count(), 1);
+    scene.bed.assert_empty("after gc");
+}
+
+#[tokio::test]
+async fn what_tools_obey_is_listed_if_the_task_made_or_changed_it() {
+    let scene = Scene::new().await;
+    for name in [
+        ".vscode/tasks.json",
+        ".envrc",
+        ".claude/settings.json",
+        "deep/.gitattributes",
+        ".husky/pre-commit",
+        "agentnet.toml",
+        "inner/.git/config",
+        "plain/file",
+        "bare/HEAD",
+    ] {
+        scene.agent.write(name, "x");
+    }
+    for (target, name) in [
+        ("/etc/passwd", "absolute"),
+        ("../../out", "plain/up"),
+        ("../README", "plain/in"),
+    ] {
+        std::os::unix::fs::symlink(target, scene.agent.tree.join(name)).unwrap();
+    }
+    for name in ["bare/objects", "bare/refs"] {
+        fs_err::create_dir_all(scene.agent.tree.join(name)).unwrap();
+    }
+    let planted = scene.sync().await.unwrap().planted;
+    let mut paths: Vec<_> = planted.iter().map(|p| p.path.as_str()).collect();
+    paths.sort_unstable();
+    assert_eq!(
+        paths,
+        [
+            ".claude/settings.json",
+            ".envrc",
+            ".husky/pre-commit",
+            ".vscode/tasks.json",
+            "absolute",
+            "agentnet.toml",
+            "bare",
+            "deep/.gitattributes",
+            "inner/.git",
+            "plain/up"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_was_there_before_is_not_listed() {
+    let bed = Bed::docker28();
+    bed.engine.on_run(stand_in::run);
+    let root = bed.directory.path().join("shop");
+    git(bed.directory.path(), &["init", "--quiet", "shop"]);
+    fs_err::write(root.join(".envrc"), "use nix").unwrap();
+    fs_err::write(root.join("agentnet.toml"), "").unwrap();
+    git(&root, &["add", "--all"]);
+    git(&root, &["commit", "--quiet", "-m", "first"]);
+    let root = fs_err::canonicalize(root).unwrap();
+    let repository = Repository::find(&root, &bed.state).await.unwrap();
+    let workspace = Workspace::worktree(&repository, &id("t"), &bed.state.task(&id("t"))).await;
+    let setup = Setup {
+        workspace: workspace.unwrap(),
+        ..bed.setup("t", "")
+    };
+    let record = bed.up(&setup).await.unwrap().record;
+    let agent = Agent::of(&record.workspace);
+    agent.write("agentnet.toml", "[network]\nmode = \"full\"\n");
+    let (engine, state) = (&bed.engine, &bed.state);
+    let report = sync(engine, state, &record, Uncommitted::Leave, LARGEST)
+        .await
+        .unwrap();
+    let paths: Vec<_> = report.planted.iter().map(|p| p.path.as_str()).collect();
+    assert_eq!(paths, ["agentnet.toml"]);
 }
 
 #[tokio::test]

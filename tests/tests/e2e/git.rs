@@ -114,7 +114,106 @@ fn works(engine: &Engine, fence: &str) {
         .expect();
 }
 
+/// Everything that makes some git run a program, wherever the agent can write it; `$0` is the program. And what other
+/// tools of a person's run.
+const PLANT: &str = r#"
+set -eu
+run=$0
+cd /workspace
+for name in pre-commit post-commit post-checkout post-index-change post-merge post-rewrite pre-auto-gc pre-receive update \
+    post-receive post-update reference-transaction push-to-checkout proc-receive fsmonitor-watchman sendemail-validate; do
+    printf '#!/bin/sh\n%s\n' "$run" >"/agentnet/git/hooks-$name"
+done
+mkdir -p /agentnet/git/hooks
+for file in /agentnet/git/hooks-*; do
+    chmod 755 "$file"
+    mv "$file" "/agentnet/git/hooks/${file##*hooks-}"
+done
+evil() {
+    for key in core.fsmonitor diff.external core.sshCommand core.pager core.editor core.gitProxy core.askPass gpg.program \
+        credential.helper filter.evil.clean filter.evil.smudge filter.evil.process diff.evil.command diff.evil.textconv \
+        merge.evil.driver uploadpack.packObjectsHook core.alternateRefsCommand interactive.diffFilter alias.status; do
+        git config --file "$1" "$key" "$run"
+    done
+    git config --file "$1" filter.evil.required true
+    git config --file "$1" core.hooksPath /agentnet/git/hooks
+    git config --file "$1" core.worktree /
+    git config --file "$1" include.path /agentnet/git/more
+}
+printf '* filter=evil diff=evil merge=evil\n' >.gitattributes
+printf '[submodule "sub"]\n\tpath = sub\n\turl = ext::sh -c %s\n\tupdate = checkout\n' "$run" >.gitmodules
+git init --quiet sub
+git -C sub -c user.name=a -c user.email=a@b.example commit --quiet --allow-empty --message sub
+mkdir -p .vscode .claude
+echo "{\"tasks\":[{\"command\":\"$run\",\"runOptions\":{\"runOn\":\"folderOpen\"}}]}" >.vscode/tasks.json
+echo "$run" >.envrc
+git add --all
+git commit --quiet --message 'Planted'
+evil /agentnet/git/config
+evil sub/.git/config
+cp -r sub/.git inner
+mkdir other && mv inner other/.git
+printf 'gitdir: /workspace/other/.git\n' >sub/file
+printf '* filter=evil\n' >/agentnet/git/info/attributes
+printf '/workspace/other/.git/objects\n' >/agentnet/git/objects/info/http-alternates
+ln -s /etc/passwd leads-out
+echo changed >>README
+true
+"#;
+
+fn nothing_planted_runs(engine: &Engine) {
+    let checkout = Checkout::new(engine, None, "");
+    let root = checkout.directory();
+    checkout.agentnet(&["up", "t"]).expect();
+    let agent = checkout.container("t", "agent");
+    // Somewhere that both the host and the container have, and only the host's is looked at.
+    let canary = tempfile::tempdir().unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+    std::fs::set_permissions(canary.path(), mode).unwrap();
+    let place = canary.path().display().to_string();
+    let run = format!("mkdir -p {place} && touch {place}/ran");
+    engine
+        .docker(["exec", &agent, "sh", "-c", PLANT, &run])
+        .expect();
+    let quiet = |when: &str| {
+        let mut files = std::fs::read_dir(canary.path()).unwrap();
+        assert!(files.next().is_none(), "something planted ran: {when}");
+    };
+    let sync = checkout.agentnet(&["sync", "t"]).expect();
+    quiet("sync");
+    for named in [
+        ".vscode/tasks.json",
+        ".envrc",
+        ".gitattributes",
+        ".gitmodules",
+    ] {
+        assert!(sync.contains(named), "{named}: {sync}");
+    }
+    assert!(git(&root, &["show", "--stat", "agentnet/t"]).contains("Planted"));
+    for words in [&["status", "t"][..], &["ls"], &["verify", "t", "--brief"]] {
+        checkout.agentnet(words).expect();
+        quiet(words[0]);
+    }
+    let down = checkout.agentnet(&["down", "t"]);
+    quiet("down");
+    assert!(
+        down.ok() && down.stderr.contains("refs/agentnet/wip/t"),
+        "{down}"
+    );
+    let readme = git(&root, &["show", "refs/agentnet/wip/t:README"]);
+    assert_eq!(readme.lines().last(), Some("changed"));
+    checkout.agentnet(&["gc"]).expect();
+    checkout.agentnet(&["up", "t"]).expect();
+    checkout.agentnet(&["down", "t", "--discard"]).expect();
+    quiet("another up and down");
+    assert_eq!(checkout.leftovers(), []);
+}
+
 on_engines! {
+    [current] fn nothing_that_an_agent_plants_runs_on_the_host(engine) {
+        nothing_planted_runs(engine);
+    }
+
     [isolating] fn git_works_behind_a_network_fence(engine) {
         works(engine, "network");
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Format;
 use super::context::Context;
+use super::sync::tell_saved;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::exit::Exit;
@@ -13,7 +14,7 @@ use crate::lock::TaskLock;
 use crate::record::{Phase, Record};
 use crate::task::{Slug, TaskId};
 use crate::teardown::{self, Changes};
-use crate::workspace::Fate;
+use crate::workspace::{Fate, Workspace};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,6 +41,8 @@ struct Line {
     removed: Vec<String>,
     files: Option<Fate>,
     kept_volumes: Vec<String>,
+    saved: Option<crate::sync::Report>,
+    unsaved: Option<String>,
 }
 
 /// The volumes with data of a task's services that are there.
@@ -107,7 +110,10 @@ async fn one(context: &Context, id: &TaskId, changes: Changes, keep_volumes: boo
     let _lock = TaskLock::take(&context.state, id).await?;
     let dir = context.state.task(id);
     let mut record = Record::read(&dir)?;
-    let idle = record.as_ref().is_some_and(|r| r.phase == Phase::Down);
+    // A tree that a person removed by hand leaves nothing to keep.
+    let idle = record
+        .as_ref()
+        .is_some_and(|r| r.phase == Phase::Down && !r.is_abandoned());
     if idle && changes == Changes::Keep {
         let (record, record_volumes) = record
             .map(|r| (r.workspace.files().to_owned(), r.kept_volumes))
@@ -126,6 +132,8 @@ async fn one(context: &Context, id: &TaskId, changes: Changes, keep_volumes: boo
             removed: Vec::new(),
             kept_volumes: record_volumes,
             files: Some(Fate::Kept(record)),
+            saved: None,
+            unsaved: None,
         });
     }
     let engine = match &record {
@@ -146,6 +154,7 @@ async fn one(context: &Context, id: &TaskId, changes: Changes, keep_volumes: boo
     if !report.errors.is_empty() {
         return Err(Error::LeftBehind(report.errors.join("\n")));
     }
+    tell_saved(context, id, workspace.and_then(Workspace::branch), &report);
     match &report.fate {
         Some(Fate::Kept(path)) => context.output.say(&format!(
             "task {id} is down; changed files are kept in {}; agentnet down {id} --discard removes them",
@@ -168,5 +177,7 @@ async fn one(context: &Context, id: &TaskId, changes: Changes, keep_volumes: boo
         kept_volumes: report.kept_volumes,
         removed: report.removed.into_iter().map(|(_, name)| name).collect(),
         files: report.fate,
+        saved: report.saved,
+        unsaved: report.unsaved,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::exec::attached;
+use super::sync::tell_saved;
 use super::up::{Options, warn, warn_of_agent};
 use crate::agents::Prompt;
 use crate::ceiling;
@@ -122,6 +123,8 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     }
     let workspace = Some(&up.record.workspace);
     let report = teardown::task(&engine, &context.state, &setup.task, workspace, changes).await;
+    let branch = up.record.workspace.branch();
+    tell_saved(context, &setup.task, branch, &report);
     if let Some(Fate::Kept(path)) = &report.fate {
         context
             .output

@@ -6,8 +6,10 @@ use crate::config::Bytes;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::lock::TaskLock;
+use crate::scan::sentence;
 use crate::sync::{Branch, Report, Uncommitted, sync as bring};
 use crate::task::{Slug, TaskId};
+use crate::teardown::Report as Down;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -40,6 +42,33 @@ pub(super) async fn sync(context: &Context, args: Args) -> Result<u8> {
     Ok(Exit::Ok.code())
 }
 
+/// What was saved of a task that went down, or why not.
+pub(super) fn tell_saved(context: &Context, id: &TaskId, branch: Option<&str>, down: &Down) {
+    if let Some(saved) = &down.saved {
+        let text = describe(id, branch.unwrap_or_default(), saved);
+        for line in text.lines() {
+            context.output.say(line);
+        }
+        if saved.wip.is_some() {
+            let branch = branch.unwrap_or_default();
+            context.output.say(&format!(
+                "what was not committed is saved as refs/agentnet/wip/{id} too; git diff {branch} refs/agentnet/wip/{id} shows it"
+            ));
+        }
+        if !saved.unsaved.is_empty() {
+            let list = saved.unsaved.join(", ");
+            context.output.say(&format!(
+                "no commit holds these, they are only in the tree: {list}"
+            ));
+        }
+    }
+    if let Some(why) = &down.unsaved {
+        context.output.warn(&format!(
+            "its commits are not in your repository: {why}; they stay with its files"
+        ));
+    }
+}
+
 /// A line for each thing that a person wants to know.
 pub(super) fn describe(id: &TaskId, branch: &str, report: &Report) -> String {
     let short = |oid: &str| oid.chars().take(12).collect::<String>();
@@ -52,16 +81,21 @@ pub(super) fn describe(id: &TaskId, branch: &str, report: &Report) -> String {
                 short(to)
             ));
         }
-        Some(Branch::Same | Branch::Ahead) if report.refs.is_empty() => {
+        Some(Branch::Same | Branch::Ahead) if report.refs.is_empty() && report.wip.is_none() => {
             lines.push(format!("task {id} has nothing that the repository has not"));
         }
         Some(Branch::Same | Branch::Ahead | Branch::Parted | Branch::Gone) | None => {}
     }
     let own = format!("refs/agentnet/task/{}/{branch}", id.task);
-    for moved in report.refs.iter().filter(|moved| moved.name != own) {
+    for moved in report
+        .refs
+        .iter()
+        .filter(|moved| moved.name != own && !moved.name.starts_with("refs/agentnet/wip/"))
+    {
         lines.push(format!("{} is at {}", moved.name, short(&moved.object)));
     }
     lines.extend(report.notes.iter().cloned());
+    lines.extend(sentence(&report.planted));
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 

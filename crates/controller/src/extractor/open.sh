@@ -2,6 +2,11 @@
 # agent's objects and refs. Of the agent's git directory no configuration, no hook, no attribute and no
 # alternate list of ours is read: its `config` is not even opened.
 umask 077
+# The tree may be gone.
+if [ ! -d "$GIT_WORK_TREE" ]; then
+    GIT_WORK_TREE=$AGENTNET_SCRATCH/nothing
+    mkdir "$GIT_WORK_TREE"
+fi
 mkdir -p "$GIT_DIR/info" "$GIT_OBJECT_DIRECTORY/info" "$GIT_OBJECT_DIRECTORY/pack"
 {
     if [ "$AGENTNET_OBJECT_FORMAT" = sha1 ]; then

@@ -1,5 +1,5 @@
 # What a task has that the repository has not: lines that say what there is, the line `end`, then a pack.
-# $1: yes to save what is not committed. Standard input: objects that the repository has, one a line.
+# $1: yes to save what is not committed. $2: where the task began. Standard input: objects that the repository has, one a line.
 cat >/tmp/haves
 cd "$AGENTNET_TREE" 2>/dev/null || cd /tmp
 
@@ -14,21 +14,29 @@ names() {
 }
 
 if [ "$1" = yes ] && [ -d "$AGENTNET_TREE" ]; then
-    fresh_index
-    # A repository inside is not entered: its files are not ours to add.
-    git add --all --ignore-errors -- . 2>/tmp/words || printf 'unsaved %s\n' "$(grep -v '^hint:' /tmp/words | tail -n 1 | tr -d '\000-\037')"
-    tree=$(git write-tree)
-    if head=$(git rev-parse --verify --quiet 'HEAD^{commit}'); then
-        if [ "$tree" != "$(git rev-parse "$head^{tree}")" ]; then
-            tip wip "$(git commit-tree "$tree" -p "$head" -m "agentnet: what was not committed in $AGENTNET_BRANCH")"
-        fi
+    if ! fresh_index 2>/tmp/words; then
+        printf 'unsaved %s\n' "$(tail -n 1 /tmp/words | tr -d '\000-\037')"
     else
-        tip wip "$(git commit-tree "$tree" -m "agentnet: what was not committed in $AGENTNET_BRANCH")"
+        # A repository inside is not entered: its files are not ours to add.
+        git add --all --ignore-errors -- . 2>/tmp/words || printf 'unsaved %s\n' "$(grep -v '^hint:' /tmp/words | tail -n 1 | tr -d '\000-\037')"
+        tree=$(git write-tree)
+        parent=
+        was=
+        if head=$(git rev-parse --verify --quiet 'HEAD^{commit}'); then
+            parent="-p $head"
+            was=$(git rev-parse "$head^{tree}")
+        fi
+        if [ "$tree" != "$was" ]; then
+            # shellcheck disable=SC2086 # two words or none
+            wip=$(git commit-tree "$tree" $parent -m "agentnet: what was not committed in $AGENTNET_BRANCH")
+            tip wip "$wip"
+        fi
     fi
     find . -mindepth 2 -name .git -prune -printf '%h\0' | names nested
     git ls-files -z --others --ignored --exclude-standard --directory | names ignored
 fi
 
+planted "$2" | sed 's/^/planted /'
 git symbolic-ref --quiet HEAD >/dev/null || ! head=$(git rev-parse --verify --quiet 'HEAD^{commit}') || tip head "$head"
 if git rev-parse --verify --quiet refs/stash >/dev/null; then
     { git rev-list --walk-reflogs --max-count=100 refs/stash 2>/dev/null || git rev-parse refs/stash; } >/tmp/stashes

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::listing::Listing;
 use super::{Moved, Report};
 use crate::error::{Error, Result};
+use crate::scan::sorted;
 use crate::task::TaskId;
 use crate::workspace::Repository;
 
@@ -81,6 +82,7 @@ pub(super) fn decide(
     let mut report = Report {
         wip: listing.wip.clone(),
         unsaved: listing.unsaved.clone(),
+        planted: sorted(listing.planted.iter().cloned()),
         notes: listing.notes.clone(),
         ..Report::default()
     };

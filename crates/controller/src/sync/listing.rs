@@ -3,6 +3,7 @@
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
 use crate::error::{Error, Result};
+use crate::scan::Planted;
 
 /// Longest line. A ref's name is at most 200 bytes of it.
 const LONGEST: u64 = 8 << 10;
@@ -24,6 +25,8 @@ pub(super) struct Listing {
     pub(super) wip: Option<String>,
     /// What a commit cannot hold, or what git would not read; a phrase each.
     pub(super) unsaved: Vec<String>,
+    /// What tools of a person's obey.
+    pub(super) planted: Vec<Planted>,
     /// Names that were left out, with why.
     pub(super) notes: Vec<String>,
 }
@@ -74,6 +77,7 @@ impl Listing {
                 .unsaved
                 .push(format!("the ignored {}", printable(rest))),
             "unsaved" => self.unsaved.push(printable(rest)),
+            "planted" => self.planted.extend(Planted::read(rest)),
             "ref" => self.reference(rest)?,
             _ => return Err(odd("an unknown line")),
         }

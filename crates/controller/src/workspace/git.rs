@@ -204,6 +204,23 @@ impl Repository {
             .await
     }
 
+    /// Forgets what was brought over where the task's branch leads to it as well.
+    pub(super) async fn tidy(&self, branch: &str) -> Result<()> {
+        let own = format!("refs/heads/{branch}");
+        let Some(at) = self.below(&own).await?.remove(&own) else {
+            return Ok(());
+        };
+        let task = branch.rsplit('/').next().unwrap_or(branch);
+        let mut lines = String::new();
+        for (name, oid) in self.below(&format!("refs/agentnet/task/{task}")).await? {
+            if self.is_ancestor(&oid, &at).await? {
+                lines.push_str(&format!("delete {name} {oid}\n"));
+            }
+        }
+        self.update_refs(lines, "forgetting what is on the branch")
+            .await
+    }
+
     /// One transaction of `git update-ref --stdin`: all of it or nothing.
     pub(crate) async fn update_refs(&self, lines: String, doing: &str) -> Result<()> {
         if lines.is_empty() {
