@@ -1,16 +1,22 @@
-"""An HTTPS origin for the tests and the demo: static files, a git repository and a package index.
+"""An HTTPS origin for the tests and the demo: static files, a git repository, and what the clients of registries and
+models ask for.
 
 Usage: python3 -c "$(cat origin.py)" NAME…   (in a container of the base image; NAMEs are its host names)
 
 It makes its own authority and certificate, /tmp/origin/ca.pem, and prints `ready` when both ports listen:
-443 with TLS and 80 without. Every file is the same on both.
+443 with TLS and 80 without. Every file is the same on both. A POST gets the file below `posted` that its path names.
 """
 
+import base64
+import hashlib
 import http.server
+import io
+import json
 import os
 import ssl
 import subprocess
 import sys
+import tarfile
 import threading
 import zipfile
 
@@ -67,6 +73,100 @@ def package():
         file.write(f'<a href="{wheel}">{wheel}</a>')
 
 
+def put(path, content):
+    """A file of the site."""
+    path = f"{WWW}/{path}"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(content if isinstance(content, bytes) else content.encode())
+
+
+def tarball(directory, files):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"{directory}/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return made.getvalue()
+
+
+def npm(site):
+    """A package document and its tarball, for npm, pnpm and Yarn."""
+    manifest = {"name": "agentnet-sample", "version": "1.0.0"}
+    packed = tarball("package", {"package.json": json.dumps(manifest), "WORD": "installed through the fence\n"})
+    put("npm-files/agentnet-sample-1.0.0.tgz", packed)
+    integrity = "sha512-" + base64.b64encode(hashlib.sha512(packed).digest()).decode()
+    dist = {"tarball": f"{site}/npm-files/agentnet-sample-1.0.0.tgz", "integrity": integrity,
+            "shasum": hashlib.sha1(packed).hexdigest()}
+    put("npm/agentnet-sample", json.dumps({
+        "name": "agentnet-sample", "dist-tags": {"latest": "1.0.0"}, "time": {"1.0.0": "2020-01-01T00:00:00.000Z"},
+        "versions": {"1.0.0": {**manifest, "dist": dist}}}))
+
+
+def cargo(site):
+    """A sparse index and its crate."""
+    manifest = '[package]\nname = "agentnet-sample"\nversion = "1.0.0"\n'
+    packed = tarball("agentnet-sample-1.0.0", {"Cargo.toml": manifest, "src/lib.rs": ""})
+    put("cargo/agentnet-sample-1.0.0.crate", packed)
+    put("cargo/config.json", json.dumps({"dl": f"{site}/cargo/{{crate}}-{{version}}.crate"}))
+    put("cargo/ag/en/agentnet-sample", json.dumps({
+        "name": "agentnet-sample", "vers": "1.0.0", "deps": [], "features": {}, "yanked": False,
+        "cksum": hashlib.sha256(packed).hexdigest()}) + "\n")
+
+
+def maven():
+    """A parent for a pom."""
+    pom = ("<project><modelVersion>4.0.0</modelVersion><groupId>org.example</groupId><artifactId>sample</artifactId>"
+           "<version>1.0</version><packaging>pom</packaging></project>")
+    put("maven/org/example/sample/1.0/sample-1.0.pom", pom)
+    put("maven/org/example/sample/1.0/sample-1.0.pom.sha1", hashlib.sha1(pom.encode()).hexdigest())
+
+
+def go():
+    """A module, as GOPROXY has it."""
+    module = "module example.org/sample\n"
+    put("go/example.org/sample/@v/v1.0.0.info", '{"Version": "v1.0.0"}')
+    put("go/example.org/sample/@v/v1.0.0.mod", module)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("example.org/sample@v1.0.0/go.mod", module)
+    put("go/example.org/sample/@v/v1.0.0.zip", packed.getvalue())
+
+
+def models():
+    """One streamed answer of each model API, whatever is asked."""
+    said = "answered through the fence"
+
+    def stream(path, *events):
+        lines = [f"event: {event['type']}\n" if "type" in event else "" for event in events]
+        put(f"posted/{path}", "".join(f"{line}data: {json.dumps(event)}\n\n" for line, event in zip(lines, events)))
+
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "sample", "content": [],
+               "stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1}}
+    stream("v1/messages",
+           {"type": "message_start", "message": message},
+           {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+           {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": said}},
+           {"type": "content_block_stop", "index": 0},
+           {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+            "usage": {"output_tokens": 3}},
+           {"type": "message_stop"})
+
+    item = {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
+            "content": [{"type": "output_text", "text": said, "annotations": []}]}
+    usage = {"input_tokens": 1, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 3,
+             "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 4}
+    stream("v1/responses",
+           {"type": "response.created", "response": {"id": "resp_1"}},
+           {"type": "response.output_item.done", "output_index": 0, "item": item},
+           {"type": "response.completed", "response": {"id": "resp_1", "usage": usage}})
+
+    stream("v1beta/models/sample:streamGenerateContent",
+           {"candidates": [{"content": {"role": "model", "parts": [{"text": said}]}, "finishReason": "STOP", "index": 0}],
+            "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 3, "totalTokenCount": 4}})
+
+
 class Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -74,10 +174,15 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         super().__init__(*words, directory=WWW)
 
     def do_POST(self):
-        """Takes all of it, and says how much that was."""
+        """Takes all of it, and says how much that was, or what is posted for this path."""
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        text = f"took {len(sent)} bytes\n".encode()
+        text, kind = f"took {len(sent)} bytes\n".encode(), "text/plain"
+        posted = f"{WWW}/posted{self.path.split('?')[0]}"
+        if os.path.isfile(posted):
+            with open(posted, "rb") as file:
+                text, kind = file.read(), "text/event-stream"
         self.send_response(200)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
@@ -109,6 +214,12 @@ def main(names):
     certificate(names)
     repository()
     package()
+    site = f"https://{names[0]}"
+    npm(site)
+    cargo(site)
+    maven()
+    go()
+    models()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(f"{ROOT}/leaf.pem", f"{ROOT}/leaf.key")
     plain, secure = Server(("", 80), Handler), Server(("", 443), Handler)

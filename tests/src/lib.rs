@@ -17,6 +17,7 @@
 pub mod agentnet;
 pub mod bed;
 pub mod canary;
+pub mod clients;
 pub mod command;
 pub mod daemon;
 pub mod engine;

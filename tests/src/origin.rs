@@ -1,4 +1,4 @@
-//! An HTTPS origin on a task's egress network: files, a git repository, a package index.
+//! An HTTPS origin on a task's egress network: files, a git repository, what registries and model APIs answer.
 
 use std::time::Duration;
 
@@ -13,9 +13,6 @@ pub const ALLOWED: &str = "origin.e2e.test";
 /// A name of the same server that no whitelist has.
 pub const UNLISTED: &str = "unlisted.e2e.test";
 
-/// Where its git repository is in its file system.
-pub const REPOSITORY: &str = "/tmp/origin/www/sample.git";
-
 /// A running origin.
 #[derive(Debug)]
 pub struct Origin<'e> {
@@ -27,14 +24,21 @@ pub struct Origin<'e> {
 impl<'e> Origin<'e> {
     /// Starts one on `network`, under both names.
     pub fn start(engine: &'e Engine, network: &str) -> Self {
+        Self::start_with(engine, network, &[])
+    }
+
+    /// The same, under more names that no whitelist has.
+    pub fn start_with(engine: &'e Engine, network: &str, also: &[String]) -> Self {
         let name = unique("origin");
+        let also = also.iter().map(String::as_str);
+        let names: Vec<_> = [ALLOWED, UNLISTED].into_iter().chain(also).collect();
         let network = format!("--network={network}");
-        let aliases = [ALLOWED, UNLISTED].map(|alias| format!("--network-alias={alias}"));
-        let [allowed, unlisted] = &aliases;
-        let words = [
-            &network, allowed, unlisted, "--init", BASE_IMAGE, "python3", "-c", SCRIPT, ALLOWED,
-            UNLISTED,
-        ];
+        let aliases = names.iter().map(|alias| format!("--network-alias={alias}"));
+        let aliases: Vec<_> = aliases.collect();
+        let mut words = vec![network.as_str()];
+        words.extend(aliases.iter().map(String::as_str));
+        words.extend(["--init", BASE_IMAGE, "python3", "-c", SCRIPT]);
+        words.extend(names);
         let container = Thing::container(engine, &name, &words);
         until("the origin", Duration::from_secs(60), || {
             engine
@@ -67,7 +71,8 @@ impl<'e> Origin<'e> {
             .expect()
     }
 
-    /// Lets root in over SSH with a key of its own; returns the private key. The repository is at [`REPOSITORY`].
+    /// Lets root in over SSH with a key of its own; returns the private key. The repository is at
+    /// `/tmp/origin/www/sample.git`.
     pub fn serve_ssh(&self) -> String {
         let script = "mkdir -p /run/sshd /root/.ssh && ssh-keygen -A >/dev/null && ssh-keygen -q -t ed25519 -N '' -f /root/key \
             && cp /root/key.pub /root/.ssh/authorized_keys && chmod -R go= /root/.ssh && /usr/sbin/sshd && cat /root/key";
