@@ -324,11 +324,11 @@ mod tests {
             ),
             (
                 "[agent]\npreset = \"python\"",
-                "agentnet.toml:2: unknown variant `python`, expected one of `minimal`, `python-dev`",
+                "agentnet.toml:2: `python` is not a value for it: write minimal, python-dev",
             ),
             (
                 "[agent]\nname = \"copilot\"",
-                "agentnet.toml:2: unknown variant `copilot`",
+                "agentnet.toml:2: `copilot` is not a value for it: write claude",
             ),
             (
                 "[agent]\ndockerfile = \"RUN true\"",
