@@ -16,6 +16,7 @@
 #   socks5       the same as microsocks
 #   prometheus   bin/prometheus, bin/promtool
 #   wrk          bin/wrk, a load generator
+#   databases    a PostgreSQL and a Redis with their libraries, to build an image from (tests/databases); nothing in bin
 #
 # AGENTNET_PEERS_DIR moves the state elsewhere; so does CARGO_TARGET_DIR, as it does with all that is built.
 # Exit status: 2 for a wrong command line, 69 where the packages cannot be had here.
@@ -23,7 +24,7 @@ set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 state=${AGENTNET_PEERS_DIR:-${CARGO_TARGET_DIR:-$(CDPATH='' cd -- "$here/../.." && pwd)/target}/peers}
-peers="tinyproxy squid microsocks prometheus wrk"
+peers="tinyproxy squid microsocks prometheus wrk databases"
 
 # docs/tinyproxy.md is compared with the version in this suite, wherever the tests run.
 suite=bookworm
@@ -47,6 +48,10 @@ packages_of() {
     tinyproxy) echo tinyproxy-bin tinyproxy ;;
     squid) echo squid squid-common squid-langpack ;;
     microsocks | prometheus | wrk) echo "$1" ;;
+    databases)
+        echo postgresql-15 postgresql-client-15 redis-server redis-tools libpq5 libicu72 libxml2 libldap-2.5-0 \
+            libsasl2-2 libxslt1.1 libjemalloc2 libhiredis0.14 liblua5.1-0 libatomic1 lua-cjson lua-bitop liblzf1 libnuma1
+        ;;
     esac
 }
 

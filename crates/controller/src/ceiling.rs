@@ -5,7 +5,7 @@ use agentnet_gate::Usage;
 use futures_util::future::join_all;
 use serde::Serialize;
 
-use crate::engine::{Engine, Running};
+use crate::engine::{Engine, EngineError, Running};
 use crate::labels::Role;
 use crate::plan::Place;
 use crate::record::Record;
@@ -42,10 +42,13 @@ pub async fn strains<E: Engine>(engine: &E, record: &Record) -> Vec<Strain> {
 async fn strain<E: Engine>(engine: &E, place: &Place) -> Option<Strain> {
     let state = engine.inspect_container(&place.container).await.ok()?;
     let usage = match state.running {
-        Running::Running => usage(engine, &place.container, None, &[]).await,
-        Running::Created | Running::Exited(_) | Running::Other(_) => None,
+        Running::Running => match ask(engine, &place.container, None, &[]).await {
+            Answer::Usage(usage) => usage,
+            Answer::Stuck => return stuck(place),
+            Answer::Nothing => return None,
+        },
+        Running::Created | Running::Exited(_) | Running::Other(_) => Usage::default(),
     };
-    let usage = usage.unwrap_or_default();
     judge(
         place,
         state.oom_killed && state.running != Running::Running,
@@ -53,21 +56,63 @@ async fn strain<E: Engine>(engine: &E, place: &Place) -> Option<Strain> {
     )
 }
 
+/// What became of the question.
+enum Answer {
+    Usage(Usage),
+    Stuck,
+    Nothing,
+}
+
+/// What is on disk below a running container's directories, as far as it can be told.
+pub(crate) async fn written<E: Engine>(engine: &E, container: &str, directories: &[String]) -> u64 {
+    // Root there may read every file of a service, and nothing is changed by reading.
+    match ask(engine, container, Some("0:0"), directories).await {
+        Answer::Usage(usage) => usage
+            .directories
+            .values()
+            .fold(0, |sum, bytes| sum.saturating_add(*bytes)),
+        Answer::Stuck | Answer::Nothing => 0,
+    }
+}
+
 /// What a running container's gate says of its cgroup, and of these directories.
-pub(crate) async fn usage<E: Engine>(
+async fn ask<E: Engine>(
     engine: &E,
     container: &str,
     user: Option<&str>,
     directories: &[String],
-) -> Option<Usage> {
+) -> Answer {
     let mut command = vec![GATE.to_owned(), "usage".to_owned()];
     command.extend_from_slice(directories);
     let spec = ExecSpec {
         user: Some(user.unwrap_or(NOBODY).to_owned()),
         ..ExecSpec::quiet(command)
     };
-    let output = engine.exec(container, &spec).await.ok()?;
-    serde_json::from_slice(&output.stdout).ok()
+    match engine.exec(container, &spec).await {
+        // What an engine says when the runtime could not start the process.
+        Ok(output) if output.code >= 125 => Answer::Stuck,
+        Ok(output) => match serde_json::from_slice(&output.stdout) {
+            Ok(usage) => Answer::Usage(usage),
+            // A gate that is older than us.
+            Err(_) => Answer::Nothing,
+        },
+        Err(EngineError::Refused { .. }) => Answer::Stuck,
+        Err(_) => Answer::Nothing,
+    }
+}
+
+/// Nothing can be started in it: with a fork bomb inside, not even the gate that would count.
+fn stuck(place: &Place) -> Option<Strain> {
+    let pids = place.limits.pids?;
+    Some(Strain {
+        container: place.container.clone(),
+        sentences: vec![format!(
+            "no process can be started in {} any more, as when it is at its ceiling of {pids}; {} raises it",
+            place.who(),
+            key(place, "pids")
+        )],
+        ..Strain::default()
+    })
 }
 
 fn judge(place: &Place, ended: bool, usage: &Usage) -> Option<Strain> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use crate::ceiling::{binary, usage};
+use crate::ceiling::{binary, written};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::labels::Role;
@@ -37,8 +37,8 @@ pub async fn exceeded<E: Engine>(engine: &E, record: &Record) -> Error {
     loop {
         let begun = Instant::now();
         let (tree, rest) = futures_util::join!(below(files.to_owned()), containers(engine, record));
-        let written = tree.saturating_sub(before).saturating_add(rest);
-        if let Some(why) = judge(written, record.disk, free_before, free(files)) {
+        let sum = tree.saturating_sub(before).saturating_add(rest);
+        if let Some(why) = judge(sum, record.disk, free_before, free(files)) {
             return Error::Failed(format!("task {} was stopped: {why}", record.task));
         }
         tokio::time::sleep(INTERVAL.max(begun.elapsed() * SHARE)).await;
@@ -79,12 +79,7 @@ async fn containers<E: Engine>(engine: &E, record: &Record) -> u64 {
         if place.volumes.is_empty() {
             return layer;
         }
-        // Root there may read every file of a service, and nothing else of it may be changed by reading.
-        let found = usage(engine, &place.container, Some("0:0"), &place.volumes).await;
-        let volumes = found.map(|usage| usage.directories).unwrap_or_default();
-        volumes
-            .values()
-            .fold(layer, |sum, bytes| sum.saturating_add(*bytes))
+        layer.saturating_add(written(engine, &place.container, &place.volumes).await)
     }))
     .await;
     all.into_iter().fold(0, u64::saturating_add)

@@ -446,6 +446,31 @@ async fn a_container_that_ran_out_of_memory_is_named_with_its_ceiling_and_the_ke
     }
 }
 
+#[tokio::test]
+async fn a_container_in_which_nothing_can_be_started_is_named() {
+    let bed = Bed::docker28();
+    let record = bed.up(&bed.setup("t", "")).await.unwrap().record;
+    let mut failed = harness::said("OCI runtime exec failed");
+    failed.code = 128;
+    bed.engine.answer("/agentnet/bin/agentnet-gate", failed);
+    let strains = agentnet_controller::ceiling::strains(&bed.engine, &record).await;
+    assert_eq!(
+        strains[0].sentences,
+        [
+            "no process can be started in the agent any more, as when it is at its ceiling of 512; pids = in [agent] of \
+          agentnet.toml raises it"
+        ]
+    );
+    // A gate that does not know the question.
+    let mut old = harness::said("");
+    old.code = 2;
+    bed.engine.answer("/agentnet/bin/agentnet-gate", old);
+    assert_eq!(
+        agentnet_controller::ceiling::strains(&bed.engine, &record).await,
+        []
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_task_that_writes_more_than_it_may_is_told_to_stop() {
     let bed = Bed::docker28();
