@@ -15,7 +15,7 @@ use crate::journal::{Entry, Journal};
 use crate::labels::SERVICE;
 use crate::link;
 use crate::output::Progress;
-use crate::paths::{make_shared, write_atomically};
+use crate::paths::{make_for, make_shared, write_atomically, write_for};
 use crate::plan::{Plan, Step};
 use crate::spec::{ContainerNetwork, ContainerSpec};
 
@@ -120,6 +120,8 @@ fn remember(ids: &mut Ids, step: &Step, id: String) {
         }
         Step::Files { .. }
         | Step::Passwords { .. }
+        | Step::Secret { .. }
+        | Step::Shared { .. }
         | Step::Workspace(_)
         | Step::GuardLink { .. }
         | Step::Volume(_)
@@ -148,6 +150,8 @@ fn with_ids(step: &Step, ids: &Ids) -> Step {
         Step::GuardLink { network } => *network = ids.of(network),
         Step::Files { .. }
         | Step::Passwords { .. }
+        | Step::Secret { .. }
+        | Step::Shared { .. }
         | Step::Workspace(_)
         | Step::Network(_)
         | Step::Volume(_) => {}
@@ -180,6 +184,8 @@ async fn run<E: Engine>(
     match &step {
         Step::Files { directory, files } => write_files(directory, files).map(|()| None),
         Step::Passwords { file, passwords } => passwords.write(file).map(|()| None),
+        Step::Secret { path, owner, text } => write_for(path, *owner, text.expose()).map(|()| None),
+        Step::Shared { path, owner } => make_for(path, *owner).map(|()| None),
         Step::Workspace(workspace) => workspace.prepare().await.map(|()| None),
         Step::Network(spec) => engine.create_network(spec).await.map(Some).map_err(failed),
         Step::GuardLink { network } => guard(engine, network).await.map(|()| None),

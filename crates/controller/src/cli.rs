@@ -19,6 +19,7 @@ mod up;
 mod verify;
 mod watch;
 mod whitelist;
+mod withdraw;
 
 use std::path::PathBuf;
 
@@ -96,6 +97,8 @@ enum Command {
     Sync(sync::Args),
     /// Collect what a task leaves behind: changes, commits, logs, decisions, declared outputs
     Results(results::Args),
+    /// Take back the secrets that a task was given
+    Withdraw(withdraw::Args),
     /// Take tasks down; changed files are kept
     Down(down::Args),
     /// Remove what interrupted runs left behind
@@ -135,6 +138,7 @@ impl Command {
             | Command::Exec(_)
             | Command::Shell(_)
             | Command::Logs(_)
+            | Command::Withdraw(_)
             | Command::Targets(_)
             | Command::Init(_)
             | Command::Completions { .. } => return false,
@@ -155,6 +159,7 @@ impl Command {
             | Command::Deny(_)
             | Command::Whitelist(_)
             | Command::Results(_)
+            | Command::Withdraw(_)
             | Command::Down(_)
             | Command::Sync(_)
             | Command::Gc(_)
@@ -228,6 +233,7 @@ async fn run(cli: Cli) -> Result<u8> {
         Command::Whitelist(args) => whitelist::whitelist(&context, &args),
         Command::Sync(args) => sync::sync(&context, args).await,
         Command::Results(args) => Box::pin(results::results(&context, args)).await,
+        Command::Withdraw(args) => withdraw::withdraw(&context, args).await,
         Command::Down(args) => down::down(&context, args).await,
         Command::Gc(args) => gc::gc(&context, args).await,
         Command::Verify(args) => verify::verify(&context, args).await,

@@ -2,6 +2,7 @@
 
 mod check;
 mod compose;
+mod credentials;
 mod environment;
 mod files;
 mod gpus;
@@ -26,6 +27,7 @@ use crate::spec::ImageRef;
 use crate::task::Slug;
 
 pub use compose::Compose;
+pub use credentials::Credentials;
 pub use environment::Preset;
 pub use gpus::Gpus;
 pub use healthcheck::{Healthcheck, Test};
@@ -54,6 +56,8 @@ pub struct Config {
     pub agent: Agent,
     /// Its way out.
     pub network: Network,
+    /// What of the person's a task is given.
+    pub credentials: Credentials,
     /// Our own images.
     pub images: Images,
     /// Services of a compose file.
@@ -84,6 +88,8 @@ pub struct Agent {
     pub command: Vec<String>,
     /// `uid:gid` instead of the owner of the files.
     pub user: Option<String>,
+    /// The group that the agent's files belong to, instead of the owner's.
+    pub group: Option<u32>,
     /// Where the files are, `/workspace` by default.
     pub workdir: Option<String>,
     /// More environment.

@@ -52,6 +52,10 @@ pub struct Facts {
     pub local: bool,
     /// Runs without root; files of a container's root belong to the user who runs it.
     pub rootless: bool,
+    /// Maps users: what a container writes into a directory of the host belongs to nobody there
+    /// (`userns-remap`).
+    #[serde(default)]
+    pub remaps_users: bool,
     /// Networks without any address of the host (DESIGN §5, Docker ≥ 28).
     pub isolated_gateway: bool,
     /// A container can be created on several networks at once.

@@ -9,6 +9,7 @@ pub mod ceiling;
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod credentials;
 pub mod decisions;
 pub mod diagnosis;
 pub mod disk;

@@ -4,6 +4,8 @@
 //! STATE/                     $XDG_STATE_HOME/agentnet, --state-dir or AGENTNET_STATE_DIR; mode 0700
 //!   locks/PROJECT.TASK       held while a task is being changed
 //!   locks/PROJECT.TASK.run   held by `agentnet run` to its end
+//!   grants/                  what each checkout may ask for
+//!   logins/AGENT/            an agent's login, which all tasks with it share
 //!   tasks/PROJECT/TASK/
 //!     record.json            what the task is, where, and how far it came
 //!     journal.jsonl          every step of `up`, before and after
@@ -13,6 +15,7 @@
 //!     no-alternates          covers the repository's own lists of alternates there
 //!     git/                   the private git directory: the agent's to write
 //!     ssh.conf               tells ssh in the agent's container of the proxy
+//!     secrets/env            what the agent was given, until `down` or `withdraw`
 //!     verify.json            the last proof
 //!     passwords.json         made for its services; mode 0600
 //!     tree/                  the worktree
@@ -189,6 +192,11 @@ impl TaskDir {
     pub fn passwords(&self) -> PathBuf {
         self.root.join("passwords.json")
     }
+    /// The secrets of the agent.
+    #[must_use]
+    pub fn secrets(&self) -> PathBuf {
+        self.root.join("secrets")
+    }
     /// The worktree.
     #[must_use]
     pub fn tree(&self) -> PathBuf {
@@ -251,6 +259,50 @@ pub fn read_bounded(path: &Path, most: u64) -> std::io::Result<String> {
         return Err(std::io::Error::other(what));
     }
     Ok(text)
+}
+
+/// Writes a file that one user alone may read, in a directory that a container's user may look into.
+/// Who may not give files away and is another user leaves it readable: our root keeps everybody else
+/// out.
+pub fn write_for(path: &Path, owner: (u32, u32), text: &str) -> Result<()> {
+    use fs_err::os::unix::fs::OpenOptionsExt;
+    use std::io::Write;
+    if let Some(parent) = path.parent() {
+        make_shared(parent)?;
+    }
+    remove_if_there(path)?;
+    let mut file = fs_err::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    if !give(path, owner)? {
+        fs_err::set_permissions(path, Permissions::from_mode(0o644))?;
+    }
+    Ok(())
+}
+
+/// Makes a directory that one user alone may use. One that is there stays as it is.
+pub fn make_for(path: &Path, owner: (u32, u32)) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs_err::create_dir_all(path)?;
+    let given = give(path, owner)?;
+    let mode = if given { 0o700 } else { 0o777 };
+    Ok(fs_err::set_permissions(path, Permissions::from_mode(mode))?)
+}
+
+/// Gives a path of ours to somebody; `false`: it is somebody else, and we may not.
+fn give(path: &Path, (uid, gid): (u32, u32)) -> Result<bool> {
+    let me = rustix::process::geteuid();
+    if me.is_root() {
+        std::os::unix::fs::chown(path, Some(uid), Some(gid))?;
+        return Ok(true);
+    }
+    // Root of a rootless engine is the person who runs it.
+    Ok(me.as_raw() == uid || uid == 0)
 }
 
 /// Where [`write_atomically`] writes first.
@@ -320,6 +372,30 @@ mod tests {
         fs_err::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
         write_atomically(&file, "y").unwrap();
         assert_eq!(mode(&file), 0o600);
+    }
+
+    #[test]
+    fn a_secret_can_be_read_by_its_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let me = (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        );
+        let mode = |path: &Path| fs_err::metadata(path).unwrap().permissions().mode() & 0o777;
+        let path = dir.path().join("secrets/env");
+        for text in ["one", "two"] {
+            write_for(&path, me, text).unwrap();
+            assert_eq!(
+                (fs_err::read_to_string(&path).unwrap().as_str(), mode(&path)),
+                (text, 0o600)
+            );
+        }
+        let login = dir.path().join("logins/codex");
+        make_for(&login, me).unwrap();
+        assert_eq!(mode(&login), 0o700);
+        fs_err::write(login.join("auth.json"), "x").unwrap();
+        make_for(&login, me).unwrap();
+        assert!(login.join("auth.json").exists());
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod containers;
 mod door;
 mod fence;
 mod gate;
+mod handover;
 mod limits;
 mod relay;
 mod services;
@@ -23,6 +24,7 @@ pub use limits::tool_limits;
 pub use step::{Inverse, Planned, Step};
 
 use crate::config::{Config, Fence, Mode};
+use crate::credentials::Handover;
 use crate::engine::ImageInfo;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
@@ -83,6 +85,10 @@ pub struct Inputs<'a> {
     pub passwords: &'a Passwords,
     /// Who owns the task's files: `uid:gid`.
     pub owner: (u32, u32),
+    /// What of the person's it is given.
+    pub handover: &'a Handover,
+    /// Who reads that: the agent's user, where it is a number.
+    pub reader: (u32, u32),
 }
 
 /// Resolved images.

@@ -80,6 +80,9 @@ pub struct Record {
     /// Which agent it was brought up for.
     #[serde(default)]
     pub agent: Option<Agent>,
+    /// The names of the secrets that it was given.
+    #[serde(default)]
+    pub secrets: Vec<String>,
     /// The gate's promise, as flags: what `verify` runs with.
     pub expectation: Vec<String>,
     /// The image that looks at the task's files.
@@ -136,6 +139,7 @@ pub(crate) fn made() -> Record {
             git: crate::workspace::GitEntry::None,
         },
         agent: None,
+        secrets: Vec::new(),
         expectation: Vec::new(),
         tools: None,
         owner: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use crate::credentials::SECRETS_FILE;
 use crate::engine::{Engine, EngineError, Kind};
 use crate::journal::{self, Journal};
 use crate::labels::Owner;
@@ -222,6 +223,10 @@ async fn files(
         }
         report.keep("removing a file", remove_written(&path));
     }
+    // Whatever the journal says: secrets do not outlive their task.
+    let secrets = remove_if_there(&dir.secrets().join(SECRETS_FILE));
+    report.keep("removing the secrets", secrets);
+    drop(fs_err::remove_dir(dir.secrets()));
     report.keep("removing the journal", remove_if_there(&dir.journal()));
     report.keep("removing the proof", remove_written(&dir.verify()));
     if spare.is_empty() {

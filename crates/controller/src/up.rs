@@ -241,6 +241,14 @@ fn refuse_unfit(facts: &Facts) -> Result<()> {
             facts.endpoint
         )));
     }
+    if facts.remaps_users {
+        return Err(Error::Unfit(format!(
+            "the engine at {} maps users (userns-remap): the task's files would belong to nobody of \
+             this machine, and its policy could not be read; use an engine without userns-remap, or a \
+             rootless one",
+            facts.endpoint
+        )));
+    }
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use agentnet_controller::gc::collect;
 use agentnet_controller::labels::{Owner, Role};
 use agentnet_controller::lock::TaskLock;
 use agentnet_controller::record::{Phase, Record};
+use agentnet_controller::secret::Secret;
 use agentnet_controller::spec::{Exposure, NetworkSpec};
 use agentnet_controller::teardown::{self, Changes};
 use agentnet_controller::up::Setup;
@@ -568,4 +569,59 @@ async fn a_fenced_build_that_fails_anywhere_leaves_nothing() {
         }
         bed.assert_empty(&format!("failed at call {call}: {:?}", bed.engine.log()));
     }
+}
+
+#[tokio::test]
+async fn secrets_are_gone_when_the_task_is_however_it_ended() {
+    let secret = ("KEY".to_owned(), Secret::new("hunter2".into()));
+    let with_secret = |bed: &Bed| {
+        let mut setup = bed.setup("t", NETWORK);
+        setup.handover.secrets = [secret.clone()].into();
+        setup
+    };
+    let bed = Bed::docker28();
+    let setup = with_secret(&bed);
+    let up = bed.up(&setup).await.unwrap();
+    let dir = bed.state.task(&id("t"));
+    let path = dir.secrets().join("env");
+    assert_eq!(fs_err::read_to_string(&path).unwrap(), "KEY=hunter2\0");
+    // Everything else that we wrote holds the name at most.
+    for path in harness::everything_below(bed.state.root()) {
+        if path.is_file() && path != dir.secrets().join("env") {
+            let text = fs_err::read_to_string(&path).unwrap_or_default();
+            assert!(!text.contains("hunter2"), "{}", path.display());
+        }
+    }
+    assert_eq!(up.record.secrets, ["KEY"]);
+    // The journal alone does not say what to remove.
+    fs_err::remove_file(dir.journal()).unwrap();
+    let workspace = Some(&up.record.workspace);
+    teardown::task(&bed.engine, &bed.state, &id("t"), workspace, Changes::Keep).await;
+    assert!(!dir.secrets().exists());
+    assert_eq!(bed.engine.everything(), []);
+
+    let calls = bed.engine.calls();
+    for call in [2, calls / 2] {
+        let bed = Bed::docker28();
+        bed.engine.fault_at(call, Fault::Hang);
+        let setup = with_secret(&bed);
+        let killed = tokio::time::timeout(Duration::from_secs(1), bed.up(&setup)).await;
+        assert!(killed.is_err(), "call {call} did not hang");
+        bed.engine.heal();
+        collect(&bed.engine, &bed.state, true).await.unwrap();
+        bed.assert_empty(&format!("killed at call {call}"));
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_maps_users_is_refused_before_anything_starts() {
+    let facts = agentnet_controller::facts::Facts {
+        remaps_users: true,
+        ..FakeEngine::docker28()
+    };
+    let bed = Bed::new(facts);
+    let error = bed.up(&bed.setup("t", NETWORK)).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Engine);
+    assert!(error.to_string().contains("userns-remap"), "{error}");
+    bed.assert_empty("refused");
 }

@@ -10,14 +10,17 @@
 
 mod harness;
 
+use agentnet_controller::agents::Agent;
+use agentnet_controller::credentials::Handover;
 use agentnet_controller::engine::Engine;
 use agentnet_controller::engine::fake::FakeEngine;
 use agentnet_controller::environment::SSH_CONFIG;
 use agentnet_controller::facts::{Facts, LinkFacts};
 use agentnet_controller::labels::{Owner, Role};
 use agentnet_controller::plan::{Inverse, Plan, Step};
+use agentnet_controller::secret::Secret;
 use agentnet_controller::spec::{ContainerNetwork, ContainerSpec, Mount, SystemCalls};
-use harness::{id, plan, stocked};
+use harness::{id, plan, plan_with, stocked};
 
 const DB: &str = "[services.db]\nimage = \"postgres\"\nhealthcheck = \"pg_isready\"\n";
 
@@ -686,4 +689,73 @@ fn limits_are_set_by_default_fitted_to_the_host_and_left_out_where_nothing_enfor
     let mut none = FakeEngine::docker28();
     none.limits.memory = false;
     assert_eq!(spec(&none, "").memory, None);
+}
+
+/// Everything a task can be given, with a secret to look for.
+fn handover() -> Handover {
+    let secret = ("KEY".to_owned(), Secret::new("hunter2".into()));
+    Handover {
+        plain: [("GIT_AUTHOR_NAME".to_owned(), "Me".to_owned())].into(),
+        secrets: [secret].into(),
+        login: Some((Agent::Codex, "/state/logins/codex".into())),
+    }
+}
+
+#[test]
+fn secrets_reach_the_agent_as_a_file_that_no_plan_shows() {
+    let handover = handover();
+    for facts in [FakeEngine::docker28(), FakeEngine::docker20()] {
+        let plan = plan_with(&facts, DB, &handover).unwrap();
+        let shown = format!(
+            "{plan:?}{}{}",
+            plan.describe(),
+            serde_json::to_string(&plan).unwrap()
+        );
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let agent = container(&plan, "-agent");
+        let words = agent.command.join(" ");
+        let flags =
+            "--secrets /agentnet/secrets/env --link .codex/auth.json=/agentnet/login/auth.json -- ";
+        assert!(words.contains(flags), "{words}");
+        assert_eq!(agent.env["GIT_AUTHOR_NAME"], "Me");
+        let given = |spec: &ContainerSpec| {
+            let of = |mount: &Mount| match mount {
+                Mount::Bind {
+                    target, writable, ..
+                } => Some((target.clone(), *writable)),
+                _ => None,
+            };
+            let mounts: Vec<_> = spec.mounts.iter().filter_map(of).collect();
+            mounts
+        };
+        assert!(given(agent).contains(&("/agentnet/secrets".into(), false)));
+        assert!(given(agent).contains(&("/agentnet/login".into(), true)));
+        // Nobody else's.
+        for other in specs(&plan).filter(|spec| !spec.name.ends_with("-agent")) {
+            let theirs = given(other);
+            let ours = |(target, _): &(String, bool)| {
+                target.starts_with("/agentnet/secrets") || target.starts_with("/agentnet/login")
+            };
+            assert!(!theirs.iter().any(ours), "{}: {theirs:?}", other.name);
+        }
+        // What is written for the task goes with it; a login stays.
+        let undone = |path: &str| {
+            plan.steps
+                .iter()
+                .any(|planned| match planned.step.inverse() {
+                    Inverse::Files { directory, names } => names
+                        .iter()
+                        .any(|name| directory.join(name) == std::path::Path::new(path)),
+                    _ => false,
+                })
+        };
+        assert!(undone("/state/tasks/shop/fix-1/secrets/env"));
+        assert!(!undone("/state/logins/codex"));
+    }
+    let without = plan(&FakeEngine::docker28(), DB).unwrap();
+    assert!(
+        !container(&without, "-agent")
+            .command
+            .contains(&"--secrets".to_owned())
+    );
 }

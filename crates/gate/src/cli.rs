@@ -1,10 +1,12 @@
 //! The command line, and nothing else.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::expectation::Expectation;
+use crate::handover::Link;
 
 /// Proves a container's fence from inside.
 #[derive(Parser, Debug)]
@@ -20,6 +22,8 @@ pub(crate) enum Job {
     Exec(Exec),
     /// Run every row and print the table: exit 0 sealed, 1 a leak or a row that could not be proven
     Verify(Verify),
+    /// Become CMD with the secrets of FILE in its environment
+    With(With),
     /// Join standard input and output to HOST:PORT through the proxy of `https_proxy`, as ssh's ProxyCommand
     Connect(Connect),
     /// Print, as one JSON document, which programs here do not know the proxy; always exit 0
@@ -35,9 +39,38 @@ pub(crate) struct Exec {
     #[command(flatten)]
     pub(crate) expectation: Expectation,
 
+    /// A file with variables for CMD, NAME=VALUE and a NUL each; absent: none
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: Option<PathBuf>,
+
+    /// A link to make below `HOME`, where nothing is yet, as LINK=TARGET (repeat)
+    #[arg(long = "link", value_name = "LINK=TARGET", value_parser = link)]
+    pub(crate) links: Vec<Link>,
+
     /// The real entrypoint and its arguments, passed on untouched
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct With {
+    /// A file with variables for CMD, NAME=VALUE and a NUL each; absent: none
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secrets: PathBuf,
+
+    /// What to become
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+fn link(text: &str) -> Result<Link, String> {
+    match text.split_once('=') {
+        Some((name, target)) if !name.is_empty() && !target.is_empty() => Ok(Link {
+            name: name.into(),
+            target: target.into(),
+        }),
+        _ => Err("write it as LINK=TARGET".to_owned()),
+    }
 }
 
 #[derive(Args, Debug)]

@@ -28,6 +28,7 @@ mod conversation;
 mod datagram;
 mod dns;
 mod expectation;
+mod handover;
 mod launch;
 mod link;
 mod listening;

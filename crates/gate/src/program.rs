@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -10,6 +11,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use crate::cli::{self, Cli, Connect, Exec, Job, Listening, Verify};
 use crate::clients::{self, Places};
 use crate::connect::{self, Wiring};
+use crate::handover;
 use crate::launch::{REFUSED, launch};
 use crate::listening;
 use crate::patience;
@@ -32,6 +34,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             job: Job::Verify(verify),
         }) => run_verify(&verify),
         Ok(Cli {
+            job: Job::With(with),
+        }) => become_with(Some(&with.secrets), &with.command),
+        Ok(Cli {
             job: Job::Connect(connect),
         }) => run_connect(&connect),
         Ok(Cli { job: Job::Clients }) => run_clients(),
@@ -44,7 +49,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Nothing sensible is left to do when even this cannot be printed.
             drop(error.print());
-            let is_exec = arguments.get(1).is_some_and(|word| word == "exec");
+            let is_exec = arguments
+                .get(1)
+                .is_some_and(|word| word == "exec" || word == "with");
             match (error.use_stderr(), is_exec) {
                 (false, _) => SEALED,
                 (true, true) => REFUSED,
@@ -70,9 +77,14 @@ fn run_exec(exec: &Exec) -> u8 {
                 "the proxy at {proxy} does not answer; starting without a way out"
             ));
         }
-        let (code, sentence) = launch(&exec.command);
-        say(&sentence);
-        return code;
+        for link in &exec.links {
+            // The command can do without: it logs in by itself.
+            let home = std::env::var_os("HOME").unwrap_or_else(|| "/".into());
+            if let Err(error) = handover::link(Path::new(&home), link) {
+                say(&format!("cannot link {}: {error}", link.name.display()));
+            }
+        }
+        return become_with(exec.secrets.as_deref(), &exec.command);
     }
     let command = exec
         .command
@@ -87,6 +99,16 @@ fn run_exec(exec: &Exec) -> u8 {
         say(&format!("{} {}: {}", row.outcome, row.id, row.detail));
     }
     REFUSED
+}
+
+/// Becomes the command, with the secrets of a file. Comes back only when that failed.
+fn become_with(secrets: Option<&Path>, command: &[OsString]) -> u8 {
+    let (code, sentence) = match secrets.map(handover::secrets).transpose() {
+        Ok(secrets) => launch(command, secrets.unwrap_or_default()),
+        Err(sentence) => (REFUSED, sentence),
+    };
+    say(&sentence);
+    code
 }
 
 fn run_verify(verify: &Verify) -> u8 {

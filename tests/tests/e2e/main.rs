@@ -12,6 +12,7 @@ mod budgets;
 mod canaries;
 mod clients;
 mod compose;
+mod credentials;
 mod databases;
 mod extractor;
 mod git;

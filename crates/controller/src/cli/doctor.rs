@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::Format;
 use super::context::Context;
-use crate::config::Fence;
+use crate::config::{Config, FILE, Fence};
+use crate::credentials::overriding;
 use crate::engine::Engine;
 use crate::engine::bollard::BollardEngine;
 use crate::error::{Error, Result};
@@ -15,6 +16,7 @@ use crate::facts::{Facts, LinkFacts, Version};
 use crate::output::{Color, table};
 use crate::plan::choose_fence;
 use crate::task::Slug;
+use crate::workspace::Repository;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -79,6 +81,7 @@ pub(super) async fn doctor(context: &Context, args: Args) -> Result<u8> {
             findings.push(bad(Level::Broken, "engine", e.to_string(), &fix));
         }
     }
+    findings.extend(login(context).await);
     findings.push(git().await);
     findings.push(good("state", context.state.root().display().to_string()));
     if context.output.json {
@@ -267,6 +270,30 @@ fn link(link: LinkFacts) -> Option<Finding> {
         )),
         LinkFacts::Unknown => None,
     }
+}
+
+/// In a checkout: a key in the task's environment that would make its login useless.
+async fn login(context: &Context) -> Option<Finding> {
+    let here = std::env::current_dir().ok()?;
+    let repository = Repository::find(&here, &context.state).await.ok()?;
+    let config = Config::load(&repository.root().join(FILE)).ok()?;
+    if !config.credentials.login {
+        return None;
+    }
+    Some(match overriding(&config) {
+        Some((agent, name)) => bad(
+            Level::Unsafe,
+            "login",
+            format!(
+                "{name} is in the task's environment, and {agent} then does not look at its login"
+            ),
+            "remove one of the two from agentnet.toml",
+        ),
+        None => good(
+            "login",
+            "no key in the environment overrides the agent's login",
+        ),
+    })
 }
 
 async fn git() -> Finding {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use super::context::Context;
 use crate::agents::Agent;
+use crate::credentials::with_secrets;
 use crate::engine::bollard::BollardEngine;
 use crate::engine::{Engine, EngineError};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::labels::Role;
 use crate::output::tell;
+use crate::record::Record;
 use crate::spec::ExecSpec;
 use crate::task::Slug;
 use crate::terminal::{RawMode, is_interactive, streams};
@@ -57,19 +59,19 @@ fn variable(text: &str) -> std::result::Result<(String, String), String> {
     }
 }
 
-/// The container a command runs in, and its engine.
+/// The container a command runs in, its engine and its task.
 fn container(
     context: &Context,
     task: &Slug,
     service: Option<&Slug>,
-) -> Result<(BollardEngine, String)> {
+) -> Result<(BollardEngine, String, Record)> {
     let (id, record) = context.find_up(task)?;
     let name = match service {
         Some(service) => id.service(service),
         None => id.resource(Role::Agent),
     };
     if record.places.iter().any(|place| place.container == name) {
-        return Ok((context.engine_of(&record)?, name));
+        return Ok((context.engine_of(&record)?, name, record));
     }
     let service = service.map(ToString::to_string).unwrap_or_default();
     Err(Error::Usage(format!(
@@ -78,9 +80,14 @@ fn container(
 }
 
 pub(super) async fn exec(context: &Context, args: ExecArgs) -> Result<u8> {
-    let (engine, container) = container(context, &args.task, args.service.as_ref())?;
+    let (engine, container, record) = container(context, &args.task, args.service.as_ref())?;
+    // What the agent was given is its own, not a service's or another user's.
+    let command = match (&args.service, &args.user) {
+        (None, None) => with_secrets(&record, args.command),
+        _ => args.command,
+    };
     let spec = ExecSpec {
-        command: args.command,
+        command,
         env: args.env.into_iter().collect(),
         user: args.user,
         workdir: args.workdir,
@@ -91,12 +98,12 @@ pub(super) async fn exec(context: &Context, args: ExecArgs) -> Result<u8> {
 }
 
 pub(super) async fn shell(context: &Context, args: ShellArgs) -> Result<u8> {
-    let (engine, container) = container(context, &args.task, args.service.as_ref())?;
+    let (engine, container, record) = container(context, &args.task, args.service.as_ref())?;
     let find = "exec \"$(command -v bash || command -v sh)\"";
     let command = match args.agent {
         None => ["/bin/sh", "-c", find].map(str::to_owned).to_vec(),
         Some(named) => {
-            let agent = named.or(context.find_up(&args.task)?.1.agent);
+            let agent = named.or(record.agent);
             let agent = agent.ok_or_else(|| {
                 Error::Usage(format!(
                     "task {} has no agent; say which: --agent claude",
@@ -105,6 +112,10 @@ pub(super) async fn shell(context: &Context, args: ShellArgs) -> Result<u8> {
             })?;
             agent.interactive()
         }
+    };
+    let command = match &args.service {
+        None => with_secrets(&record, command),
+        Some(_) => command,
     };
     let spec = ExecSpec {
         env: BTreeMap::new(),

@@ -6,6 +6,7 @@ use super::sync::tell_saved;
 use super::up::{Options, warn, warn_of_agent};
 use crate::agents::Prompt;
 use crate::ceiling;
+use crate::credentials::with_secrets;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::labels::Role;
@@ -86,7 +87,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     let spec = ExecSpec {
         tty,
         stdin: true,
-        ..ExecSpec::quiet(command)
+        ..ExecSpec::quiet(with_secrets(&up.record, command))
     };
     let agent = up.record.task.resource(Role::Agent);
     let outcome = tokio::select! {

@@ -9,6 +9,7 @@ use super::context::Context;
 use super::editor::Editor;
 use crate::agents::{Agent, Issue};
 use crate::config::{Config, FILE, Fence, Mode, Preset, WHITELIST};
+use crate::credentials::{Grants, Person, Want, overriding};
 use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::facts::Facts;
@@ -59,6 +60,12 @@ pub(super) struct Options {
     /// An issue for the agent: a file, - for standard input, or an address that gh or glab can show
     #[arg(long, value_name = "FILE|URL")]
     issue: Option<Issue>,
+    /// Give the task this of yours: git-identity, gh, login or env:NAME (repeat)
+    #[arg(long = "with", value_name = "WHAT")]
+    with: Vec<Want>,
+    /// Grant this checkout what [credentials] in its agentnet.toml asks for, from now on
+    #[arg(long)]
+    grant: bool,
     /// Open this editor on the task's files
     #[arg(long, value_enum, value_name = "EDITOR")]
     pub(super) open: Option<Editor>,
@@ -201,6 +208,20 @@ impl Options {
             Some(issue) => Some(issue.read().await?),
             None => None,
         };
+        let asked = Want::of(&config.credentials);
+        let granted_to = project_root.as_deref().unwrap_or(&root);
+        Grants::check(&context.state, granted_to, &asked, self.grant)?;
+        let wants = asked.into_iter().chain(self.with).collect();
+        let person = Person {
+            variable: &|name| std::env::var(name).ok(),
+            checkout: project_root
+                .as_ref()
+                .filter(|_| self.workspace.is_none())
+                .map(|root| Repository::at(root.clone())),
+            logins: context.state.root().join("logins"),
+            gh: "gh",
+        };
+        let handover = person.gather(&wants, config.agent.name).await?;
         let by_name = || {
             root.file_name()
                 .and_then(|n| n.to_str())
@@ -239,6 +260,7 @@ impl Options {
             command: Some(command).filter(|command| !command.is_empty()),
             programs: self.bin_dir,
             rebuild: self.rebuild,
+            handover,
             issue,
             once: false,
         })
@@ -284,6 +306,11 @@ pub(super) fn warn_of_agent(context: &Context, setup: &Setup) -> Result<()> {
     let Some(agent) = setup.config.agent.name else {
         return Ok(());
     };
+    if let Some((agent, name)) = overriding(&setup.config) {
+        context.output.warn(&format!(
+            "{name} is in the task's environment: {agent} does not look at its login"
+        ));
+    }
     let traits = agent.traits();
     let (Some(host), Some(preset)) = (traits.host, traits.preset) else {
         return Ok(());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::{Config, Service, environment};
+use crate::credentials;
 use crate::pool::Pool;
 use crate::results::Outputs;
 use crate::task::Slug;
@@ -23,6 +24,18 @@ const MTU: std::ops::RangeInclusive<u16> = 1280..=65535;
 pub(super) fn check(config: &Config) -> Result<(), String> {
     let agent = &config.agent;
     environment::check(agent)?;
+    for name in &config.credentials.env {
+        if !credentials::is_variable(name) {
+            return Err(format!(
+                "[credentials] env has {name:?}, which is no name of a variable"
+            ));
+        }
+        if agent.env.contains_key(name) {
+            return Err(format!(
+                "{name} is in [agent] env and in [credentials] env; keep one"
+            ));
+        }
+    }
     if let Some(build) = &agent.build {
         below("[agent] build", build, "a directory")?;
     }

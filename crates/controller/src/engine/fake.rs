@@ -52,6 +52,7 @@ impl FakeEngine {
             endpoint: "unix:///fake.sock".into(),
             local: true,
             rootless: false,
+            remaps_users: false,
             isolated_gateway: true,
             many_networks: true,
             start_interval: true,

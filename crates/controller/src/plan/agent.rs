@@ -5,6 +5,7 @@ use super::disk;
 use super::door::Door;
 use super::fence::{Layout, Networks};
 use super::gate::GateSteps;
+use super::handover;
 use super::limits::{Wanted, limits, told};
 use super::{Draft, ISSUE, Inputs, Place, Step, missing};
 use crate::agents::ISSUE_FILE;
@@ -105,6 +106,8 @@ pub(super) fn agent(
         info,
         real,
     );
+    handover::give(inputs, &mut spec);
+    let given = handover::steps(inputs, draft);
     // What the user sets himself stays.
     let mut told = inputs.passwords.agent(&inputs.config.services);
     told.retain(|name, _| !config.env.contains_key(name));
@@ -117,6 +120,7 @@ pub(super) fn agent(
     before.extend(&door.created);
     before.push(gate.volume);
     before.extend(files_there);
+    before.extend(given);
     let created = draft.add(Step::Container(spec), &before);
     let mut before = vec![created, gate.filled];
     before.extend(&door.started);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Kind;
 use crate::labels::Role;
 use crate::passwords::Passwords;
+use crate::secret::Secret;
 use crate::spec::{Attachment, ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::workspace::Workspace;
 
@@ -56,6 +57,22 @@ pub enum Step {
         file: PathBuf,
         /// What is in it; shown without the values.
         passwords: Passwords,
+    },
+    /// Write a secret for the agent alone.
+    Secret {
+        /// Into this file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: (u32, u32),
+        /// The text, which no plan shows.
+        text: Secret,
+    },
+    /// Make a directory for the agent alone, which stays when the task goes.
+    Shared {
+        /// The directory.
+        path: PathBuf,
+        /// Whose it is.
+        owner: (u32, u32),
     },
     /// Make the task's files available.
     Workspace(Workspace),
@@ -119,11 +136,20 @@ impl Step {
                     .into_iter()
                     .collect(),
             },
+            Step::Secret { path, .. } => Inverse::Files {
+                directory: path.parent().unwrap_or(path).to_owned(),
+                names: path
+                    .file_name()
+                    .map(|name| name.to_string_lossy().into_owned())
+                    .into_iter()
+                    .collect(),
+            },
             Step::Workspace(_) => Inverse::Workspace,
             Step::Network(spec) => remove(Kind::Network, &spec.name),
             Step::Volume(spec) => remove(Kind::Volume, &spec.name),
             Step::Container(spec) => remove(Kind::Container, &spec.name),
             Step::GuardLink { .. }
+            | Step::Shared { .. }
             | Step::Connect { .. }
             | Step::Start { .. }
             | Step::AwaitHealthy { .. }
@@ -137,6 +163,8 @@ impl Step {
         match self {
             Step::Files { directory, .. } => format!("writing into {}", directory.display()),
             Step::Passwords { .. } => "making passwords for the services".to_owned(),
+            Step::Secret { path, .. } => format!("writing {}", path.display()),
+            Step::Shared { path, .. } => format!("making {}", path.display()),
             Step::Workspace(workspace) => workspace.doing(),
             Step::Network(spec) => format!("creating network {}", spec.name),
             Step::GuardLink { network } => format!("guarding the bridge of {network}"),

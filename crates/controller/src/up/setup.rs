@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::config::Config;
+use crate::credentials::Handover;
 use crate::engine::ImageInfo;
 use crate::environment::ssh_config;
 use crate::error::{Error, Result};
@@ -45,6 +46,8 @@ pub struct Setup {
     pub programs: Option<PathBuf>,
     /// Build the agent's image anew.
     pub rebuild: bool,
+    /// What of the person's the task is given.
+    pub handover: Handover,
     /// An issue's text, for the agent to read.
     pub issue: Option<String>,
     /// For one command, and not longer than who holds the task's run lock.
@@ -87,7 +90,8 @@ impl Setup {
             }
         };
         // An agent is never root, whoever owns the files.
-        if owner.0 == 0 { UNPRIVILEGED } else { owner }
+        let owner = if owner.0 == 0 { UNPRIVILEGED } else { owner };
+        (owner.0, self.config.agent.group.unwrap_or(owner.1))
     }
 
     /// Who can read what the agent writes: the agent itself, where its user is a number.
@@ -170,6 +174,8 @@ impl Setup {
             command: self.command.clone(),
             passwords,
             owner: self.owner(facts),
+            handover: &self.handover,
+            reader: self.reader(facts),
         }
     }
 
@@ -204,6 +210,7 @@ impl Setup {
             places: plan.places.clone(),
             workspace: self.workspace.clone(),
             agent: self.config.agent.name,
+            secrets: self.handover.secrets.keys().cloned().collect(),
             expectation: plan.expectation.arguments(),
             tools: images.tools.clone(),
             owner: Some(self.reader(facts)),

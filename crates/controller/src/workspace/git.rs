@@ -298,6 +298,16 @@ impl Repository {
         Ok(names.into_iter().flat_map(off).collect())
     }
 
+    /// The person's name and address for commits, where git knows both.
+    pub async fn identity(&self) -> Result<Option<(String, String)>> {
+        let get = async |key: &str| {
+            let value = git(&self.root, &["config", "--get", key], "").await;
+            value.ok().filter(|value| !value.is_empty())
+        };
+        let (name, email) = (get("user.name").await, get("user.email").await);
+        Ok(name.zip(email))
+    }
+
     /// Waits until nobody else of us changes the repository's worktrees; until the value is dropped
     /// nobody does. git reads the half-made worktree of another git and gives up (measured, 2.39).
     pub(super) async fn alone(&self) -> Result<File> {

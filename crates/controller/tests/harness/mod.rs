@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use agentnet_controller::config::Config;
+use agentnet_controller::credentials::Handover;
 use agentnet_controller::engine::fake::FakeEngine;
 use agentnet_controller::engine::{ImageInfo, Output};
 use agentnet_controller::facts::Facts;
@@ -113,6 +114,7 @@ impl Bed {
             command: None,
             programs: None,
             rebuild: false,
+            handover: Handover::default(),
             issue: None,
             once: false,
         }
@@ -171,6 +173,15 @@ pub(crate) fn config(toml: &str) -> Config {
 
 /// A plan with everything fixed, for snapshots.
 pub(crate) fn plan(facts: &Facts, toml: &str) -> agentnet_controller::error::Result<Plan> {
+    plan_with(facts, toml, &Handover::default())
+}
+
+/// As [`plan`], with what of the person's the task is given.
+pub(crate) fn plan_with(
+    facts: &Facts,
+    toml: &str,
+    handover: &Handover,
+) -> agentnet_controller::error::Result<Plan> {
     let config = config(toml);
     let passwords = passwords(&config);
     let services = config.services.iter().map(|(name, service)| {
@@ -215,6 +226,8 @@ pub(crate) fn plan(facts: &Facts, toml: &str) -> agentnet_controller::error::Res
         command: None,
         passwords: &passwords,
         owner: (1000, 1000),
+        handover,
+        reader: (1000, 1000),
     })
 }
 

@@ -50,6 +50,7 @@ pub(super) fn facts(
         endpoint: endpoint.to_owned(),
         local,
         rootless,
+        remaps_users: security.iter().any(|s| s.contains("name=userns")),
         limits: LimitFacts {
             memory: info.memory_limit != Some(false),
             cpus: info.cpu_cfs_quota != Some(false),
