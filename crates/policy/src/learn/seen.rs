@@ -81,11 +81,11 @@ impl Seen {
                 let wrong = event.reason.is_of_greeting().then_some(event.reason);
                 self.greeting = self.greeting.or(wrong);
             }
-            // The end of a request that was counted says the same path again.
-            Protocol::Http if event.event == Moment::Closed && self.wanted.has_decisions() => {}
             Protocol::Http => {
+                // The end of a request says the same path again, unless the log began after its decision.
+                let again = event.event == Moment::Closed && self.wanted.has_decisions();
                 let path = event.path.as_ref().map_or("", |path| path.as_str());
-                self.paths.see(event.method.as_str(), path);
+                self.paths.see(event.method.as_str(), path, again);
             }
         }
     }
