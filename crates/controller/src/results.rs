@@ -37,6 +37,11 @@ use crate::paths::{StateDir, TaskDir};
 use crate::record::Record;
 use crate::workspace::Workspace;
 
+/// Makes the directory, or says why results cannot go there; `files` are the task's own.
+pub fn prepare(directory: &Path, files: &Path) -> Result<()> {
+    Shelf::make(directory, files).map(drop)
+}
+
 /// The most of each part. Whatever an agent does, results fit on a small disk.
 mod most {
     use super::Bounds;

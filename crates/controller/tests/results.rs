@@ -112,7 +112,7 @@ async fn collect(bed: &Bed, record: &Record, directory: &Path) -> Report {
         code: None,
         why: Some("it took longer than 1 s".into()),
     };
-    collector.collect(Some(outcome)).await.unwrap()
+    Box::pin(collector.collect(Some(outcome))).await.unwrap()
 }
 
 fn missing(report: &Report) -> Vec<&str> {

@@ -102,4 +102,25 @@ on_engines! {
         assert_eq!(mine.code(), Some(2), "a directory that the agent writes in: {mine}");
         checkout.agentnet(&["down", "t", "--discard"]).expect();
     }
+
+    [current] fn a_run_that_takes_too_long_leaves_its_results_and_nothing_else(engine) {
+        let checkout = Checkout::new(engine, None, "");
+        let home = tempfile::tempdir().expect("a directory");
+        let out = home.path().join("out").to_string_lossy().into_owned();
+        let run = checkout.agentnet(&[
+            "run", "t", "--timeout", "2s", "--discard", "--results", &out, "--",
+            "sh", "-c", "echo half >half; echo said; exec sleep infinity",
+        ]);
+        assert_eq!(run.code(), Some(124), "{run}");
+        let report = document(&home.path().join("out/report.json"));
+        assert_eq!(report["outcome"]["ended"], "timed_out", "{report}");
+        assert_eq!(report["outcome"]["code"], Value::Null, "{report}");
+        let half = fs::read_to_string(home.path().join("out/modified-files/half")).expect("a copy");
+        assert_eq!(half, "half\n");
+        assert_eq!(checkout.leftovers(), []);
+
+        let full = checkout.agentnet(&["run", "t", "--results", &out, "--", "true"]);
+        assert_eq!(full.code(), Some(2), "a directory that is full: {full}");
+        assert_eq!(checkout.leftovers(), [], "it is told before anything is made");
+    }
 }

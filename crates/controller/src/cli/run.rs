@@ -1,18 +1,25 @@
 //! `agentnet run`
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use super::context::Context;
 use super::exec::attached;
+use super::results::sentence;
 use super::sync::tell_saved;
 use super::up::{Options, warn, warn_of_agent};
 use crate::agents::Prompt;
 use crate::ceiling;
 use crate::credentials::with_secrets;
 use crate::disk;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::labels::Role;
 use crate::lock::TaskLock;
 use crate::output::Progress;
+use crate::policy;
 use crate::record::{Phase, Record};
+use crate::results::{self, Collector, Ended, Outcome};
 use crate::spec::ExecSpec;
 use crate::teardown::{self, Changes};
 use crate::terminal::is_interactive;
@@ -32,6 +39,12 @@ pub(super) struct Args {
     /// Leave the task up when the command fails
     #[arg(long)]
     keep: bool,
+    /// Collect the results into this new or empty directory before the task is taken down
+    #[arg(long, value_name = "DIR")]
+    results: Option<PathBuf>,
+    /// Stop the command after so long, as 30m or 2h; exits with 124
+    #[arg(long, value_name = "SPAN")]
+    timeout: Option<String>,
     /// What to run in the agent container; with --agent or --issue: what the agent is to do
     #[arg(last = true, required_unless_present_any = ["agent", "issue"], value_name = "CMD")]
     command: Vec<String>,
@@ -54,6 +67,27 @@ fn command(setup: &Setup, prompted: bool, words: Vec<String>) -> Result<Vec<Stri
     Ok(agent.unattended(&prompt.text()?))
 }
 
+/// As timeout(1) has it.
+const TIMED_OUT: u8 = 124;
+
+fn span(text: &str) -> Result<Duration> {
+    let span = policy::parse_duration(text)?;
+    Duration::try_from(span).map_err(|e| Error::Usage(format!("{text:?}: {e}")))
+}
+
+async fn collect<E: Engine>(
+    context: &Context,
+    engine: &E,
+    record: &Record,
+    directory: &Path,
+    outcome: Outcome,
+) -> Result<()> {
+    let collector = Collector::new(engine, &context.state, record, directory).await?;
+    let report = collector.collect(Some(outcome)).await?;
+    context.output.say(&sentence(&report, directory));
+    Ok(())
+}
+
 pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     let (prompted, open) = (args.options.is_prompted(), args.options.open);
     let setup = Setup {
@@ -61,6 +95,11 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
         ..args.options.setup(context, Vec::new()).await?
     };
     let command = command(&setup, prompted, args.command)?;
+    let span = args.timeout.as_deref().map(span).transpose()?;
+    if let Some(directory) = &args.results {
+        // Found out now, not after an hour's work.
+        results::prepare(directory, setup.workspace.files())?;
+    }
     let engine = context.engine()?;
     let cancel = context.interrupts()?;
     // Free when we are killed: then gc, or the next up of that name, takes the task down.
@@ -87,18 +126,54 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     let spec = ExecSpec {
         tty,
         stdin: true,
-        ..ExecSpec::quiet(with_secrets(&up.record, command))
+        ..ExecSpec::quiet(with_secrets(&up.record, command.clone()))
     };
     let agent = up.record.task.resource(Role::Agent);
-    let outcome = tokio::select! {
-        () = cancel.cancelled() => Err(Error::Interrupted),
-        error = disk::exceeded(&engine, &up.record) => Err(error),
-        outcome = attached(context, &engine, &agent, spec) => outcome,
+    let over = async {
+        match span {
+            Some(span) => tokio::time::sleep(span).await,
+            None => std::future::pending().await,
+        }
+    };
+    let (outcome, ended) = tokio::select! {
+        () = cancel.cancelled() => (Err(Error::Interrupted), Ended::Interrupted),
+        error = disk::exceeded(&engine, &up.record) => (Err(error), Ended::Failed),
+        () = over => {
+            context.output.warn("the command took longer than --timeout allows, and is stopped");
+            (Ok(TIMED_OUT), Ended::TimedOut)
+        }
+        outcome = attached(context, &engine, &agent, spec) => {
+            let ended = if outcome.is_ok() { Ended::Exited } else { Ended::Failed };
+            (outcome, ended)
+        }
     };
     // While its containers are there to be asked; a command's exit code alone does not say it.
-    for strain in ceiling::strains(&engine, &up.record).await {
-        for sentence in &strain.sentences {
-            context.output.warn(sentence);
+    let strains = ceiling::strains(&engine, &up.record).await;
+    let sentences: Vec<String> = strains
+        .into_iter()
+        .flat_map(|strain| strain.sentences)
+        .collect();
+    for sentence in &sentences {
+        context.output.warn(sentence);
+    }
+    if let Some(directory) = &args.results {
+        let why = outcome.as_ref().err().map(ToString::to_string);
+        let why: Vec<String> = why.into_iter().chain(sentences).collect();
+        let outcome = Outcome {
+            command,
+            ended,
+            code: outcome
+                .as_ref()
+                .ok()
+                .copied()
+                .filter(|_| ended == Ended::Exited),
+            why: (!why.is_empty()).then(|| why.join("; ")),
+        };
+        // What the command did is not undone by that: its own exit status stays.
+        if let Err(e) = Box::pin(collect(context, &engine, &up.record, directory, outcome)).await {
+            context
+                .output
+                .warn(&format!("the results could not be collected: {e}"));
         }
     }
     let changes = if args.discard {
