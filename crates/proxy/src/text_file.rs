@@ -24,7 +24,7 @@ pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// Its text.
 ///
 /// # Errors
-/// As [`bytes`], and when it is not UTF-8.
+/// As [`bytes()`], and when it is not UTF-8.
 pub fn text(path: &Path, most: u64) -> io::Result<String> {
     let what = "it is not UTF-8 text";
     String::from_utf8(bytes(path, most)?)
@@ -35,7 +35,7 @@ pub fn text(path: &Path, most: u64) -> io::Result<String> {
 /// or what holds them fits nothing.
 ///
 /// # Errors
-/// As [`bytes`].
+/// As [`bytes()`].
 pub fn lossy(path: &Path, most: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes(path, most)?).into_owned())
 }
