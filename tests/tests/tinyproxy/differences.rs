@@ -712,6 +712,13 @@ const ALL: &[Difference] = &[
     ),
     differs(
         "reload",
+        &["life/SIGUSR1 with a configuration that is broken/log"],
+        "WARNING: $DIR/tinyproxy.conf: there is no Port line; 8888 counts; write: Port 8888",
+        "-",
+        "1",
+    ),
+    differs(
+        "reload",
         &["life/a filter that changes by itself/after"],
         "taken without a signal",
         "false",

@@ -93,7 +93,7 @@ fn after_reload(stage: &mut Stage, signal: Signal, before: Observation) -> Sight
         },
     );
     // What ends the process does so right after what it says.
-    let deadline = Instant::now() + Duration::from_millis(500);
+    let deadline = Instant::now() + Duration::from_secs(2);
     while stage.daemon.running() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(10));
     }
