@@ -91,3 +91,32 @@ fn check(earlier: &Network, file: &Path, now: &Network) -> Result<u8> {
         new.join(", ")
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(reached: &str, complete: bool) -> Network {
+        let text = format!(
+            r#"{{"v":1,"task":"t","policy":null,"complete":{complete},"reached":[{reached}],"refused":[],"proof":null}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_new_host_and_an_unknown_one_fail_and_the_known_do_not() {
+        let host = r#"{"host":"a.example","port":443,"requests":1,"up":0,"down":0,"rules":[],
+            "first":"2026-11-20T22:00:00Z","last":"2026-11-20T22:00:00Z"}"#;
+        let (none, one) = (network("", true), network(host, true));
+        let file = Path::new("network.json");
+        assert_eq!(check(&one, file, &one).unwrap(), Exit::Ok.code());
+        assert_eq!(check(&one, file, &none).unwrap(), Exit::Ok.code());
+        let new = check(&none, file, &one).unwrap_err().to_string();
+        assert!(new.ends_with("does not have: a.example:443"), "{new}");
+        let unknown = check(&one, file, &network(host, false)).unwrap_err();
+        assert!(
+            unknown.to_string().contains("not every decision"),
+            "{unknown}"
+        );
+    }
+}

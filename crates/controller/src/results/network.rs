@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agentnet_policy::Reason;
-use agentnet_policy::event::{Event, Moment, Protocol, Word};
+use agentnet_policy::event::{Event, Moment, Protocol, Text};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::decisions::{is_blocked, target};
 
 /// The whole document, version 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,15 +90,16 @@ pub struct Tally {
 impl Tally {
     /// One more decision, or the end of one.
     pub fn add(&mut self, event: &Event) {
-        match (event.event, event.verdict) {
-            (_, Word::Deny) => self.refuse(event),
+        let blocked = is_blocked(event);
+        if blocked {
+            self.refuse(event);
+        }
+        match event.event {
             // Only a name was asked for: its address is the proxy.
-            (_, Word::Allow | Word::Report) if event.protocol == Protocol::Dns => {}
-            (Moment::Decision, Word::Allow | Word::Report) if event.reason == Reason::Allowed => {
-                self.reached(event).requests += 1;
-            }
-            (Moment::Decision, Word::Allow | Word::Report) => self.refuse(event),
-            (Moment::Closed, Word::Allow | Word::Report) => {
+            Moment::Decision if blocked || event.protocol == Protocol::Dns => {}
+            Moment::Decision => self.reached(event).requests += 1,
+            // Bytes count however it ended; a log that began in between has no decision for them.
+            Moment::Closed => {
                 let known = self.reached.contains_key(&key(event));
                 if known || event.up + event.down > 0 {
                     let reached = self.reached(event);
@@ -183,11 +185,8 @@ impl Network {
         let known: BTreeSet<_> = earlier.reached.iter().map(|r| (&r.host, r.port)).collect();
         let new = self.reached.iter();
         let new = new.filter(|reached| !known.contains(&(&reached.host, reached.port)));
-        new.map(|reached| match reached.host.contains(':') {
-            true => format!("[{}]:{}", reached.host, reached.port),
-            false => format!("{}:{}", reached.host, reached.port),
-        })
-        .collect()
+        new.map(|reached| target(&Text::new(&reached.host), reached.port))
+            .collect()
     }
 }
 
@@ -242,6 +241,32 @@ mod tests {
                 ("c.example", "not_listed", 2)
             ]
         );
+    }
+
+    #[test]
+    fn what_observe_let_through_was_reached_whatever_enforce_would_say() {
+        let network = network(&[
+            event("decision", "a.example", "report", "not_listed", 0),
+            event("closed", "a.example", "report", "not_listed", 9),
+            event("decision", "b.example", "report", "connect_failed", 0),
+        ]);
+        let reached = network.reached.iter();
+        let reached: Vec<_> = reached
+            .map(|r| (r.host.as_str(), r.requests, r.up))
+            .collect();
+        assert_eq!(reached, [("a.example", 1, 9)]);
+        let refused: Vec<_> = network.refused.iter().map(|r| r.host.as_str()).collect();
+        assert_eq!(refused, ["b.example"]);
+    }
+
+    #[test]
+    fn a_tunnel_that_was_cut_for_its_first_bytes_is_both() {
+        let network = network(&[
+            event("decision", "a.example", "allow", "allowed", 0),
+            event("closed", "a.example", "allow", "sni_mismatch", 5),
+        ]);
+        assert_eq!((network.reached.len(), network.refused.len()), (1, 1));
+        assert_eq!(network.refused[0].reason, "sni_mismatch");
     }
 
     #[test]
