@@ -6,11 +6,11 @@
 //! something went wrong.
 
 mod cut;
-mod decisions;
 mod files;
 mod listing;
 mod network;
 mod outputs;
+mod proxy_log;
 mod report;
 #[cfg(test)]
 mod schema;
@@ -23,10 +23,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use self::decisions::Decisions;
 pub use self::listing::{Bounds, LeftOut};
 pub use self::network::{Network, Reached, Refused};
 pub use self::outputs::Outputs;
+pub use self::proxy_log::ProxyLog;
 pub use self::report::{Ended, Outcome, Report, Written};
 use self::shelf::Shelf;
 use crate::engine::Engine;

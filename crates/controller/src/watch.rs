@@ -4,6 +4,7 @@
 //! draws it. Only `terminal` touches one. What comes from a task is bounded and safe to print before
 //! it is a message.
 
+pub mod key;
 pub mod model;
 pub mod plain;
 pub mod screen;

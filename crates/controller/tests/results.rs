@@ -24,13 +24,10 @@ const EVENT: &str = r#"{"v":1,"time":"2026-11-20T22:00:00Z","id":"7","event":"de
 /// Answers as the extractor's scripts do, for a tree with one changed file.
 fn extractor(spec: &ContainerSpec, input: &[u8]) -> Output {
     let script = &spec.command[0];
-    if script.contains("--diff-filter=ACMT") {
-        return said("f 6 ./src/a b.rs\0p 0 ./fifo\0l 3 ./link\0");
+    if script.contains("changed ACMT") {
+        return said("f 6 ./src/a b.rs\0x 0 ./gone.txt\0p 0 ./fifo\0l 3 ./link\0");
     }
-    if script.contains("--diff-filter=D") {
-        return said("gone.txt\0");
-    }
-    if script.contains("update-index") {
+    if script.contains("update-index --add") {
         assert_eq!(input, b"src/a b.rs\0link\0gone.txt\0");
         return said("diff --git a/src/a b.rs b/src/a b.rs\n");
     }
@@ -163,7 +160,8 @@ async fn everything_is_there_and_what_is_not_a_file_is_named() {
 async fn a_part_that_fails_keeps_no_other_back_and_leaves_no_half() {
     let bed = Bed::docker28();
     bed.engine.on_run(|spec, input| {
-        if spec.command[0].contains("update-index") || spec.command[0].contains("git status") {
+        if spec.command[0].contains("update-index --add") || spec.command[0].contains("git status")
+        {
             return Output {
                 code: 128,
                 stdout: b"half".to_vec(),

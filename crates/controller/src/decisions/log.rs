@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, duplex};
 use crate::engine::{Engine, EngineResult, LogQuery, Streams};
 
 /// The longest line that is looked at: an event is shorter.
-const LONGEST_LINE: usize = 64 << 10;
+pub const LONGEST_LINE: usize = 64 << 10;
 /// Bytes on their way between the engine and us.
 const PIPE: usize = 64 << 10;
 

@@ -46,31 +46,17 @@ impl<E: Engine> Collector<'_, E> {
             return Ok(Part::none("changes.patch, modified-files", NO_BASE));
         };
         let limit = most::LISTING.to_string();
-        let list = |doing, script| {
-            let job = Job::git(doing, script).arguments([base, &limit]);
-            job.within(PATIENCE).at_most(most::LISTING)
-        };
-        let extractor = self.extractor()?;
-        let (changed, deleted) = futures_util::join!(
-            extractor.capture(list(
-                "listing the changes",
-                include_str!("scripts/changed.sh")
-            )),
-            extractor.capture(list(
-                "listing deletions",
-                include_str!("scripts/deleted.sh")
-            )),
-        );
-        let (changed, deleted) = (changed?, deleted?);
+        let job = Job::git("listing the changes", include_str!("scripts/changed.sh"));
+        let job = job.arguments([base, &limit]).at_most(most::LISTING);
+        let changed = self.extractor()?.capture(job.within(PATIENCE)).await?;
         let mut selection = select(parse(&changed), most::CHANGED);
         if changed.len() as u64 == most::LISTING {
             let why = "their names alone have more than 16 MiB";
             selection.left_out.push(LeftOut::new("more changes", why));
         }
-        let gone = deleted.iter().filter(|byte| **byte == 0).count();
-        let count = selection.files.len() + selection.links.len() + gone;
+        let count = selection.files.len() + selection.links.len() + selection.gone.len();
         let (patch, copies) = futures_util::join!(
-            self.patch(base, &selection, deleted),
+            self.patch(base, &selection),
             self.copy(&selection, "modified-files", most::CHANGED, &|_| true),
         );
         let mut left_out =
@@ -85,10 +71,10 @@ impl<E: Engine> Collector<'_, E> {
         })
     }
 
-    async fn patch(&self, base: &str, selection: &Selection, deleted: Vec<u8>) -> Result<()> {
+    async fn patch(&self, base: &str, selection: &Selection) -> Result<()> {
         let mut names = names(&selection.files);
         names.extend(self::names(&selection.links));
-        names.extend(deleted);
+        names.extend(self::names(&selection.gone));
         let script = include_str!("scripts/patch.sh");
         let job = Job::git("making the patch", script).arguments([base]);
         self.write(job.at_most(most::PATCH), Some(names), "changes.patch")

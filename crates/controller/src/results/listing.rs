@@ -26,7 +26,7 @@ const MOST_NAMED: usize = 50;
 /// One path below the task's files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// What it is, as find's `%y` has it: `f`, `l`, `d`, `p` …
+    /// What it is, as find's `%y` has it: `f`, `l`, `d`, `p` …; `x` for what is gone.
     kind: char,
     size: u64,
     path: String,
@@ -66,6 +66,8 @@ pub(super) struct Selection {
     pub files: Vec<String>,
     /// Symbolic links, in order.
     pub links: Vec<String>,
+    /// What the base had and the tree has not, in order.
+    pub gone: Vec<String>,
     /// The rest.
     pub left_out: Vec<LeftOut>,
 }
@@ -100,18 +102,21 @@ pub(super) fn select(entries: Vec<Entry>, bounds: Bounds) -> Selection {
     let (mut total, mut unnamed, mut surplus) = (0_u64, 0_usize, 0_usize);
     for entry in entries {
         let odd = match entry.kind {
-            'f' | 'l' => refuse(&entry, bounds),
+            'f' | 'l' | 'x' => refuse(&entry, bounds),
             'd' => Some("it is a directory with a repository of its own".to_owned()),
             _ => Some("it is neither a file nor a link".to_owned()),
         };
         let size = if entry.kind == 'f' { entry.size } else { 0 };
         let full = selection.files.len() + selection.links.len() >= bounds.files
             || total.saturating_add(size) > bounds.all;
+        let is_gone = entry.kind == 'x';
         match odd {
             Some(why) if selection.left_out.len() < MOST_NAMED => {
                 selection.left_out.push(LeftOut::new(entry.path, why));
             }
             Some(_) => unnamed += 1,
+            // Of those there is nothing to take but the name.
+            None if is_gone => selection.gone.push(entry.path),
             None if full => surplus += 1,
             None if entry.kind == 'l' => selection.links.push(entry.path),
             None => {

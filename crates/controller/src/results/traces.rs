@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use super::cut::Cut;
 use super::listing::LeftOut;
 use super::network::{Network, ProofNote};
-use super::{Collector, Decisions, Part, most};
+use super::{Collector, Part, ProxyLog, most};
 use crate::config::{Fence, Mode};
 use crate::engine::{Engine, EngineError, LogQuery, Streams};
 use crate::error::{Error, Result};
@@ -98,7 +98,7 @@ impl<E: Engine> Collector<'_, E> {
     /// `decisions.jsonl`, `network.json` and `logs/proxy.log`
     pub(super) async fn decisions(&self) -> Result<(Network, Vec<LeftOut>)> {
         let mut left_out = Vec::new();
-        let mut decisions = Decisions::default();
+        let mut log = ProxyLog::default();
         let mut complete = false;
         if let Some(proxy) = self.record.container(Role::Proxy) {
             let raw = "decisions.part";
@@ -109,7 +109,7 @@ impl<E: Engine> Collector<'_, E> {
                         let why = "there are more than 256 MiB of them: the first are here";
                         left_out.push(LeftOut::new("decisions.jsonl", why));
                     }
-                    decisions = Decisions::read(
+                    log = ProxyLog::read(
                         fs_err::File::open(self.shelf.at(raw))?,
                         BufWriter::new(self.shelf.file("decisions.jsonl")?),
                         BufWriter::new(self.shelf.file("logs/proxy.log")?),
@@ -128,7 +128,7 @@ impl<E: Engine> Collector<'_, E> {
         let task = self.record.task.task.to_string();
         // A task that is down has none any more.
         let policy = Layers::read(&self.dir).ok().map(|layers| layers.digest());
-        let network = decisions.tally.network(task, policy, complete, proof);
+        let network = log.tally.network(task, policy, complete, proof);
         self.shelf.json("network.json", &network)?;
         if let Ok(text) = read_bounded(&self.dir.verify(), 16 << 20) {
             std::io::Write::write_all(&mut self.shelf.file("verify.json")?, text.as_bytes())?;

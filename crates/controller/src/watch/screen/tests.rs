@@ -10,7 +10,7 @@ use crate::record::{Phase, Record, made};
 use crate::stats::{Load, Stats, Traffic};
 use crate::task::TaskId;
 use crate::watch::Message;
-use crate::watch::model::Key;
+use crate::watch::key::Key;
 
 fn id(task: &str) -> TaskId {
     TaskId {

@@ -5,51 +5,42 @@ use std::io::{BufRead, BufReader, Read, Write};
 use agentnet_policy::event::Event;
 
 use super::network::Tally;
+use crate::decisions::LONGEST_LINE;
 use crate::error::Result;
 
 /// What was read.
 #[derive(Debug, Default)]
-pub struct Decisions {
+pub struct ProxyLog {
     /// Added up.
     pub tally: Tally,
-    /// Requests that were refused.
-    pub refused: u64,
 }
 
-/// A longer line is none of the proxy's: its texts are bounded.
-const LONGEST_LINE: u64 = 64 << 10;
-
-impl Decisions {
+impl ProxyLog {
     /// Copies the lines of a log: decisions as they are to `events`, the rest to `words`.
-    pub fn read(
-        log: impl Read,
-        mut events: impl Write,
-        mut words: impl Write,
-    ) -> Result<Decisions> {
-        let mut decisions = Decisions::default();
+    pub fn read(log: impl Read, mut events: impl Write, mut words: impl Write) -> Result<ProxyLog> {
+        let mut taken = ProxyLog::default();
         let mut log = BufReader::new(log);
         let mut line = Vec::new();
         loop {
             line.clear();
             let read = log
                 .by_ref()
-                .take(LONGEST_LINE)
+                .take(LONGEST_LINE as u64)
                 .read_until(b'\n', &mut line)?;
             if read == 0 {
                 break;
             }
             match serde_json::from_slice::<Event>(&line) {
                 Ok(event) => {
-                    decisions.tally.add(&event);
+                    taken.tally.add(&event);
                     events.write_all(&line)?;
                 }
                 Err(_) => words.write_all(&line)?,
             }
         }
-        decisions.refused = decisions.tally.refused();
         events.flush()?;
         words.flush()?;
-        Ok(decisions)
+        Ok(taken)
     }
 }
 
@@ -64,8 +55,8 @@ mod tests {
         let endless = "x".repeat(200_000);
         let log = format!("{EVENT}\nlistening on 1.2.3.4:8888\n{endless}\n{EVENT}\n{{\"v\":1}}\n");
         let (mut events, mut words) = (Vec::new(), Vec::new());
-        let decisions = Decisions::read(log.as_bytes(), &mut events, &mut words).unwrap();
-        assert_eq!(decisions.refused, 2);
+        let decisions = ProxyLog::read(log.as_bytes(), &mut events, &mut words).unwrap();
+        assert_eq!(decisions.tally.refused(), 2);
         assert_eq!(
             String::from_utf8(events).unwrap(),
             format!("{EVENT}\n{EVENT}\n")
