@@ -3,12 +3,19 @@
 use serde::Deserialize;
 
 use crate::kind::{Kind, KindError};
+use crate::text;
 
 /// Longest alert file, in bytes.
 pub const LONGEST: usize = 8 * 1024;
 
 /// The version of the document.
 pub const VERSION: u8 = 1;
+
+/// Most answers that a question can offer.
+pub const MOST_CHOICES: usize = 5;
+
+/// Longest of them, in characters: it is a button.
+pub const LONGEST_CHOICE: usize = 40;
 
 /// A checked alert. The text is still the adversary's: whoever shows it cuts it, makes control and
 /// direction characters visible, and escapes it for where it goes.
@@ -18,16 +25,21 @@ pub struct Alert {
     pub kind: Kind,
     /// What the agent says: at least one visible character.
     pub text: String,
+    /// What the person may answer; only a clarification has any.
+    pub choices: Vec<String>,
 }
 
-/// The file as it is written: `{"v":1,"kind":"complete","text":"…"}`. Flat and without unknown
-/// fields, so there is no depth and nothing to smuggle.
+/// The file as it is written: `{"v":1,"kind":"complete","text":"…"}`, a clarification perhaps with
+/// `"choices":["yes","no"]`. Flat and without unknown fields, so there is no depth and nothing to
+/// smuggle.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     v: u8,
     kind: String,
     text: String,
+    #[serde(default)]
+    choices: Vec<String>,
 }
 
 /// Why a file is not an alert.
@@ -48,6 +60,11 @@ pub enum AlertError {
     /// Nothing to show.
     #[error("the text is empty")]
     Empty,
+    /// Choices that cannot be offered.
+    #[error(
+        "only a clarification has choices: at most {MOST_CHOICES}, each 1 to {LONGEST_CHOICE} characters"
+    )]
+    Choices,
 }
 
 impl Alert {
@@ -64,14 +81,24 @@ impl Alert {
         if document.v != VERSION {
             return Err(AlertError::Version(document.v));
         }
-        let kind = document.kind.parse()?;
-        let visible = |c: char| !c.is_whitespace() && !c.is_control();
-        if !document.text.chars().any(visible) {
+        let kind: Kind = document.kind.parse()?;
+        // Judged as it will be shown: a text of nothing but marks is empty, too.
+        if text::body(&document.text).is_empty() {
             return Err(AlertError::Empty);
+        }
+        let choices = document.choices;
+        let offered = |choice: &String| {
+            let shown = text::line(choice, LONGEST_CHOICE + 1);
+            !shown.is_empty() && choice.chars().count() <= LONGEST_CHOICE
+        };
+        let right_kind = choices.is_empty() || kind == Kind::Clarification;
+        if !right_kind || choices.len() > MOST_CHOICES || !choices.iter().all(offered) {
+            return Err(AlertError::Choices);
         }
         Ok(Self {
             kind,
             text: document.text,
+            choices,
         })
     }
 }
@@ -87,6 +114,7 @@ mod tests {
             let alert = Alert {
                 kind: *kind,
                 text: "done\u{202e}".to_owned(),
+                choices: Vec::new(),
             };
             assert_eq!(Alert::parse(bytes.as_bytes()), Ok(alert));
         }
@@ -152,5 +180,32 @@ mod tests {
         };
         assert!(fill(LONGEST).is_ok());
         assert_eq!(fill(LONGEST + 1), Err(AlertError::TooLong));
+    }
+
+    #[test]
+    fn a_question_offers_a_few_short_answers_and_nothing_else_does() {
+        let of = |kind: &str, choices: &str| {
+            let text = format!(r#"{{"v":1,"kind":"{kind}","text":"a?","choices":{choices}}}"#);
+            Alert::parse(text.as_bytes()).map(|alert| alert.choices)
+        };
+        assert_eq!(
+            of("clarification", r#"["yes","no"]"#),
+            Ok(vec!["yes".to_owned(), "no".to_owned()])
+        );
+        assert_eq!(of("complete", "[]"), Ok(Vec::new()));
+        let long = format!("[\"{}\"]", "a".repeat(LONGEST_CHOICE + 1));
+        for (kind, choices) in [
+            ("complete", r#"["yes"]"#),
+            ("clarification", r#"[""]"#),
+            ("clarification", "[\"\\u200b\"]"),
+            ("clarification", r#"["1","2","3","4","5","6"]"#),
+            ("clarification", &long),
+        ] {
+            assert_eq!(of(kind, choices), Err(AlertError::Choices), "{choices}");
+        }
+        assert!(matches!(
+            of("clarification", r#"[["a"]]"#),
+            Err(AlertError::Json(_))
+        ));
     }
 }

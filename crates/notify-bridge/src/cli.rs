@@ -1,32 +1,42 @@
-//! The command line, and nothing else.
+//! The command line: one file a subcommand, which holds its arguments and its `run`.
 
-use std::path::PathBuf;
+mod check;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Reads the alerts that a task's agent writes.
-///
-/// This version has the alerts' format and its checks. It does not watch a spool directory, shows no
-/// desktop notification, sends no alert, and does not carry an answer back.
+/// The alerts of tasks: what an agent writes becomes a notification.
 #[derive(Parser, Debug)]
 #[command(name = "agentnet-notify", version, max_term_width = 100)]
-pub(crate) struct Cli {
+struct Cli {
     #[command(subcommand)]
-    pub(crate) job: Job,
+    job: Job,
 }
 
 #[derive(Subcommand, Debug)]
-pub(crate) enum Job {
+enum Job {
     /// Say of each file whether it is an alert that would be taken: exit 0 if all are, 1 if not
     ///
     /// A file is named 1 to 64 of a-z, 0-9 and -, then .json; it is a regular file with one name, of
     /// at most 8192 bytes, and reads {"v":1,"kind":"complete","text":"..."} with one of the kinds
-    /// complete, error, clarification, info, test.
-    Check {
-        /// The files
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-    },
+    /// complete, error, clarification, info, test. A clarification may have "choices": ["yes","no"].
+    Check(check::Arguments),
+}
+
+/// Runs the program on its arguments, the program's own name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match Cli::try_parse_from(arguments) {
+        Ok(Cli { job }) => match job {
+            Job::Check(arguments) => check::run(&arguments),
+        },
+        Err(error) => {
+            // Nothing sensible is left to do when even this cannot be printed.
+            drop(error.print());
+            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -41,10 +51,8 @@ mod tests {
     }
 
     #[test]
-    fn the_help_says_what_is_not_there_and_names_every_kind() {
+    fn the_help_names_every_kind() {
         let mut command = Cli::command();
-        let help = command.render_long_help().to_string();
-        assert!(help.contains("does not watch"), "{help}");
         let check = command
             .find_subcommand_mut("check")
             .unwrap()

@@ -1,21 +1,25 @@
-//! Alerts of a task: what an agent may write into its spool directory, and how it is read.
+//! Alerts of a task: what an agent may write into its spool directory, and how it reaches a person.
 //!
-//! Everything here comes from the adversary's side. A file is read once, bounded, without following
-//! anything ([`read`]), and becomes an [`Alert`] or a typed refusal; nothing from it ever
-//! becomes an action, a hint, an icon or a link. Alerts about blocked requests never pass through
-//! the spool: a forged one could talk a person into a grant.
+//! Everything in a spool comes from the adversary's side. A file is read once, bounded, without
+//! following anything ([`read`]), and becomes an [`Alert`] or a typed refusal; its text is cleaned
+//! once ([`text`]) and becomes a [`notice::Notice`]. Nothing from it ever becomes an action, a hint,
+//! an icon or a link. Alerts about blocked requests never pass through the spool: a forged one could
+//! talk a person into a grant; they come in at [`incoming`].
 //!
-//! Watching the spool and showing desktop notifications is not part of this version.
+//! A notice goes to every [`outlet`] that wants it; a click comes back as an answer.
 
 mod alert;
 mod cli;
+pub mod incoming;
 mod kind;
 mod name;
-mod program;
+pub mod notice;
+pub mod outlet;
 mod spool_file;
+pub mod text;
 
-pub use alert::{Alert, AlertError, LONGEST, VERSION};
+pub use alert::{Alert, AlertError, LONGEST, LONGEST_CHOICE, MOST_CHOICES, VERSION};
+pub use cli::run;
 pub use kind::{Kind, KindError};
 pub use name::{AlertName, NameError};
-pub use program::run;
 pub use spool_file::{SpoolError, read};

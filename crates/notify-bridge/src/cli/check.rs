@@ -1,34 +1,27 @@
-//! The binary's story: parse, check, say.
+//! `agentnet-notify check`: say of each file whether it would be taken.
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::cli::{Cli, Job};
 use crate::spool_file::read;
 
 const TAKEN: u8 = 0;
 const REFUSED: u8 = 1;
 
-/// Runs the program on its arguments, the program's own name first.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match Cli::try_parse_from(arguments) {
-        Ok(Cli {
-            job: Job::Check { files },
-        }) => {
-            let code = check(&files, &mut io::stdout().lock());
-            // A reader that has gone away does not change what was found.
-            ExitCode::from(code.unwrap_or(REFUSED))
-        }
-        Err(error) => {
-            // Nothing sensible is left to do when even this cannot be printed.
-            drop(error.print());
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(REFUSED))
-        }
-    }
+/// The arguments.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// The files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+/// Runs the subcommand.
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    let code = check(&arguments.files, &mut io::stdout().lock());
+    // A reader that has gone away does not change what was found.
+    ExitCode::from(code.unwrap_or(REFUSED))
 }
 
 /// One line a file: what it is, or why it is refused.
