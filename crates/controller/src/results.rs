@@ -115,10 +115,11 @@ impl<'a, E: Engine> Collector<'a, E> {
 
     /// Puts everything there, the report last.
     pub async fn collect(&self, outcome: Option<Outcome>) -> Result<Report> {
-        let (changes, status, commits, outputs, logs, decisions) = futures_util::join!(
+        let (changes, status, commits, planted, outputs, logs, decisions) = futures_util::join!(
             self.changes(),
             self.status(),
             self.commits(),
+            self.planted(),
             self.outputs(),
             self.logs(),
             self.decisions(),
@@ -135,6 +136,10 @@ impl<'a, E: Engine> Collector<'a, E> {
         let commits = count(commits, "commits.json");
         count(outputs, "outputs");
         count(logs, "logs");
+        let planted = planted.unwrap_or_else(|e| {
+            left_out.push(LeftOut::new("planted", e.to_string()));
+            None
+        });
         let (branch, base) = match &self.record.workspace {
             Workspace::Worktree { branch, base, .. } => (Some(branch.clone()), Some(base.clone())),
             Workspace::Directory { .. } => (None, None),
@@ -151,6 +156,7 @@ impl<'a, E: Engine> Collector<'a, E> {
             base,
             commits,
             changed_files,
+            planted,
             hosts_reached: network.reached.len(),
             requests_refused: network.refused.iter().map(|r| r.requests).sum(),
             sealed: network.proof.as_ref().map(|proof| proof.sealed),

@@ -2,7 +2,7 @@
 //! prompt that runs git there, a shell that reads `.envrc` (THREATS W38). Nothing is judged: what is new
 //! or changed since the task began is listed, to be looked at first.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::error::Result;
@@ -12,7 +12,8 @@ use crate::extractor::{Extractor, Job};
 pub(crate) const SCRIPT: &str = include_str!("scan/scan.sh");
 
 /// Who runs or obeys a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Obeyed {
     /// agentnet itself, once it is in your checkout.
@@ -36,7 +37,8 @@ pub enum Obeyed {
 }
 
 /// One thing to look at.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Planted {
     /// Who runs or obeys it.
     pub by: Obeyed,

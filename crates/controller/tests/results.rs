@@ -51,6 +51,9 @@ fn extractor(spec: &ContainerSpec, input: &[u8]) -> Output {
             stderr: Vec::new(),
         };
     }
+    if script.contains("planted \"$1\"") {
+        return said("shell\tsub/.envrc\nnonsense\neditor\t.vscode/tasks.json\n");
+    }
     if script.contains("git status") {
         return said(" M src/a b.rs\n");
     }
@@ -150,6 +153,12 @@ async fn everything_is_there_and_what_is_not_a_file_is_named() {
     assert_eq!(report.changed_files, Some(3));
     assert_eq!((report.commits, report.hosts_reached), (Some(1), 1));
     assert_eq!(report.sealed, Some(true));
+    let planted: Vec<_> = report.planted.iter().flatten().collect();
+    let planted: Vec<_> = planted
+        .iter()
+        .map(|planted| planted.path.as_str())
+        .collect();
+    assert_eq!(planted, [".vscode/tasks.json", "sub/.envrc"]);
     let read = fs_err::read_to_string(out.join("report.json")).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&read).unwrap(), report);
     let events = fs_err::read_to_string(out.join("decisions.jsonl")).unwrap();
@@ -201,6 +210,7 @@ async fn a_task_that_is_down_still_has_its_files() {
     }
     let report = Box::pin(collect(&bed, &record, &out)).await;
     assert!(out.join("changes.patch").exists());
+    assert!(report.planted.is_some(), "{report:?}");
     let missing = missing(&report);
     assert!(
         missing.contains(&"decisions.jsonl") && missing.contains(&"logs/agent.log"),

@@ -21,6 +21,7 @@ mod lifecycle;
 mod matrix;
 mod observed;
 mod opened;
+mod planted;
 mod refusals;
 mod results;
 mod tasks;

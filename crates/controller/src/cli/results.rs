@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::paths::read_bounded;
 use crate::results::{Collector, Network, Report};
+use crate::scan;
 use crate::task::Slug;
 
 #[derive(Debug, clap::Args)]
@@ -61,6 +62,9 @@ pub(super) fn sentence(report: &Report, directory: &Path) -> String {
         report.hosts_reached,
         report.requests_refused,
     );
+    if let Some(look) = scan::sentence(report.planted.as_deref().unwrap_or_default()) {
+        text.push_str(&format!("\n  {look}"));
+    }
     for left in &report.left_out {
         text.push_str(&format!("\n  not there: {}: {}", left.what, left.why));
     }

@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::extractor::{Extractor, Input, Job};
 use crate::output::printable;
+use crate::scan::{Planted, scan};
 use crate::workspace::Workspace;
 
 /// A line of `commits.json`.
@@ -170,6 +171,14 @@ impl<E: Engine> Collector<'_, E> {
             self.shelf.drop_empty("commits.mbox")?;
         }
         Ok(part)
+    }
+
+    /// What a person looks at before opening, running or merging anything of the task's.
+    pub(super) async fn planted(&self) -> Result<Option<Vec<Planted>>> {
+        match self.base() {
+            Some(base) => scan(self.extractor()?, base).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// `outputs/`

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::listing::LeftOut;
+use crate::scan::Planted;
 
 /// The whole document, version 1. Later ones of the same number may add fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,10 @@ pub struct Report {
     pub commits: Option<usize>,
     /// Files that differ from the base, deleted ones too; `None` where nobody knows what there was.
     pub changed_files: Option<usize>,
+    /// What tools of a person's run or obey and the task made or changed, at most a hundred; `None` where
+    /// nobody knows what there was.
+    #[serde(default)]
+    pub planted: Option<Vec<Planted>>,
     /// Hosts that answered.
     pub hosts_reached: usize,
     /// Requests that were refused, those of the proofs too.
