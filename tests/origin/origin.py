@@ -4,7 +4,7 @@ models ask for.
 Usage: python3 -c "$(cat origin.py)" NAME…   (in a container of the base image; NAMEs are its host names)
 
 It makes its own authority and certificate, /tmp/origin/ca.pem, and prints `ready` when both ports listen:
-443 with TLS and 80 without. Every file is the same on both. A POST gets the file below `posted` that its path names.
+443 with TLS and 80 without. Every file is the same on both. A POST is answered as a model's API would (`model`).
 """
 
 import base64
@@ -134,37 +134,76 @@ def go():
     put("go/example.org/sample/@v/v1.0.0.zip", packed.getvalue())
 
 
-def models():
-    """One streamed answer of each model API, whatever is asked."""
-    said = "answered through the fence"
+ANSWER = "answered through the fence"
 
-    def stream(path, *events):
-        lines = [f"event: {event['type']}\n" if "type" in event else "" for event in events]
-        put(f"posted/{path}", "".join(f"{line}data: {json.dumps(event)}\n\n" for line, event in zip(lines, events)))
 
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "sample", "content": [],
+def stream(*events):
+    """Server-sent events, as model APIs send them."""
+    names = [f"event: {event['type']}\n" if "type" in event else "" for event in events]
+    return "".join(f"{name}data: {json.dumps(event)}\n\n" for name, event in zip(names, events))
+
+
+def of_messages(step, number):
+    """A step in the words of the Messages API: the use of a tool, or what is said at the end."""
+    message = {"id": f"msg_{number}", "type": "message", "role": "assistant", "model": "sample", "content": [],
                "stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1}}
-    stream("v1/messages",
-           {"type": "message_start", "message": message},
-           {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-           {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": said}},
-           {"type": "content_block_stop", "index": 0},
-           {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None},
-            "usage": {"output_tokens": 3}},
-           {"type": "message_stop"})
+    block, delta, why = {"type": "text", "text": ""}, {"type": "text_delta", "text": step}, "end_turn"
+    if isinstance(step, dict):
+        block = {"type": "tool_use", "id": f"toolu_{number}", "name": step["tool"], "input": {}}
+        delta, why = {"type": "input_json_delta", "partial_json": json.dumps(step["input"])}, "tool_use"
+    return stream({"type": "message_start", "message": message},
+                  {"type": "content_block_start", "index": 0, "content_block": block},
+                  {"type": "content_block_delta", "index": 0, "delta": delta},
+                  {"type": "content_block_stop", "index": 0},
+                  {"type": "message_delta", "delta": {"stop_reason": why, "stop_sequence": None},
+                   "usage": {"output_tokens": 3}},
+                  {"type": "message_stop"})
 
-    item = {"type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
-            "content": [{"type": "output_text", "text": said, "annotations": []}]}
+
+def of_responses(step, number):
+    """The same in those of the Responses API."""
+    item = {"type": "message", "id": f"msg_{number}", "status": "completed", "role": "assistant",
+            "content": [{"type": "output_text", "text": step, "annotations": []}]}
+    if isinstance(step, dict):
+        item = {"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}", "name": step["tool"],
+                "arguments": json.dumps(step["input"])}
     usage = {"input_tokens": 1, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": 3,
              "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 4}
-    stream("v1/responses",
-           {"type": "response.created", "response": {"id": "resp_1"}},
-           {"type": "response.output_item.done", "output_index": 0, "item": item},
-           {"type": "response.completed", "response": {"id": "resp_1", "usage": usage}})
+    return stream({"type": "response.created", "response": {"id": f"resp_{number}"}},
+                  {"type": "response.output_item.done", "output_index": 0, "item": item},
+                  {"type": "response.completed", "response": {"id": f"resp_{number}", "usage": usage}})
 
-    stream("v1beta/models/sample:streamGenerateContent",
-           {"candidates": [{"content": {"role": "model", "parts": [{"text": said}]}, "finishReason": "STOP", "index": 0}],
-            "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 3, "totalTokenCount": 4}})
+
+def of_gemini():
+    """One streamed answer, whatever is asked."""
+    return stream(
+        {"candidates": [{"content": {"role": "model", "parts": [{"text": ANSWER}]}, "finishReason": "STOP", "index": 0}],
+         "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 3, "totalTokenCount": 4}})
+
+
+def model(path, sent):
+    """What a model answers: the next step of the script (`/tmp/origin/steps.json`, a list), where there is one and the
+    request offers tools. As many steps are done as the conversation has results of tools; the last one is said for
+    ever. Every request with tools is kept, a line each, in `/tmp/origin/asked.jsonl`."""
+    if path.endswith(":streamGenerateContent"):
+        return of_gemini()
+    speak = {"/v1/messages": of_messages, "/v1/responses": of_responses}.get(path)
+    if not speak:
+        return None
+    try:
+        asked = json.loads(sent)
+        with open(f"{ROOT}/steps.json") as file:
+            steps = json.load(file)
+    except (OSError, ValueError):
+        return speak(ANSWER, 1)
+    if not asked.get("tools"):
+        return speak(ANSWER, 1)
+    with open(f"{ROOT}/asked.jsonl", "a") as file:
+        file.write(json.dumps(asked) + "\n")
+    said = [part for turn in asked.get("messages", []) if isinstance(turn["content"], list) for part in turn["content"]]
+    said += [part for part in asked.get("input", []) if isinstance(part, dict)]
+    done = sum(part.get("type") in ("tool_result", "function_call_output") for part in said)
+    return speak(steps[min(done, len(steps) - 1)], done + 1)
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -174,13 +213,11 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         super().__init__(*words, directory=WWW)
 
     def do_POST(self):
-        """Takes all of it, and says how much that was, or what is posted for this path."""
+        """Takes all of it, and says how much that was, or what a model says."""
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        text, kind = f"took {len(sent)} bytes\n".encode(), "text/plain"
-        posted = f"{WWW}/posted{self.path.split('?')[0]}"
-        if os.path.isfile(posted):
-            with open(posted, "rb") as file:
-                text, kind = file.read(), "text/event-stream"
+        said = model(self.path.split("?")[0], sent)
+        kind = "text/event-stream" if said else "text/plain"
+        text = (said or f"took {len(sent)} bytes\n").encode()
         self.send_response(200)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(text)))
@@ -219,7 +256,6 @@ def main(names):
     cargo(site)
     maven()
     go()
-    models()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(f"{ROOT}/leaf.pem", f"{ROOT}/leaf.key")
     plain, secure = Server(("", 80), Handler), Server(("", 443), Handler)

@@ -131,14 +131,19 @@ impl<'e> Checkout<'e> {
         found.concat()
     }
 
-    /// The full id of a task's network with this role.
-    #[track_caller]
-    pub fn network(&self, task: &str, role: &str) -> String {
+    /// The full ids of a task's networks with this role.
+    pub fn networks(&self, task: &str, role: &str) -> Vec<String> {
         let filters = [
             format!("label=agentnet.task={task}"),
             format!("label=agentnet.role={role}"),
         ];
-        let found = self.list("network", &filters);
+        self.list("network", &filters)
+    }
+
+    /// The full id of a task's network with this role.
+    #[track_caller]
+    pub fn network(&self, task: &str, role: &str) -> String {
+        let found = self.networks(task, role);
         assert_eq!(found.len(), 1, "one {role} in {task}: {found:?}");
         found.concat()
     }

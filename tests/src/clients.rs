@@ -1,5 +1,6 @@
 //! The image with the clients that the base image has not: `tests/clients`.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::bed::root;
@@ -14,6 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 /// # Errors
 /// The last line of the build: a registry that cannot be reached from the engine, as a rule.
 pub fn image(engine: &Engine) -> Result<String, String> {
+    // Tests that want it at the same time wait for the first one, and find it built.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let clients = format!("{IMAGES}/clients");
     let agent = format!("{IMAGES}/agent-clients");
     for (tag, base, directory) in [

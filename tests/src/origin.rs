@@ -64,6 +64,28 @@ impl<'e> Origin<'e> {
             .expect();
     }
 
+    /// Takes it off that network again.
+    #[track_caller]
+    pub fn leave(&self, network: &str) {
+        let words = ["network", "disconnect", network, &self.name];
+        self.engine.docker(words).expect();
+    }
+
+    /// Makes it a model that asks for one tool after the other: a JSON list of `{"tool": NAME, "input": {…}}`, and at the
+    /// end the text that it says.
+    #[track_caller]
+    pub fn follow(&self, steps: &str) {
+        self.engine
+            .write(&self.name, "/tmp/origin/steps.json", steps);
+    }
+
+    /// The requests of agents that followed, JSON each.
+    pub fn asked(&self) -> Vec<String> {
+        let script = "cat /tmp/origin/asked.jsonl 2>/dev/null || :";
+        let asked = self.engine.shell(&self.name, script).stdout;
+        asked.lines().map(str::to_owned).collect()
+    }
+
     /// The authority that its certificate is from, PEM.
     pub fn authority(&self) -> String {
         self.engine

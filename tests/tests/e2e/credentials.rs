@@ -12,7 +12,7 @@ use fs_err as fs;
 const PLANTED: &str = "planted-7f3a91-secret";
 
 /// Every file below a directory that holds the secret.
-fn holding(root: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn holding(root: &Path, secret: &str, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(root) else {
         return;
     };
@@ -20,12 +20,12 @@ fn holding(root: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.path();
         let kind = entry.file_type().unwrap();
         if kind.is_dir() {
-            holding(&path, found);
+            holding(&path, secret, found);
         } else if kind.is_file() {
             let bytes = fs::read(&path).unwrap_or_default();
             if bytes
-                .windows(PLANTED.len())
-                .any(|part| part == PLANTED.as_bytes())
+                .windows(secret.len())
+                .any(|part| part == secret.as_bytes())
             {
                 found.push(path);
             }
@@ -86,7 +86,7 @@ on_engines! {
             assert!(!text.contains(PLANTED), "{text}");
         }
         let mut files = Vec::new();
-        holding(&checkout.state(), &mut files);
+        holding(&checkout.state(), PLANTED, &mut files);
         let only = checkout.state().join(format!("tasks/{}/t/secrets/env", checkout.project));
         assert_eq!(files, [only.as_path()]);
         let meta = fs::metadata(&only).unwrap();
@@ -97,7 +97,7 @@ on_engines! {
         assert_eq!(exec(script).stdout, "");
         checkout.agentnet(&["down", "t"]).expect();
         files.clear();
-        holding(&checkout.state(), &mut files);
+        holding(&checkout.state(), PLANTED, &mut files);
         assert_eq!(files, [] as [PathBuf; 0]);
         assert_eq!(checkout.leftovers(), []);
     }

@@ -26,3 +26,4 @@ mod refusals;
 mod results;
 mod tasks;
 mod watched;
+mod whole_loop;
