@@ -15,7 +15,7 @@ use crate::journal::{Entry, Journal};
 use crate::labels::SERVICE;
 use crate::link;
 use crate::output::Progress;
-use crate::paths::{make_for, make_shared, write_atomically, write_for};
+use crate::paths::{make_for, make_shared, make_spool, write_atomically, write_for};
 use crate::plan::{Plan, Step};
 use crate::spec::{ContainerNetwork, ContainerSpec};
 
@@ -122,6 +122,7 @@ fn remember(ids: &mut Ids, step: &Step, id: String) {
         | Step::Passwords { .. }
         | Step::Secret { .. }
         | Step::Shared { .. }
+        | Step::Spool { .. }
         | Step::Workspace(_)
         | Step::GuardLink { .. }
         | Step::Volume(_)
@@ -152,6 +153,7 @@ fn with_ids(step: &Step, ids: &Ids) -> Step {
         | Step::Passwords { .. }
         | Step::Secret { .. }
         | Step::Shared { .. }
+        | Step::Spool { .. }
         | Step::Workspace(_)
         | Step::Network(_)
         | Step::Volume(_) => {}
@@ -186,6 +188,7 @@ async fn run<E: Engine>(
         Step::Passwords { file, passwords } => passwords.write(file).map(|()| None),
         Step::Secret { path, owner, text } => write_for(path, *owner, text.expose()).map(|()| None),
         Step::Shared { path, owner } => make_for(path, *owner).map(|()| None),
+        Step::Spool { path, owner } => make_spool(path, *owner).map(|()| None),
         Step::Workspace(workspace) => workspace.prepare().await.map(|()| None),
         Step::Network(spec) => engine.create_network(spec).await.map(Some).map_err(failed),
         Step::GuardLink { network } => guard(engine, network).await.map(|()| None),

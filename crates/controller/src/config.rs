@@ -8,6 +8,7 @@ mod files;
 mod gpus;
 mod healthcheck;
 mod network;
+mod notify;
 mod quantity;
 mod results;
 mod service;
@@ -32,6 +33,7 @@ pub use environment::Preset;
 pub use gpus::Gpus;
 pub use healthcheck::{Healthcheck, Test};
 pub use network::{Fence, Mode, Network};
+pub use notify::Notify;
 pub use quantity::{Bytes, Cpus};
 pub use results::Results;
 pub use service::Service;
@@ -64,6 +66,8 @@ pub struct Config {
     pub compose: Compose,
     /// What a task is to leave behind.
     pub results: Results,
+    /// Alerts of its agent.
+    pub notify: Notify,
     /// Side services, by the name under which the agent reaches them.
     pub services: BTreeMap<Slug, Service>,
 }
@@ -245,9 +249,12 @@ mod tests {
             file = "compose.json"
             skip = ["app"]
             ignore = ["ports"]
+            [notify]
+            enabled = false
             "#,
         );
         let config = config.unwrap();
+        assert!(!config.notify.enabled && Config::default().notify.enabled);
         assert_eq!(config.agent.memory, Some(Bytes(2 << 30)));
         assert_eq!(config.agent.cpus, Some(Cpus(1500)));
         assert_eq!(config.network.fence, Some(Fence::Socket));

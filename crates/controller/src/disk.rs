@@ -1,7 +1,7 @@
 //! What a task writes to the host's disk, and who stops it: where the engine cannot bound it, `agentnet run` looks as
 //! long as its command runs, and ends the task.
 //!
-//! Counted are the task's files (what they grew by), the writable layers of agent and services, and the services'
+//! Counted are the task's files (what they grew by), its spool, the writable layers of agent and services, and the services'
 //! volumes. Files that may not be read do not count, so there is a second bound that nobody gets around: the disk that
 //! holds the task's files keeps [`RESERVE`].
 
@@ -30,14 +30,21 @@ const BLOCK: u64 = 512;
 
 /// Waits until the task has written more than it may, and says so. A task without a ceiling is never stopped for its
 /// own sake.
-pub async fn exceeded<E: Engine>(engine: &E, record: &Record) -> Error {
+///
+/// `spool` is the task's: what its agent leaves there counts as well, read or not.
+pub async fn exceeded<E: Engine>(engine: &E, record: &Record, spool: &Path) -> Error {
     let files = record.workspace.files();
     let before = below(files.to_owned()).await;
     let free_before = free(files);
     loop {
         let begun = Instant::now();
-        let (tree, rest) = futures_util::join!(below(files.to_owned()), containers(engine, record));
+        let (tree, alerts, rest) = futures_util::join!(
+            below(files.to_owned()),
+            below(spool.to_owned()),
+            containers(engine, record)
+        );
         let sum = tree.saturating_sub(before).saturating_add(rest);
+        let sum = sum.saturating_add(alerts);
         if let Some(why) = judge(sum, record.disk, free_before, free(files)) {
             return Error::Failed(format!("task {} was stopped: {why}", record.task));
         }

@@ -6,6 +6,7 @@
 //!   locks/PROJECT.TASK.run   held by `agentnet run` to its end
 //!   grants/                  what each checkout may ask for
 //!   logins/AGENT/            an agent's login, which all tasks with it share
+//!   notify/out/              what agentnet itself tells whoever notifies people; never mounted
 //!   tasks/PROJECT/TASK/
 //!     record.json            what the task is, where, and how far it came
 //!     journal.jsonl          every step of `up`, before and after
@@ -18,6 +19,7 @@
 //!     secrets/env            what the agent was given, until `down` or `withdraw`
 //!     verify.json            the last proof
 //!     passwords.json         made for its services; mode 0600
+//!     spool/out/, spool/in/  alerts of its agent, and answers to them; until `down`
 //!     tree/                  the worktree
 //! ```
 
@@ -31,6 +33,9 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 
 use crate::error::{Error, Result};
 use crate::task::{Slug, TaskId, fnv64};
+
+/// The spool's name in a task's directory.
+pub const SPOOL: &str = "spool";
 
 /// The state directory of this installation.
 #[derive(Debug, Clone)]
@@ -94,6 +99,12 @@ impl StateDir {
         self.root
             .join("locks")
             .join(format!("{}.{}.run", id.project, id.task))
+    }
+
+    /// Where agentnet leaves its own alerts.
+    #[must_use]
+    pub fn notices(&self) -> PathBuf {
+        self.root.join("notify").join("out")
     }
 
     /// Every lock file, held or not.
@@ -197,6 +208,11 @@ impl TaskDir {
     pub fn secrets(&self) -> PathBuf {
         self.root.join("secrets")
     }
+    /// Its agent's alerts (`out/`) and the answers to them (`in/`).
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.root.join(SPOOL)
+    }
     /// The worktree.
     #[must_use]
     pub fn tree(&self) -> PathBuf {
@@ -292,6 +308,15 @@ pub fn make_for(path: &Path, owner: (u32, u32)) -> Result<()> {
     let given = give(path, owner)?;
     let mode = if given { 0o700 } else { 0o777 };
     Ok(fs_err::set_permissions(path, Permissions::from_mode(mode))?)
+}
+
+/// Makes a spool: `out/` for that user alone, `in/` for everybody to read. What an earlier one held
+/// is nobody's any more.
+pub fn make_spool(path: &Path, owner: (u32, u32)) -> Result<()> {
+    crate::workspace::remove_tree(path)?;
+    make_shared(path)?;
+    make_for(&path.join("out"), owner)?;
+    make_shared(&path.join("in"))
 }
 
 /// Gives a path of ours to somebody; `false`: it is somebody else, and we may not.
@@ -396,6 +421,25 @@ mod tests {
         fs_err::write(login.join("auth.json"), "x").unwrap();
         make_for(&login, me).unwrap();
         assert!(login.join("auth.json").exists());
+    }
+
+    #[test]
+    fn a_spool_is_made_anew_and_only_its_out_is_for_the_agent_to_write() {
+        let dir = tempfile::tempdir().unwrap();
+        let me = (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        );
+        let mode = |path: &Path| fs_err::metadata(path).unwrap().permissions().mode() & 0o777;
+        let spool = dir.path().join("task").join(SPOOL);
+        make_spool(&spool, me).unwrap();
+        fs_err::create_dir_all(spool.join("out/a/b")).unwrap();
+        fs_err::write(spool.join("in/x.json"), "an answer to somebody else").unwrap();
+        make_spool(&spool, me).unwrap();
+        for (name, expected) in [("out", 0o700), ("in", 0o755)] {
+            assert_eq!(mode(&spool.join(name)), expected, "{name}");
+            assert_eq!(fs_err::read_dir(spool.join(name)).unwrap().count(), 0);
+        }
     }
 
     #[test]

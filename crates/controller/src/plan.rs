@@ -10,6 +10,7 @@ mod handover;
 mod limits;
 mod relay;
 mod services;
+mod spool;
 mod step;
 
 use std::collections::BTreeMap;
@@ -364,7 +365,10 @@ impl Plan {
             };
             let undo = match planned.step.inverse() {
                 Inverse::Nothing => "",
-                Inverse::Remove { .. } | Inverse::Workspace | Inverse::Files { .. } => "  [undone]",
+                Inverse::Remove { .. }
+                | Inverse::Workspace
+                | Inverse::Spool
+                | Inverse::Files { .. } => "  [undone]",
             };
             out.push_str(&format!(
                 "{:>3}  {}{after}{undo}\n",

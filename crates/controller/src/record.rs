@@ -103,6 +103,9 @@ pub struct Record {
     /// What the task may write to the disk, in bytes.
     #[serde(default)]
     pub disk: Option<u64>,
+    /// Its agent has a spool for alerts.
+    #[serde(default)]
+    pub notify: bool,
 }
 
 /// A task that is up, for tests of what is said about one.
@@ -147,6 +150,7 @@ pub(crate) fn made() -> Record {
         images: BTreeMap::new(),
         outputs: Vec::new(),
         disk: None,
+        notify: false,
         task,
     }
 }

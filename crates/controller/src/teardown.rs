@@ -15,7 +15,7 @@ use crate::policy::PRESETS;
 use crate::record::{Phase, Record};
 use crate::sync::{self, Uncommitted};
 use crate::task::TaskId;
-use crate::workspace::{Fate, Workspace};
+use crate::workspace::{Fate, Workspace, remove_tree};
 
 /// What was removed and what was not.
 #[derive(Debug, Default)]
@@ -227,6 +227,8 @@ async fn files(
     let secrets = remove_if_there(&dir.secrets().join(SECRETS_FILE));
     report.keep("removing the secrets", secrets);
     drop(fs_err::remove_dir(dir.secrets()));
+    // The agent wrote there: nothing runs any more that could write again.
+    report.keep("removing the spool", remove_tree(&dir.spool()));
     report.keep("removing the journal", remove_if_there(&dir.journal()));
     report.keep("removing the proof", remove_written(&dir.verify()));
     if spare.is_empty() {

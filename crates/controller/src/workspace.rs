@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use git::Repository;
 pub use private::{GIT, Objects, PrivateGit};
+pub(crate) use tree::remove as remove_tree;
 
 use crate::error::{Error, Result};
 use crate::paths::{StateDir, TaskDir};

@@ -84,8 +84,9 @@ fn the_network_fence() {
     12  creating container agentnet-shop-fix-1-service-db  (after 6, 3)  [undone]
     13  starting agentnet-shop-fix-1-service-db  (after 12, 4, 7)
     14  waiting for agentnet-shop-fix-1-service-db  (after 13)
-    15  creating container agentnet-shop-fix-1-agent  (after 6, 3, 1, 2)  [undone]
-    16  starting agentnet-shop-fix-1-agent  (after 15, 4, 7, 14)
+    15  making /state/tasks/shop/fix-1/spool  [undone]
+    16  creating container agentnet-shop-fix-1-agent  (after 6, 3, 1, 2, 15)  [undone]
+    17  starting agentnet-shop-fix-1-agent  (after 16, 4, 7, 14)
     "##);
 }
 
@@ -108,8 +109,9 @@ fn the_socket_fence() {
     13  creating container agentnet-shop-fix-1-service-db  (after 6, 11, 3)  [undone]
     14  starting agentnet-shop-fix-1-service-db  (after 13, 4, 12)
     15  waiting for agentnet-shop-fix-1-service-db  (after 14)
-    16  creating container agentnet-shop-fix-1-agent  (after 6, 11, 3, 1, 2)  [undone]
-    17  starting agentnet-shop-fix-1-agent  (after 16, 4, 12, 15)
+    16  making /state/tasks/shop/fix-1/spool  [undone]
+    17  creating container agentnet-shop-fix-1-agent  (after 6, 11, 3, 1, 2, 16)  [undone]
+    18  starting agentnet-shop-fix-1-agent  (after 17, 4, 12, 15)
     "##);
 }
 
@@ -135,8 +137,9 @@ fn no_network_needs_no_proxy() {
     3  creating volume agentnet-shop-fix-1-gate  [undone]
     4  creating container agentnet-shop-fix-1-gate  (after 3)  [undone]
     5  removing agentnet-shop-fix-1-gate  (after 4)
-    6  creating container agentnet-shop-fix-1-agent  (after 3, 1, 2)  [undone]
-    7  starting agentnet-shop-fix-1-agent  (after 6, 4)
+    6  making /state/tasks/shop/fix-1/spool  [undone]
+    7  creating container agentnet-shop-fix-1-agent  (after 3, 1, 2, 6)  [undone]
+    8  starting agentnet-shop-fix-1-agent  (after 7, 4)
     "##);
 }
 
@@ -179,6 +182,7 @@ fn the_agents_container_in_the_network_fence() {
         "AGENTNET_DISK_BYTES": "21474836480",
         "AGENTNET_MEMORY_BYTES": "4294967296",
         "AGENTNET_NOFILE": "65536",
+        "AGENTNET_NOTIFY": "/agentnet/notify",
         "AGENTNET_PIDS": "512",
         "AGENTNET_SHM_BYTES": "268435456",
         "AGENTNET_TASK": "fix-1",
@@ -255,6 +259,18 @@ fn the_agents_container_in_the_network_fence() {
           "target": "/agentnet/bin",
           "writable": false,
           "fill": false
+        },
+        {
+          "kind": "bind",
+          "source": "/state/tasks/shop/fix-1/spool/out",
+          "target": "/agentnet/notify/out",
+          "writable": true
+        },
+        {
+          "kind": "bind",
+          "source": "/state/tasks/shop/fix-1/spool/in",
+          "target": "/agentnet/notify/in",
+          "writable": false
         }
       ],
       "network": {
@@ -758,4 +774,55 @@ fn secrets_reach_the_agent_as_a_file_that_no_plan_shows() {
             .command
             .contains(&"--secrets".to_owned())
     );
+}
+
+#[test]
+fn only_the_agent_has_the_spool_and_may_write_only_its_own_side() {
+    let toml = "[services.db]\nimage = \"postgres\"\n";
+    for facts in [FakeEngine::docker28(), FakeEngine::docker20()] {
+        let plan = plan(&facts, toml).unwrap();
+        for spec in specs(&plan) {
+            let spool: Vec<_> = spec
+                .mounts
+                .iter()
+                .filter_map(|mount| match mount {
+                    Mount::Bind {
+                        source,
+                        target,
+                        writable,
+                    } if source.to_string_lossy().contains("/spool") => {
+                        Some((source.to_str().unwrap(), target.as_str(), *writable))
+                    }
+                    Mount::Bind { .. } | Mount::Volume { .. } | Mount::Memory { .. } => None,
+                })
+                .collect();
+            let expected: &[_] = match spec.name.ends_with("-agent") {
+                true => &[
+                    (
+                        "/state/tasks/shop/fix-1/spool/out",
+                        "/agentnet/notify/out",
+                        true,
+                    ),
+                    (
+                        "/state/tasks/shop/fix-1/spool/in",
+                        "/agentnet/notify/in",
+                        false,
+                    ),
+                ],
+                false => &[],
+            };
+            assert_eq!(spool, expected, "{}", spec.name);
+            assert_eq!(
+                spec.env.get("AGENTNET_NOTIFY").map(String::as_str),
+                (!expected.is_empty()).then_some("/agentnet/notify")
+            );
+        }
+    }
+    let off = plan(
+        &FakeEngine::docker28(),
+        &format!("{toml}[notify]\nenabled = false\n"),
+    )
+    .unwrap();
+    assert!(!off.describe().contains("spool"));
+    assert!(!format!("{off:?}").contains("AGENTNET_NOTIFY"));
 }

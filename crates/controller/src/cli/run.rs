@@ -129,6 +129,8 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
         ..ExecSpec::quiet(with_secrets(&up.record, command.clone()))
     };
     let agent = up.record.task.resource(Role::Agent);
+    let dir = context.state.task(&setup.task);
+    let spool = dir.spool();
     let over = async {
         match span {
             Some(span) => tokio::time::sleep(span).await,
@@ -137,7 +139,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     };
     let (outcome, ended) = tokio::select! {
         () = cancel.cancelled() => (Err(Error::Interrupted), Ended::Interrupted),
-        error = disk::exceeded(&engine, &up.record) => (Err(error), Ended::Failed),
+        error = disk::exceeded(&engine, &up.record, &spool) => (Err(error), Ended::Failed),
         () = over => {
             context.output.warn("the command took longer than --timeout allows, and is stopped");
             (Ok(TIMED_OUT), Ended::TimedOut)
@@ -182,7 +184,6 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
         Changes::Keep
     };
     let _lock = TaskLock::take(&context.state, &setup.task).await?;
-    let dir = context.state.task(&setup.task);
     let record = Record::read(&dir)?.filter(|record| record.since == up.record.since);
     let Some(mut record) = record else {
         // Somebody took it down meanwhile; what may be there now is another's.

@@ -7,6 +7,7 @@ use super::fence::{Layout, Networks};
 use super::gate::GateSteps;
 use super::handover;
 use super::limits::{Wanted, limits, told};
+use super::spool;
 use super::{Draft, ISSUE, Inputs, Place, Step, missing};
 use crate::agents::ISSUE_FILE;
 use crate::environment::SSH_CONFIG;
@@ -108,6 +109,8 @@ pub(super) fn agent(
     );
     handover::give(inputs, &mut spec);
     let given = handover::steps(inputs, draft);
+    spool::give(inputs, &mut spec);
+    let heard = spool::step(inputs, draft);
     // What the user sets himself stays.
     let mut told = inputs.passwords.agent(&inputs.config.services);
     told.retain(|name, _| !config.env.contains_key(name));
@@ -121,6 +124,7 @@ pub(super) fn agent(
     before.push(gate.volume);
     before.extend(files_there);
     before.extend(given);
+    before.extend(heard);
     let created = draft.add(Step::Container(spec), &before);
     let mut before = vec![created, gate.filled];
     before.extend(&door.started);

@@ -27,6 +27,8 @@ pub enum Inverse {
     },
     /// Remove a worktree that nobody changed, and its branch where it is.
     Workspace,
+    /// Remove a task's spool with everything in it.
+    Spool,
     /// Remove files of ours.
     Files {
         /// The directory.
@@ -72,6 +74,13 @@ pub enum Step {
         /// The directory.
         path: PathBuf,
         /// Whose it is.
+        owner: (u32, u32),
+    },
+    /// Make the directories for the agent's alerts and for the answers.
+    Spool {
+        /// Above both.
+        path: PathBuf,
+        /// Who writes alerts.
         owner: (u32, u32),
     },
     /// Make the task's files available.
@@ -145,6 +154,7 @@ impl Step {
                     .collect(),
             },
             Step::Workspace(_) => Inverse::Workspace,
+            Step::Spool { .. } => Inverse::Spool,
             Step::Network(spec) => remove(Kind::Network, &spec.name),
             Step::Volume(spec) => remove(Kind::Volume, &spec.name),
             Step::Container(spec) => remove(Kind::Container, &spec.name),
@@ -164,7 +174,9 @@ impl Step {
             Step::Files { directory, .. } => format!("writing into {}", directory.display()),
             Step::Passwords { .. } => "making passwords for the services".to_owned(),
             Step::Secret { path, .. } => format!("writing {}", path.display()),
-            Step::Shared { path, .. } => format!("making {}", path.display()),
+            Step::Shared { path, .. } | Step::Spool { path, .. } => {
+                format!("making {}", path.display())
+            }
             Step::Workspace(workspace) => workspace.doing(),
             Step::Network(spec) => format!("creating network {}", spec.name),
             Step::GuardLink { network } => format!("guarding the bridge of {network}"),

@@ -218,6 +218,7 @@ impl Setup {
             images: self.images(images),
             outputs: self.config.results.outputs.clone(),
             disk: Some(plan::disk(&self.config)),
+            notify: self.config.notify.enabled,
         }
     }
 }

@@ -79,7 +79,7 @@ fn grave(tree: &Path) -> PathBuf {
 /// It leaves its place in one step: what a kill leaves behind cannot be taken for a tree that
 /// somebody changed. There every directory is moved to the top before it is emptied, so that no path
 /// is long and nothing recurses, however deep an agent has nested them.
-pub(super) fn remove(tree: &Path) -> Result<()> {
+pub(crate) fn remove(tree: &Path) -> Result<()> {
     let grave = grave(tree);
     fs_err::create_dir_all(&grave)?;
     let mut buried: Vec<PathBuf> = Vec::new();
