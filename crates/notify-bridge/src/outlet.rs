@@ -1,5 +1,7 @@
 //! Where notices go, and how answers come back.
 
+pub mod desktop;
+
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
 

@@ -1,0 +1,135 @@
+//! Desktop notifications: `org.freedesktop.Notifications` on the session bus.
+//!
+//! [`Desktop::run`] keeps a connection and knows who shows notifications now: it reads what that
+//! daemon can do when it appears, passes its signals on, and says [`Feedback::Lost`] when another
+//! one takes its place. [`Desktop::show`] talks to the daemon whose abilities it has read, by that
+//! daemon's own bus name: a text that was escaped for one is never shown by another.
+//!
+//! No call waits longer than [`PATIENCE`], so a daemon that hangs holds up this outlet and nothing
+//! else. The signals of a call's answer wait for the call: a click is never faster than its id.
+
+mod call;
+mod daemon;
+mod message;
+mod run;
+mod shown;
+
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
+
+use crate::notice::{Notice, NoticeId};
+use crate::outlet::{FeedbackSender, Handle, Outlet, OutletError};
+use daemon::{Daemon, Link};
+use message::Message;
+use shown::Shown;
+
+pub use daemon::Bus;
+
+/// Longest wait for an answer of the bus or of the daemon.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Longest wait for a daemon that the bus has just started to say what it can do.
+const APPEARS: Duration = Duration::from_secs(2);
+
+/// The outlet `desktop`.
+#[derive(Debug)]
+pub struct Desktop {
+    bus: Bus,
+    feedback: FeedbackSender,
+    link: watch::Sender<Link>,
+    shown: Mutex<Shown>,
+}
+
+impl Desktop {
+    /// An outlet that is not connected: nothing is shown before [`Self::run`] is polled.
+    #[must_use]
+    pub fn new(bus: Bus, feedback: FeedbackSender) -> Self {
+        Self {
+            bus,
+            feedback,
+            link: watch::Sender::new(Link::Away("not connected yet".to_owned())),
+            shown: Mutex::default(),
+        }
+    }
+
+    /// Who shows notifications now, in one line for `status`; or why nobody does.
+    #[must_use]
+    pub fn state(&self) -> String {
+        self.link.borrow().to_string()
+    }
+
+    /// The daemon that is there, started by the bus if it can be.
+    async fn daemon(&self) -> Result<Daemon, OutletError> {
+        let link = self.link.borrow().clone();
+        let connection = match link {
+            Link::Present(daemon) => return Ok(daemon),
+            Link::Away(why) => return Err(OutletError::Unavailable(why)),
+            Link::Alone(connection) => connection,
+        };
+        call::start_daemon(&connection).await?;
+        let mut changes = self.link.subscribe();
+        let present = changes.wait_for(|link| matches!(link, Link::Present(_)));
+        if let Ok(Ok(link)) = timeout(APPEARS, present).await
+            && let Link::Present(daemon) = &*link
+        {
+            return Ok(daemon.clone());
+        }
+        Err(OutletError::Unavailable(
+            "the notification daemon that was started says nothing".to_owned(),
+        ))
+    }
+
+    async fn show_now(
+        &self,
+        notice: &Notice,
+        earlier: Option<Handle>,
+    ) -> Result<Option<Handle>, OutletError> {
+        let daemon = self.daemon().await?;
+        let message = Message::of(notice, daemon.capabilities, SystemTime::now());
+        // Held over the call, so that a click waits until its id is known.
+        let mut shown = self.shown.lock().await;
+        let in_place_of = earlier.and_then(|handle| daemon.life.id(handle));
+        let answer = call::notify(&daemon, in_place_of.unwrap_or(0), &message).await;
+        match answer {
+            Ok(id) => {
+                shown.put(id, notice);
+                Ok(Some(daemon.life.handle(id)))
+            }
+            Err(call::Failure::Died(why)) => Err(shown.died(&notice.id, why)),
+            Err(call::Failure::Outlet(error)) => Err(error),
+        }
+    }
+
+    async fn withdraw_now(&self, id: &NoticeId, handle: Option<Handle>) {
+        let Link::Present(daemon) = self.link.borrow().clone() else {
+            return;
+        };
+        // Forgotten first: that it closes is no answer of the person's.
+        let known = self.shown.lock().await.remove(id);
+        let Some(id) = known.or_else(|| daemon.life.id(handle?)) else {
+            return;
+        };
+        call::close(&daemon, id).await;
+    }
+}
+
+impl Outlet for Desktop {
+    fn name(&self) -> &str {
+        run::NAME
+    }
+
+    fn show<'a>(
+        &'a self,
+        notice: &'a Notice,
+        earlier: Option<Handle>,
+    ) -> BoxFuture<'a, Result<Option<Handle>, OutletError>> {
+        Box::pin(self.show_now(notice, earlier))
+    }
+
+    fn withdraw<'a>(&'a self, id: &'a NoticeId, handle: Option<Handle>) -> BoxFuture<'a, ()> {
+        Box::pin(self.withdraw_now(id, handle))
+    }
+}
