@@ -97,6 +97,9 @@ for image in $images; do
         ;;
     gate)
         install -m 755 "$binaries/agentnet-gate" "$context/"
+        mkdir "$context/bin"
+        install -m 755 "$context/notify.sh" "$context/bin/"
+        ln -s agentnet-gate "$context/bin/agentnet-notify"
         build gate "$context"
         ;;
     # The classic builder runs every stage that stands before its target.

@@ -5,6 +5,7 @@
 #   install.sh pip PACKAGE…    for everybody
 #   install.sh npm PACKAGE…    for everybody; Node first, where there is none or an old one
 #   install.sh user UID GID    the user `agent`, its home and the workspace
+#   install.sh hooks AGENT     what makes claude, codex or gemini tell people through the task's spool
 set -eu
 
 # Node's own `fetch` uses a proxy from 22.21 and 24 on.
@@ -64,6 +65,37 @@ make_user() {
     fi
     install --directory --owner agent --group "$group" --mode 0777 /home/agent /workspace
     find / -xdev -type f -perm /6000 -exec chmod a-s {} +
+    # Mounted in a task's container; without one they lead nowhere.
+    for program in agentnet-notify notify.sh; do
+        ln -sf "/agentnet/bin/$program" "/usr/local/bin/$program"
+    done
+}
+
+# The settings of the machine, which the agent cannot write and a project cannot take away. A hook runs in the agent's
+# container as the agent. It never fails it: outside of a task there is no program to call.
+hooks() {
+    hook="[ ! -x /agentnet/bin/agentnet-notify ] || /agentnet/bin/agentnet-notify hook $1 || :"
+    case $1 in
+    claude)
+        mkdir -p /etc/claude-code
+        entry='[{"hooks": [{"type": "command", "command": "'$hook'", "timeout": 10}]}]'
+        printf '{"hooks": {"Notification": %s, "Stop": %s, "SubagentStop": %s}}\n' "$entry" "$entry" "$entry" \
+            >/etc/claude-code/managed-settings.json
+        ;;
+    codex)
+        mkdir -p /etc/codex
+        printf 'notify = ["/agentnet/bin/agentnet-notify", "hook", "codex"]\n' >/etc/codex/config.toml
+        ;;
+    gemini)
+        mkdir -p /etc/gemini-cli
+        entry='[{"hooks": [{"name": "agentnet", "type": "command", "command": "'$hook'", "timeout": 10000}]}]'
+        printf '{"hooks": {"Notification": %s, "AfterAgent": %s}}\n' "$entry" "$entry" >/etc/gemini-cli/settings.json
+        ;;
+    *)
+        echo "install.sh: there are no hooks for $1" >&2
+        exit 2
+        ;;
+    esac
 }
 
 kind=$1
@@ -73,6 +105,7 @@ apt) with_apt "$@" ;;
 pip) with_pip "$@" ;;
 npm) with_npm "$@" ;;
 user) make_user "$@" ;;
+hooks) hooks "$@" ;;
 *)
     echo "install.sh: there is no kind $kind" >&2
     exit 2

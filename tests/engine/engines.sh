@@ -30,7 +30,7 @@ library_packages="libip4tc2 libip6tc2 libxtables12 libnftnl11 libmnl0 libnfnetli
   libseccomp2 libdevmapper1.02.1 libglib2.0-0 libpcre2-8-0"
 docker28_packages="docker.io docker-cli docker-compose docker-buildx containerd"
 docker20_packages="docker.io containerd"
-base_packages="bash curl wget git python3 python3-pip python3-venv openssl ca-certificates iproute2 iputils-ping
+base_packages="bash busybox curl wget git python3 python3-pip python3-venv openssl ca-certificates iproute2 iputils-ping
   procps netcat-openbsd openssh-client openssh-server socat jq less patch
   nodejs python3-requests python3-httpx openjdk-17-jre-headless"
 

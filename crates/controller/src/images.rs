@@ -25,6 +25,7 @@ use crate::task::Slug;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const PROXY_DOCKERFILE: &str = include_str!("../../../images/proxy/Dockerfile");
 const GATE_DOCKERFILE: &str = include_str!("../../../images/gate/Dockerfile");
+const NOTIFY_SCRIPT: &str = include_str!("../../../images/gate/notify.sh");
 const AGENT_DOCKERFILE: &str = include_str!("../../../images/agent/Dockerfile");
 const AGENT_INSTALL: &str = include_str!("../../../images/agent/install.sh");
 
@@ -49,6 +50,8 @@ struct Tool {
     image: &'static str,
     program: &'static str,
     dockerfile: &'static str,
+    /// Scripts that the Dockerfile copies.
+    scripts: &'static [(&'static str, &'static str)],
     /// Empty directories that the Dockerfile copies.
     directories: &'static [&'static str],
     /// Links that the Dockerfile copies, and what they lead to.
@@ -59,6 +62,7 @@ const PROXY: Tool = Tool {
     image: "agentnet/proxy",
     program: "agentnet-proxy",
     dockerfile: PROXY_DOCKERFILE,
+    scripts: &[],
     directories: &["run/"],
     links: &[("bin/tinyproxy", "/agentnet-proxy")],
 };
@@ -67,8 +71,9 @@ const GATE: Tool = Tool {
     image: "agentnet/gate",
     program: "agentnet-gate",
     dockerfile: GATE_DOCKERFILE,
+    scripts: &[("bin/notify.sh", NOTIFY_SCRIPT)],
     directories: &[],
-    links: &[],
+    links: &[("bin/agentnet-notify", "agentnet-gate")],
 };
 
 /// Where images come from.
@@ -224,20 +229,22 @@ impl Sources<'_> {
         };
         let program = fs_err::read(&path)?;
         elf::check_static(&path, &program)?;
+        let mut files = vec![
+            ("Dockerfile", 0o644, tool.dockerfile.as_bytes()),
+            (tool.program, 0o755, &program),
+        ];
+        let scripts = tool.scripts.iter();
+        files.extend(scripts.map(|(name, text)| (*name, 0o755, text.as_bytes())));
+        let context = context::tar(&files, tool.directories, tool.links)?;
         let tag = ImageRef(format!(
             "{}:{VERSION}-{}",
             tool.image,
-            context::fingerprint(&program)
+            context::fingerprint(&context)
         ));
         if look(engine, &tag).await?.is_some() || missing == Missing::Assume {
             return Ok(tag);
         }
         progress.long(&format!("building {tag}"));
-        let files = [
-            ("Dockerfile", 0o644, tool.dockerfile.as_bytes()),
-            (tool.program, 0o755, &program),
-        ];
-        let context = context::tar(&files, tool.directories, tool.links)?;
         build(engine, tag.clone(), context, progress).await?;
         Ok(tag)
     }

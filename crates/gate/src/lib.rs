@@ -13,7 +13,8 @@
 //!
 //! `connect` has nothing to do with the proof: it is the way through the proxy for clients that know
 //! only how to start a program, ssh above all. Nor has [`clients`], which finds the programs of a container
-//! that do not know the proxy. `listening` is the health check of services whose images bring none, and `usage` tells
+//! that do not know the proxy. [`notify`] is another program in the same file, `agentnet-notify`: it tells people what
+//! the container's own programs want to say. `listening` is the health check of services whose images bring none, and `usage` tells
 //! the controller what a container's cgroup knows.
 
 mod answer;
@@ -34,6 +35,7 @@ mod link;
 mod listening;
 mod names;
 mod netlink;
+pub mod notify;
 mod outside;
 mod patience;
 mod program;

@@ -14,6 +14,7 @@ use crate::connect::{self, Wiring};
 use crate::handover;
 use crate::launch::{REFUSED, launch};
 use crate::listening;
+use crate::notify;
 use crate::patience;
 use crate::proof;
 use crate::table;
@@ -26,6 +27,9 @@ const USAGE: u8 = 2;
 /// Runs the program on its arguments, the program's own name first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if notify::is_called(&arguments) {
+        return ExitCode::from(notify::main(&arguments));
+    }
     let code = match Cli::try_parse_from(&arguments) {
         Ok(Cli {
             job: Job::Exec(exec),

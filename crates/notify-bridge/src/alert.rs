@@ -6,16 +6,12 @@ use crate::kind::{Kind, KindError};
 use crate::text;
 
 /// Longest alert file, in bytes.
-pub const LONGEST: usize = 8 * 1024;
+pub const LONGEST: usize = agentnet_gate::notify::LONGEST_ALERT;
 
 /// The version of the document.
 pub const VERSION: u8 = 1;
 
-/// Most answers that a question can offer.
-pub const MOST_CHOICES: usize = 5;
-
-/// Longest of them, in characters: it is a button.
-pub const LONGEST_CHOICE: usize = 40;
+pub use agentnet_gate::notify::{LONGEST_CHOICE, MOST_CHOICES};
 
 /// A checked alert. The text is still the adversary's: whoever shows it cuts it, makes control and
 /// direction characters visible, and escapes it for where it goes.

@@ -5,6 +5,7 @@ mod check;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use agentnet_gate::notify::Order;
 use clap::{Parser, Subcommand};
 
 /// The alerts of tasks: what an agent writes becomes a notification.
@@ -23,6 +24,9 @@ enum Job {
     /// at most 8192 bytes, and reads {"v":1,"kind":"complete","text":"..."} with one of the kinds
     /// complete, error, clarification, info, test. A clarification may have "choices": ["yes","no"].
     Check(check::Arguments),
+    /// What the program in a task's container does.
+    #[command(flatten)]
+    Order(Order),
 }
 
 /// Runs the program on its arguments, the program's own name first.
@@ -30,6 +34,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match Cli::try_parse_from(arguments) {
         Ok(Cli { job }) => match job {
             Job::Check(arguments) => check::run(&arguments),
+            Job::Order(order) => ExitCode::from(agentnet_gate::notify::run(&order)),
         },
         Err(error) => {
             // Nothing sensible is left to do when even this cannot be printed.

@@ -1,5 +1,6 @@
 //! `agentnet run`
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -126,6 +127,8 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     let spec = ExecSpec {
         tty,
         stdin: true,
+        // We tell of its end: its agent's own hooks need not.
+        env: BTreeMap::from([("AGENTNET_RUN".to_owned(), "1".to_owned())]),
         ..ExecSpec::quiet(with_secrets(&up.record, command.clone()))
     };
     let agent = up.record.task.resource(Role::Agent);
