@@ -16,6 +16,9 @@
 #   socks5       the same as microsocks
 #   prometheus   bin/prometheus, bin/promtool
 #   wrk          bin/wrk, a load generator
+#   desktop      bin/dbus-daemon, bin/dunst, bin/dunstctl, bin/Xvfb: a session bus and a notification daemon on a screen that
+#                nobody sees, with fonts (ROOT/usr/share/fonts) and the tools that make a picture of it. Put ROOT/bin on
+#                the PATH: Xvfb finds its keyboard compiler there, and dunstctl what it calls
 #   databases    a PostgreSQL and a Redis with their libraries, to build an image from (tests/databases); nothing in bin
 #
 # AGENTNET_PEERS_DIR moves the state elsewhere; so does CARGO_TARGET_DIR, as it does with all that is built.
@@ -24,7 +27,7 @@ set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 state=${AGENTNET_PEERS_DIR:-${CARGO_TARGET_DIR:-$(CDPATH='' cd -- "$here/../.." && pwd)/target}/peers}
-peers="tinyproxy squid microsocks prometheus wrk databases"
+peers="tinyproxy squid microsocks prometheus wrk desktop databases"
 
 # docs/tinyproxy.md is compared with the version in this suite, wherever the tests run.
 suite=bookworm
@@ -33,6 +36,17 @@ library_packages="libecap3 libnetfilter-conntrack3 libnfnetlink0 libmnl0 libltdl
   libhogweed6 libgmp10 libp11-kit0 libidn2-0 libunistring2 libtasn1-6 libffi8 libgssapi-krb5-2 libkrb5-3 libk5crypto3
   libkrb5support0 libkeyutils1 libcom-err2 libsystemd0 libcap2 libgcrypt20 libgpg-error0 liblz4-1 libzstd1 liblzma5
   libstdc++6 libgcc-s1 libcrypt1 libssl3"
+
+# With all of their libraries but libc's: a desktop's are many, and of one release or they do not fit together.
+desktop_packages="dunst xvfb x11-xkb-utils xkb-data dbus-daemon dbus-bin systemd netpbm fonts-dejavu-core libapparmor1
+  libaudit1 libblkid1 libbrotli1 libbsd0 libbz2-1.0 libcairo2 libcap-ng0 libcap2 libcrypt1 libdatrie1 libdbus-1-3
+  libdeflate0 libexpat1 libffi8 libfontconfig1 libfontenc1 libfreetype6 libfribidi0 libgcrypt20 libgdk-pixbuf-2.0-0
+  libgl1 libglib2.0-0 libglvnd0 libglx0 libgpg-error0 libgraphite2-3 libharfbuzz0b libjbig0 libjpeg62-turbo liblerc4
+  liblz4-1 liblzma5 libmd0 libmount1 libnetpbm11 libnotify4 libpango-1.0-0 libpangocairo-1.0-0 libpangoft2-1.0-0
+  libpcre2-8-0 libpixman-1-0 libpng16-16 libselinux1 libsystemd-shared libsystemd0 libthai-data libthai0 libtiff6
+  libunwind8 libwayland-client0 libwayland-cursor0 libwebp7 libx11-6 libx11-data libx11-xcb1 libxau6 libxcb-render0
+  libxcb-shm0 libxcb1 libxdmcp6 libxext6 libxfont2 libxinerama1 libxkbfile1 libxrandr2 libxrender1 libxss1 libzstd1
+  zlib1g"
 
 say() { printf 'peers: %s\n' "$*" >&2; }
 fail() {
@@ -48,6 +62,7 @@ packages_of() {
     tinyproxy) echo tinyproxy-bin tinyproxy ;;
     squid) echo squid squid-common squid-langpack ;;
     microsocks | prometheus | wrk) echo "$1" ;;
+    desktop) echo "$desktop_packages" ;;
     databases)
         echo postgresql-15 postgresql-client-15 redis-server redis-tools libpq5 libicu72 libxml2 libldap-2.5-0 \
             libsasl2-2 libxslt1.1 libjemalloc2 libhiredis0.14 liblua5.1-0 libatomic1 lua-cjson lua-bitop liblzf1 libnuma1
@@ -62,6 +77,10 @@ programs_of() {
     squid) echo usr/sbin/squid ;;
     microsocks | wrk) echo "usr/bin/$1" ;;
     prometheus) echo usr/bin/prometheus usr/bin/promtool ;;
+    desktop)
+        echo usr/bin/dunst usr/bin/dunstctl usr/bin/Xvfb usr/bin/xkbcomp usr/bin/dbus-daemon usr/bin/dbus-send \
+            usr/bin/busctl usr/bin/xwdtopnm usr/bin/pamcut usr/bin/pnmtopng
+        ;;
     esac
 }
 
@@ -85,14 +104,38 @@ take_lock() {
     flock 9
 }
 
+# Xvfb runs /usr/bin/xkbcomp, which this machine need not have, and has no setting for it. With the empty string in that
+# one's place it is looked for on the PATH.
+find_on_path() {
+    place=$(LC_ALL=C grep -abo -P '\x00/usr/bin\x00' "$1" | tr -d '\000' | cut -d : -f 1)
+    # It has been done where it is not named any more.
+    case $place in
+    '') return 0 ;;
+    *[!0-9]*) fail "$1 names /usr/bin more than once" ;;
+    esac
+    printf '\000' | dd of="$1" bs=1 seek=$((place + 1)) conv=notrunc status=none
+}
+
+# Where an unpacked peer keeps libraries of its own.
+libraries_of() {
+    case $1 in
+    desktop)
+        directories=$(find "$state/$1" -name 'lib*.so*' -exec dirname {} + | sort -u)
+        printf '%s' "$directories" | tr '\n' ':'
+        ;;
+    *) printf '%s' "$state/lib" ;;
+    esac
+}
+
 # bin/PROGRAM becomes the program itself (exec), so a pid that was started is the peer's.
 wrap() {
     root=$1
+    libraries=$(libraries_of "${1##*/}")
     mkdir -p "$root/bin.new"
     for program in $2; do
         cat >"$root/bin.new/${program##*/}" <<WRAPPER
 #!/bin/sh
-LD_LIBRARY_PATH='$state/lib'\${LD_LIBRARY_PATH:+":\$LD_LIBRARY_PATH"} exec '$root/$program' "\$@"
+LD_LIBRARY_PATH='$libraries'\${LD_LIBRARY_PATH:+":\$LD_LIBRARY_PATH"} exec '$root/$program' "\$@"
 WRAPPER
         chmod 755 "$root/bin.new/${program##*/}"
     done
@@ -117,8 +160,9 @@ peer() {
     unpack "$root" $suite $(packages_of "$1")
     rm -rf "$root/bin" "$root/bin.new"
     mkdir -p "$state/lib"
+    [ "$1" != desktop ] || find_on_path "$root/usr/bin/Xvfb"
     for program in $(programs_of "$1") $(helpers_of "$1"); do
-        ldd "$root/$program" 2>/dev/null | grep -q 'not found' || continue
+        LD_LIBRARY_PATH=$(libraries_of "$1") ldd "$root/$program" 2>/dev/null | grep -q 'not found' || continue
         unpack "$state/libraries" $suite $library_packages
         borrow_libraries "$root/$program"
     done

@@ -4,7 +4,7 @@
 //! unpacked under `target/`) and builds the images there once. Everything a test makes is held by a guard that removes
 //! it, on failure too, and carries a name that no other run has.
 //!
-//! [`peers`] has other people's programs, [`daemon`] starts one, [`recorder`] and [`wire`] are the two ends around a proxy.
+//! [`peers`] has other people's programs, [`daemon`] starts one, [`desktop`] is a session with notifications, [`recorder`] and [`wire`] are the two ends around a proxy.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,6 +20,7 @@ pub mod canary;
 pub mod clients;
 pub mod command;
 pub mod daemon;
+pub mod desktop;
 pub mod engine;
 pub mod name;
 pub mod origin;

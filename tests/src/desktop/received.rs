@@ -1,0 +1,71 @@
+//! What arrived at a notification daemon.
+
+/// One `Notify` call, as the daemon understood it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The daemon's id for it; the same id twice is a replacement.
+    pub id: u32,
+    /// The sender's name.
+    pub application: String,
+    /// The title.
+    pub summary: String,
+    /// The text as it was sent: markup is not resolved.
+    pub body: String,
+    /// The text as it goes on the screen, in Pango's markup; the body where the daemon does not say.
+    pub drawn: String,
+    /// `LOW`, `NORMAL` or `CRITICAL`.
+    pub urgency: String,
+    /// Keys and labels.
+    pub actions: Vec<(String, String)>,
+}
+
+impl Received {
+    /// Reads what `dunst -print` says of every notification.
+    pub(super) fn printed(text: &str) -> Vec<Self> {
+        text.split("\n{\n").skip(1).filter_map(Self::one).collect()
+    }
+
+    fn one(block: &str) -> Option<Self> {
+        // The last line is written last: without it the block is still being written.
+        let (block, _) = block.split_once("\n\tscript_count: ")?;
+        let between = |from: &str, to: &str| {
+            let (_, rest) = block.split_once(from)?;
+            rest.split_once(to).map(|(text, _)| text.to_owned())
+        };
+        let (_, listed) = block.split_once("\n\tactions: {\n").unwrap_or_default();
+        let actions = listed.lines().filter_map(|line| {
+            let (key, label) = line.trim().strip_prefix('"')?.split_once("\": \"")?;
+            Some((key.to_owned(), label.strip_suffix('"')?.to_owned()))
+        });
+        Some(Self {
+            id: between("\n\tid: ", "\n")?.parse().ok()?,
+            application: between("\tappname: '", "'\n\tsummary: '")?,
+            summary: between("\n\tsummary: '", "'\n\tbody: '")?,
+            body: between("\n\tbody: '", "'\n\ticon: '")?,
+            drawn: between("\n\tformatted: '", "'\n\tfg: ")?,
+            urgency: between("\n\turgency: ", "\n")?,
+            actions: actions.collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRINTED: &str = "WARNING: x\n{\n\tappname: 'agentnet'\n\tsummary: 't'\n\tbody: 'a\n&lt;b&gt;'\n\ticon: 'i'\n\turgency: LOW\n\ttransient: 0\n\tformatted: '<b>t</b>\na\n&lt;b&gt;'\n\tfg: #fff\n\tid: 2\n\tactions: {\n\t\t\"once\": \"Allow once\"\n\t}\n\tscript_count: 0\n}\n{\n\tappname: 'x";
+
+    #[test]
+    fn what_dunst_prints_is_read_and_half_a_notification_is_not() {
+        let expected = Received {
+            id: 2,
+            application: "agentnet".into(),
+            summary: "t".into(),
+            body: "a\n&lt;b&gt;".into(),
+            drawn: "<b>t</b>\na\n&lt;b&gt;".into(),
+            urgency: "LOW".into(),
+            actions: vec![("once".into(), "Allow once".into())],
+        };
+        assert_eq!(Received::printed(PRINTED), [expected]);
+    }
+}
