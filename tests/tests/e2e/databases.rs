@@ -5,48 +5,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
 
 use agentnet_e2e::agentnet::Checkout;
 use agentnet_e2e::bed::{root, skip};
-use agentnet_e2e::command::run_with;
+use agentnet_e2e::databases::{IMAGE, PSQL, USER, image, postgres};
 use agentnet_e2e::engine::{BASE_IMAGE, Engine};
 use agentnet_e2e::on_engines;
-use agentnet_e2e::peers::peer;
 use serde_json::Value;
 
-const IMAGE: &str = "agentnet-e2e/databases";
 const TASKS: [&str; 2] = ["one", "two"];
-/// What an image of PostgreSQL does at its first start.
-const START: &str = r#"
-set -eu
-data=/var/lib/postgresql/data/db
-if [ ! -e "$data/PG_VERSION" ]; then
-    printf %s "$POSTGRES_PASSWORD" >/tmp/password
-    initdb --no-sync --username=postgres --auth=scram-sha-256 --pwfile=/tmp/password "$data" >/dev/null
-    rm /tmp/password
-    echo 'host all all all scram-sha-256' >>"$data/pg_hba.conf"
-fi
-exec postgres -D "$data" -c listen_addresses='*' -c unix_socket_directories=/tmp
-"#;
-
-/// The image, built once a run from unpacked packages; or why there is none.
-fn image(engine: &Engine) -> Result<(), String> {
-    let context = peer("databases")?;
-    let file = root().join("tests/databases/Dockerfile");
-    let mut build = engine.command("docker");
-    build
-        .args(["build", "--quiet", "--tag", IMAGE, "--file"])
-        .arg(file)
-        .arg(context);
-    let built = run_with(&mut build, "", Duration::from_secs(300));
-    if built.ok() {
-        Ok(())
-    } else {
-        Err(built.to_string())
-    }
-}
-
 /// A profile as the engine's own, with io_uring.
 fn profile_with_io_uring(directory: &Path) {
     let own = fs::read_to_string(root().join("compose/socket/seccomp.json")).unwrap();
@@ -61,19 +28,10 @@ fn profile_with_io_uring(directory: &Path) {
 
 fn config() -> String {
     format!(
-        r#"
-[services.postgres]
-image = "{IMAGE}"
-user = "70:70"
-port = 5432
-command = ["sh", "-c", '''{START}''']
-generate = ["POSTGRES_PASSWORD"]
-agent_env = {{ DATABASE_URL = "postgres://postgres:${{POSTGRES_PASSWORD}}@postgres:5432/postgres" }}
-healthcheck = "@postgres"
-volumes = {{ data = "/var/lib/postgresql/data" }}
+        r#"{postgres}
 [services.redis]
 image = "{IMAGE}"
-user = "70:70"
+user = "{USER}"
 port = 6379
 command = ["sh", "-c", "exec redis-server --save '' --protected-mode no --requirepass \"$REDIS_PASSWORD\""]
 generate = ["REDIS_PASSWORD"]
@@ -83,11 +41,11 @@ image = "{BASE_IMAGE}"
 user = "1000:1000"
 command = ["sleep", "infinity"]
 seccomp = "uring.json"
-"#
+"#,
+        postgres = postgres()
     )
 }
 
-const PSQL: &str = "psql \"$DATABASE_URL\" --no-psqlrc --tuples-only --no-align --command";
 const REDIS: &str = "redis-cli -h redis --no-auth-warning -a \"$REDIS_PASSWORD\"";
 /// io_uring_setup with an address that is none: EFAULT (14) where it is let through, EPERM (1) where it is not.
 const URING: &str = "import ctypes; l = ctypes.CDLL(None, use_errno=True); l.syscall(425, 1, 0); print(ctypes.get_errno())";
