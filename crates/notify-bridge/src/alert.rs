@@ -63,6 +63,22 @@ pub enum AlertError {
     Choices,
 }
 
+impl AlertError {
+    /// The word in metrics and status.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::Json(_) => "not_an_alert",
+            Self::Version(_) => "version",
+            Self::Kind(KindError::Blocked) => "forged_blocked",
+            Self::Kind(KindError::Unknown) => "kind",
+            Self::Empty => "empty",
+            Self::Choices => "choices",
+        }
+    }
+}
+
 impl Alert {
     /// Reads the bytes of one file.
     ///
@@ -74,17 +90,32 @@ impl Alert {
         }
         let document: Document =
             serde_json::from_slice(bytes).map_err(|error| AlertError::Json(error.to_string()))?;
-        if document.v != VERSION {
-            return Err(AlertError::Version(document.v));
+        let Document {
+            v,
+            kind,
+            text,
+            choices,
+        } = document;
+        Self::checked(v, &kind, text, choices)
+    }
+
+    /// Checks what a document says.
+    pub(crate) fn checked(
+        v: u8,
+        kind: &str,
+        text: String,
+        choices: Vec<String>,
+    ) -> Result<Self, AlertError> {
+        if v != VERSION {
+            return Err(AlertError::Version(v));
         }
-        let kind: Kind = document.kind.parse()?;
+        let kind: Kind = kind.parse()?;
         // Judged as it will be shown: a text of nothing but marks is empty, too.
-        if text::body(&document.text).is_empty() {
+        if text::body(&text).is_empty() {
             return Err(AlertError::Empty);
         }
-        let choices = document.choices;
         let offered = |choice: &String| {
-            let shown = text::line(choice, LONGEST_CHOICE + 1);
+            let shown = text::line(choice, LONGEST_CHOICE);
             !shown.is_empty() && choice.chars().count() <= LONGEST_CHOICE
         };
         let right_kind = choices.is_empty() || kind == Kind::Clarification;
@@ -93,7 +124,7 @@ impl Alert {
         }
         Ok(Self {
             kind,
-            text: document.text,
+            text,
             choices,
         })
     }

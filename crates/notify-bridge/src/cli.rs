@@ -1,6 +1,8 @@
 //! The command line: one file a subcommand, which holds its arguments and its `run`.
 
 mod check;
+mod status;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -27,6 +29,13 @@ enum Job {
     /// What the program in a task's container does.
     #[command(flatten)]
     Order(Order),
+    /// Tell the person what the agents of all tasks say: the bridge, in the foreground
+    ///
+    /// Exit codes: 0 ended by a signal; 1 something failed; 2 the configuration cannot be used; 3 a
+    /// bridge runs for this state directory already.
+    Watch(watch::Arguments),
+    /// Whether a bridge runs, its outlets, counts and last alerts: exit 0 if it runs, 4 if not
+    Status(status::Arguments),
 }
 
 /// Runs the program on its arguments, the program's own name first.
@@ -35,6 +44,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { job }) => match job {
             Job::Check(arguments) => check::run(&arguments),
             Job::Order(order) => ExitCode::from(agentnet_gate::notify::run(&order)),
+            Job::Watch(arguments) => watch::run(&arguments),
+            Job::Status(arguments) => status::run(&arguments),
         },
         Err(error) => {
             // Nothing sensible is left to do when even this cannot be printed.

@@ -9,13 +9,29 @@
 //! A notice goes to every [`outlet`] that wants it; a click comes back as an answer.
 
 mod alert;
+mod bridge;
 mod cli;
+mod config;
+mod desk;
+mod hints;
+mod inbox;
 pub mod incoming;
+mod intake;
 mod kind;
+mod ledger;
+mod limit;
+mod lock;
+mod metrics;
+mod metrics_door;
 mod name;
 pub mod notice;
 pub mod outlet;
+mod own;
+mod rule;
+mod spool;
 mod spool_file;
+mod state_dir;
+mod status;
 pub mod text;
 
 pub use alert::{Alert, AlertError, LONGEST, LONGEST_CHOICE, MOST_CHOICES, VERSION};

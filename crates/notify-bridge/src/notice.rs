@@ -28,6 +28,58 @@ pub struct TaskName {
     pub task: String,
 }
 
+/// Who says something, about which task. Each has a limit of its own, so that an agent cannot drown
+/// what agentnet or the proxy says of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Speaker {
+    /// Which side.
+    pub side: Side,
+    /// About which task.
+    pub task: TaskName,
+}
+
+/// The sides that notices come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Side {
+    /// The agent, through its spool.
+    Agent,
+    /// agentnet itself.
+    Own,
+    /// The proxy's decisions.
+    Proxy,
+}
+
+impl Side {
+    /// The word in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Own => "agentnet",
+            Self::Proxy => "proxy",
+        }
+    }
+}
+
+/// Longest name of a project or a task, in bytes; the controller's rule.
+const LONGEST_SLUG: usize = 40;
+
+impl TaskName {
+    /// Takes two names that follow the controller's rule for them.
+    #[must_use]
+    pub fn new(project: &str, task: &str) -> Option<Self> {
+        let is_slug = |name: &str| {
+            let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            !name.is_empty() && name.len() <= LONGEST_SLUG && name.bytes().all(allowed)
+        };
+        (is_slug(project) && is_slug(task)).then(|| Self {
+            project: project.to_owned(),
+            task: task.to_owned(),
+        })
+    }
+}
+
 impl fmt::Display for TaskName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.project, self.task)
@@ -80,7 +132,7 @@ pub struct Choice {
 /// where they go, and makes nothing of them but text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
-    /// Its name. A notice with the same id as an earlier one takes its place.
+    /// Its name.
     pub id: NoticeId,
     /// Whose it is.
     pub task: TaskName,
@@ -95,7 +147,7 @@ pub struct Notice {
     /// What the person may pick; empty for most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub choices: Vec<Choice>,
-    /// An earlier notice whose place this one takes, where it has another id.
+    /// An earlier notice whose place this one takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<NoticeId>,
     /// What an answer is about, for whoever made the notice (a `blocked` one: `host:port`). Never shown.
@@ -192,6 +244,21 @@ impl Notice {
             until: None,
             task,
         }
+    }
+
+    /// The line that stands for `count` others of a speaker.
+    #[must_use]
+    pub fn of_the_rest(speaker: &Speaker, count: u64) -> Self {
+        let id = NoticeId(format!("rest/{}/{}", speaker.side.as_str(), speaker.task));
+        let kind = match speaker.side {
+            Side::Proxy => NoticeKind::Blocked,
+            Side::Agent | Side::Own => NoticeKind::Info,
+        };
+        let body = format!("and {count} more from {}", speaker.task.task);
+        let mut notice = Self::new(id, speaker.task.clone(), kind, &body);
+        // An error may be among them: nobody has read them.
+        notice.urgency = Urgency::Normal;
+        notice
     }
 
     /// Whether it waits for a click.

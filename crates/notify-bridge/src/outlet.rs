@@ -1,6 +1,10 @@
 //! Where notices go, and how answers come back.
 
+pub(crate) mod command;
 pub mod desktop;
+pub(crate) mod line;
+pub(crate) mod mount;
+pub(crate) mod webhook;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -40,6 +44,11 @@ pub trait Outlet: Send + Sync {
         notice: &'a Notice,
         earlier: Option<Handle>,
     ) -> BoxFuture<'a, Result<Option<Handle>, OutletError>>;
+
+    /// How many notices may be on their way at once. More than one only where order does not matter.
+    fn at_once(&self) -> usize {
+        1
+    }
 
     /// Takes a notice away that is answered or too old. What cannot be taken back stays.
     fn withdraw<'a>(&'a self, id: &'a NoticeId, handle: Option<Handle>) -> BoxFuture<'a, ()>;

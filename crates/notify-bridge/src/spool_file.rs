@@ -1,15 +1,31 @@
 //! Reading one file that the adversary wrote: opened without following a link or waiting for a
-//! reader, looked at through the descriptor, read to its bound.
+//! reader, looked at through the descriptor, read to its bound (THREATS W120 to W123).
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, open, openat2};
+use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertError, LONGEST};
 use crate::name::{AlertName, NameError};
+
+/// No way out of a directory that is held: not above it, over no link, into no other file system.
+pub(crate) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+/// NOFOLLOW: no link to somebody else's file. NONBLOCK: no pipe that nobody writes to.
+const READ: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOCTTY);
 
 /// Why a file of the spool was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -31,16 +47,68 @@ pub enum SpoolError {
     Alert(#[from] AlertError),
 }
 
-/// Reads and checks one alert file.
+impl SpoolError {
+    /// The word in metrics and status.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Name(_) => "bad_name",
+            Self::Read(_) => "unreadable",
+            Self::NotAFile => "not_a_file",
+            Self::Linked(_) => "linked",
+            Self::Alert(error) => error.word(),
+        }
+    }
+}
+
+/// Which file it was: what tells it from a later one of the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct FileMark {
+    pub(crate) name: String,
+    inode: u64,
+    /// Seconds and nanoseconds of its last change, which an agent can move on but not back.
+    changed: (i64, i64),
+}
+
+/// Reads and checks one alert file by its path, for a person who asks.
 ///
 /// # Errors
 /// [`SpoolError`], in the order of its variants.
 pub fn read(path: &Path) -> Result<(AlertName, Alert), SpoolError> {
     let name = AlertName::parse(path.file_name().unwrap_or_default())?;
-    // NOFOLLOW: no link to somebody else's file. NONBLOCK: no pipe that nobody writes to.
-    let flags =
-        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = File::from(open(path, flags, Mode::empty()).map_err(io::Error::from)?);
+    let file = File::from(open(path, READ, Mode::empty()).map_err(io::Error::from)?);
+    let (_, bytes) = checked(file, &name)?;
+    Ok((name, Alert::parse(&bytes)?))
+}
+
+/// The bytes of one file beneath a held directory, at most [`LONGEST`] of them.
+///
+/// # Errors
+/// [`SpoolError`], but not yet for its content.
+pub(crate) fn bytes_at(
+    directory: BorrowedFd<'_>,
+    name: &AlertName,
+) -> Result<(FileMark, Vec<u8>), SpoolError> {
+    let fd = openat2(directory, name.as_str(), READ, Mode::empty(), BENEATH);
+    checked(File::from(fd.map_err(io::Error::from)?), name)
+}
+
+/// The mark of a file as it is now, without opening it.
+pub(crate) fn mark_at(directory: BorrowedFd<'_>, name: &str) -> Option<FileMark> {
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    let stat = rustix::fs::statat(directory, name, flags).ok()?;
+    Some(FileMark {
+        name: name.to_owned(),
+        inode: stat.st_ino,
+        changed: (
+            stat.st_ctime,
+            i64::try_from(stat.st_ctime_nsec).unwrap_or(0),
+        ),
+    })
+}
+
+/// Everything is asked of the open file: its name may be another file's by now.
+fn checked(file: File, name: &AlertName) -> Result<(FileMark, Vec<u8>), SpoolError> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(SpoolError::NotAFile);
@@ -48,12 +116,44 @@ pub fn read(path: &Path) -> Result<(AlertName, Alert), SpoolError> {
     if metadata.nlink() != 1 {
         return Err(SpoolError::Linked(metadata.nlink()));
     }
+    if metadata.len() > LONGEST as u64 {
+        return Err(AlertError::TooLong.into());
+    }
     // One byte more than allowed tells "full" from "too long", however the file grows meanwhile.
-    let mut bytes = Vec::with_capacity(LONGEST + 1);
+    let mut bytes = Vec::new();
     file.take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
-    Ok((name, Alert::parse(&bytes)?))
+    if bytes.len() > LONGEST {
+        return Err(AlertError::TooLong.into());
+    }
+    let mark = FileMark {
+        name: name.to_string(),
+        inode: metadata.ino(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    };
+    Ok((mark, bytes))
 }
 
+/// Opens a directory by its path, for holding.
+///
+/// # Errors
+/// When it is not there or no directory.
+pub(crate) fn hold(path: &Path) -> io::Result<rustix::fd::OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
+}
+
+/// Opens a directory beneath a held one: every component is a real directory on the same file system.
+///
+/// # Errors
+/// When it is not there, or a component is a link, a mount point or no directory.
+pub(crate) fn hold_beneath(
+    directory: BorrowedFd<'_>,
+    below: &OsStr,
+) -> io::Result<rustix::fd::OwnedFd> {
+    let flags =
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(openat2(directory, below, flags, Mode::empty(), BENEATH)?)
+}
 #[cfg(test)]
 mod tests {
     use super::*;

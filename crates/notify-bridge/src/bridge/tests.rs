@@ -1,0 +1,1 @@
+//! The whole loop on real directories, with outlets that keep what they were shown.
