@@ -26,6 +26,7 @@ pub mod journal;
 pub mod labels;
 pub mod link;
 pub mod lock;
+pub mod notices;
 pub mod output;
 pub mod passwords;
 pub mod paths;

@@ -1,8 +1,11 @@
 //! `agentnet run`
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use agentnet_gate::notify::Kind;
 
 use super::context::Context;
 use super::exec::attached;
@@ -17,6 +20,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::labels::Role;
 use crate::lock::TaskLock;
+use crate::notices;
 use crate::output::Progress;
 use crate::policy;
 use crate::record::{Phase, Record};
@@ -74,6 +78,17 @@ const TIMED_OUT: u8 = 124;
 fn span(text: &str) -> Result<Duration> {
     let span = policy::parse_duration(text)?;
     Duration::try_from(span).map_err(|e| Error::Usage(format!("{text:?}: {e}")))
+}
+
+/// Tells whoever notifies people. Nothing of the run depends on it.
+fn tell(context: &Context, record: &Record, kind: Kind, text: &str) {
+    if record.notify
+        && let Err(e) = notices::leave(&context.state, &record.task, kind, text)
+    {
+        context
+            .output
+            .warn(&format!("nobody can be notified of this: {e}"));
+    }
 }
 
 async fn collect<E: Engine>(
@@ -140,7 +155,16 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
             None => std::future::pending().await,
         }
     };
+    let begun = Instant::now();
+    // Told while the command still works: it gets nowhere, and nobody would see why.
+    let deserted = async {
+        let why = notices::proxy_ended(&engine, &up.record).await;
+        context.output.warn(&why);
+        tell(context, &up.record, Kind::Error, &why);
+        std::future::pending::<Infallible>().await
+    };
     let (outcome, ended) = tokio::select! {
+        never = deserted => match never {},
         () = cancel.cancelled() => (Err(Error::Interrupted), Ended::Interrupted),
         error = disk::exceeded(&engine, &up.record, &spool) => (Err(error), Ended::Failed),
         () = over => {
@@ -161,17 +185,16 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     for sentence in &sentences {
         context.output.warn(sentence);
     }
+    let code = outcome.as_ref().ok().copied();
+    let code = code.filter(|_| ended == Ended::Exited);
+    let why = outcome.as_ref().err().map(ToString::to_string);
+    let why: Vec<String> = why.into_iter().chain(sentences).collect();
+    let told = notices::of_run(ended, code, begun.elapsed().as_secs(), &why);
     if let Some(directory) = &args.results {
-        let why = outcome.as_ref().err().map(ToString::to_string);
-        let why: Vec<String> = why.into_iter().chain(sentences).collect();
         let outcome = Outcome {
             command,
             ended,
-            code: outcome
-                .as_ref()
-                .ok()
-                .copied()
-                .filter(|_| ended == Ended::Exited),
+            code,
             why: (!why.is_empty()).then(|| why.join("; ")),
         };
         // What the command did is not undone by that: its own exit status stays.
@@ -180,6 +203,9 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
                 .output
                 .warn(&format!("the results could not be collected: {e}"));
         }
+    }
+    if let Some((kind, text)) = told {
+        tell(context, &up.record, kind, &text);
     }
     let changes = if args.discard {
         Changes::Discard
