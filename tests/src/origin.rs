@@ -101,6 +101,13 @@ impl<'e> Origin<'e> {
         self.engine.shell(&self.name, script).expect() + "\n"
     }
 
+    /// Lets root in with one more key, as OpenSSH writes public keys.
+    #[track_caller]
+    pub fn authorize(&self, key: &str) {
+        let script = format!("echo '{}' >>/root/.ssh/authorized_keys", key.trim());
+        self.engine.shell(&self.name, &script).expect();
+    }
+
     /// The requests that it saw.
     pub fn requests(&self) -> Vec<String> {
         let logs = self.engine.docker(["logs", &self.name]).stderr;

@@ -121,6 +121,7 @@ fn remember(ids: &mut Ids, step: &Step, id: String) {
         Step::Files { .. }
         | Step::Passwords { .. }
         | Step::Secret { .. }
+        | Step::SshAgent { .. }
         | Step::Shared { .. }
         | Step::Spool { .. }
         | Step::Workspace(_)
@@ -152,6 +153,7 @@ fn with_ids(step: &Step, ids: &Ids) -> Step {
         Step::Files { .. }
         | Step::Passwords { .. }
         | Step::Secret { .. }
+        | Step::SshAgent { .. }
         | Step::Shared { .. }
         | Step::Spool { .. }
         | Step::Workspace(_)
@@ -187,6 +189,11 @@ async fn run<E: Engine>(
         Step::Files { directory, files } => write_files(directory, files).map(|()| None),
         Step::Passwords { file, passwords } => passwords.write(file).map(|()| None),
         Step::Secret { path, owner, text } => write_for(path, *owner, text.expose()).map(|()| None),
+        Step::SshAgent {
+            directory,
+            owner,
+            agent,
+        } => agent.start(directory, *owner).await.map(|()| None),
         Step::Shared { path, owner } => make_for(path, *owner).map(|()| None),
         Step::Spool { path, owner } => make_spool(path, *owner).map(|()| None),
         Step::Workspace(workspace) => workspace.prepare().await.map(|()| None),

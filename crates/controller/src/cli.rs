@@ -12,6 +12,7 @@ mod logs;
 mod ls;
 mod results;
 mod run;
+mod ssh_agent;
 mod status;
 mod sync;
 mod targets;
@@ -97,7 +98,7 @@ enum Command {
     Sync(sync::Args),
     /// Collect what a task leaves behind: changes, commits, logs, decisions, declared outputs
     Results(results::Args),
-    /// Take back the secrets that a task was given
+    /// Take back the secrets and the SSH agent that a task was given
     Withdraw(withdraw::Args),
     /// Take tasks down; changed files are kept
     Down(down::Args),
@@ -111,6 +112,9 @@ enum Command {
     Targets(targets::Args),
     /// Write agentnet.toml and .agentnet/whitelist.txt for this repository
     Init(init::Args),
+    /// Between a task and the person's SSH agent: started by `up`
+    #[command(hide = true)]
+    SshAgent(ssh_agent::Args),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -141,6 +145,7 @@ impl Command {
             | Command::Withdraw(_)
             | Command::Targets(_)
             | Command::Init(_)
+            | Command::SshAgent(_)
             | Command::Completions { .. } => return false,
         };
         format.json
@@ -167,6 +172,7 @@ impl Command {
             | Command::Doctor(_)
             | Command::Targets(_)
             | Command::Init(_)
+            | Command::SshAgent(_)
             | Command::Completions { .. } => false,
         }
     }
@@ -218,6 +224,9 @@ async fn run(cli: Cli) -> Result<u8> {
         output.data(&String::from_utf8_lossy(&script))?;
         return Ok(Exit::Ok.code());
     }
+    if let Command::SshAgent(args) = cli.command {
+        return ssh_agent::ssh_agent(output, args).await;
+    }
     let context = Context::new(cli.global, output)?;
     match cli.command {
         Command::Up(args) => Box::pin(up::up(&context, args)).await,
@@ -240,7 +249,7 @@ async fn run(cli: Cli) -> Result<u8> {
         Command::Doctor(args) => doctor::doctor(&context, args).await,
         Command::Targets(args) => targets::targets(&context, args).await,
         Command::Init(args) => init::init(&context, &args).await,
-        Command::Completions { .. } => Ok(Exit::Ok.code()),
+        Command::SshAgent(_) | Command::Completions { .. } => Ok(Exit::Ok.code()),
     }
 }
 

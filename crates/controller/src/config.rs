@@ -28,7 +28,7 @@ use crate::spec::ImageRef;
 use crate::task::Slug;
 
 pub use compose::Compose;
-pub use credentials::Credentials;
+pub use credentials::{Credentials, SshKeys};
 pub use environment::Preset;
 pub use gpus::Gpus;
 pub use healthcheck::{Healthcheck, Test};

@@ -16,6 +16,7 @@ use crate::agents::Agent;
 use crate::config::Config;
 use crate::record::Record;
 use crate::secret::Secret;
+use crate::ssh_agent::SshAgent;
 
 pub use gather::Person;
 pub use grant::Grants;
@@ -38,6 +39,8 @@ pub struct Handover {
     pub secrets: BTreeMap<String, Secret>,
     /// The directory with the agent's login, and the agent.
     pub login: Option<(Agent, PathBuf)>,
+    /// The person's SSH agent.
+    pub ssh_agent: Option<SshAgent>,
 }
 
 impl Handover {

@@ -38,6 +38,7 @@ pub mod results;
 pub mod scan;
 pub mod secret;
 pub mod spec;
+pub mod ssh_agent;
 pub mod stats;
 pub mod sync;
 pub mod targets;

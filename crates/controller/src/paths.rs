@@ -17,6 +17,7 @@
 //!     git/                   the private git directory: the agent's to write
 //!     ssh.conf               tells ssh in the agent's container of the proxy
 //!     secrets/env            what the agent was given, until `down` or `withdraw`
+//!     ssh/agent.sock         leads to the person's SSH agent, until then as well
 //!     verify.json            the last proof
 //!     passwords.json         made for its services; mode 0600
 //!     spool/out/, spool/in/  alerts of its agent, and answers to them; until `down`
@@ -213,6 +214,11 @@ impl TaskDir {
     pub fn spool(&self) -> PathBuf {
         self.root.join(SPOOL)
     }
+    /// The directory of the socket that leads to the person's SSH agent.
+    #[must_use]
+    pub fn ssh(&self) -> PathBuf {
+        self.root.join("ssh")
+    }
     /// The worktree.
     #[must_use]
     pub fn tree(&self) -> PathBuf {
@@ -297,6 +303,13 @@ pub fn write_for(path: &Path, owner: (u32, u32), text: &str) -> Result<()> {
         fs_err::set_permissions(path, Permissions::from_mode(0o644))?;
     }
     Ok(())
+}
+
+/// Gives a socket to one user alone. Who may not give files away and is another user leaves it to anybody: our
+/// root keeps everybody else out.
+pub fn own_socket(path: &Path, owner: (u32, u32)) -> Result<()> {
+    let mode = if give(path, owner)? { 0o600 } else { 0o666 };
+    Ok(fs_err::set_permissions(path, Permissions::from_mode(mode))?)
 }
 
 /// Makes a directory that one user alone may use. One that is there stays as it is.

@@ -83,6 +83,9 @@ pub struct Record {
     /// The names of the secrets that it was given.
     #[serde(default)]
     pub secrets: Vec<String>,
+    /// It was given the person's SSH agent.
+    #[serde(default)]
+    pub ssh_agent: bool,
     /// The gate's promise, as flags: what `verify` runs with.
     pub expectation: Vec<String>,
     /// The image that looks at the task's files.
@@ -143,6 +146,7 @@ pub(crate) fn made() -> Record {
         },
         agent: None,
         secrets: Vec::new(),
+        ssh_agent: false,
         expectation: Vec::new(),
         tools: None,
         owner: None,

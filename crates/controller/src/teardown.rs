@@ -13,6 +13,7 @@ use crate::labels::Owner;
 use crate::paths::{StateDir, TaskDir, remove_if_there, remove_written};
 use crate::policy::PRESETS;
 use crate::record::{Phase, Record};
+use crate::ssh_agent::SOCKET;
 use crate::sync::{self, Uncommitted};
 use crate::task::TaskId;
 use crate::workspace::{Fate, Workspace, remove_tree};
@@ -65,6 +66,9 @@ pub async fn task<E: Engine>(
 ) -> Report {
     let dir = state.task(id);
     let mut report = Report::default();
+    // Whatever becomes of the rest: nobody signs with the person's keys any more.
+    let socket = remove_if_there(&dir.ssh().join(SOCKET));
+    report.keep("withdrawing the SSH agent", socket);
     let record = report
         .keep("reading the record", Record::read(&dir))
         .flatten();
@@ -227,6 +231,7 @@ async fn files(
     let secrets = remove_if_there(&dir.secrets().join(SECRETS_FILE));
     report.keep("removing the secrets", secrets);
     drop(fs_err::remove_dir(dir.secrets()));
+    drop(fs_err::remove_dir(dir.ssh()));
     // The agent wrote there: nothing runs any more that could write again.
     report.keep("removing the spool", remove_tree(&dir.spool()));
     report.keep("removing the journal", remove_if_there(&dir.journal()));

@@ -20,6 +20,7 @@ use agentnet_controller::labels::{Owner, Role};
 use agentnet_controller::plan::{Inverse, Plan, Step};
 use agentnet_controller::secret::Secret;
 use agentnet_controller::spec::{ContainerNetwork, ContainerSpec, Mount, SystemCalls};
+use agentnet_controller::ssh_agent::{Keys, SshAgent};
 use harness::{id, plan, plan_with, stocked};
 
 const DB: &str = "[services.db]\nimage = \"postgres\"\nhealthcheck = \"pg_isready\"\n";
@@ -714,6 +715,11 @@ fn handover() -> Handover {
         plain: [("GIT_AUTHOR_NAME".to_owned(), "Me".to_owned())].into(),
         secrets: [secret].into(),
         login: Some((Agent::Codex, "/state/logins/codex".into())),
+        ssh_agent: Some(SshAgent {
+            program: "/usr/bin/agentnet".into(),
+            socket: "/run/person/agent.sock".into(),
+            keys: Keys::All,
+        }),
     }
 }
 
@@ -746,11 +752,15 @@ fn secrets_reach_the_agent_as_a_file_that_no_plan_shows() {
         };
         assert!(given(agent).contains(&("/agentnet/secrets".into(), false)));
         assert!(given(agent).contains(&("/agentnet/login".into(), true)));
+        assert!(given(agent).contains(&("/agentnet/ssh".into(), false)));
+        assert_eq!(agent.env["SSH_AUTH_SOCK"], "/agentnet/ssh/agent.sock");
         // Nobody else's.
         for other in specs(&plan).filter(|spec| !spec.name.ends_with("-agent")) {
             let theirs = given(other);
             let ours = |(target, _): &(String, bool)| {
-                target.starts_with("/agentnet/secrets") || target.starts_with("/agentnet/login")
+                ["secrets", "login", "ssh"]
+                    .iter()
+                    .any(|name| target.starts_with(&format!("/agentnet/{name}")))
             };
             assert!(!theirs.iter().any(ours), "{}: {theirs:?}", other.name);
         }

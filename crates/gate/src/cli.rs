@@ -30,6 +30,8 @@ pub(crate) enum Job {
     Clients,
     /// Exit 0 when somebody listens on every PORT of this network namespace: a health check
     Listening(Listening),
+    /// Exit 0 when somebody can be reached at the unix socket PATH
+    Reaches(Reaches),
     /// Print what this container has used of its ceilings, as JSON
     Usage(Usage),
 }
@@ -102,6 +104,13 @@ pub(crate) struct Listening {
     /// TCP ports
     #[arg(required = true, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) ports: Vec<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Reaches {
+    /// The socket
+    #[arg(value_name = "PATH")]
+    pub(crate) socket: PathBuf,
 }
 
 #[derive(Args, Debug)]

@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-use crate::cli::{self, Cli, Connect, Exec, Job, Listening, Verify};
+use crate::cli::{self, Cli, Connect, Exec, Job, Listening, Reaches, Verify};
 use crate::clients::{self, Places};
 use crate::connect::{self, Wiring};
 use crate::handover;
@@ -47,6 +48,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli {
             job: Job::Listening(wanted),
         }) => run_listening(&wanted),
+        Ok(Cli {
+            job: Job::Reaches(wanted),
+        }) => run_reaches(&wanted),
         Ok(Cli {
             job: Job::Usage(wanted),
         }) => run_usage(&wanted),
@@ -174,6 +178,20 @@ fn run_listening(wanted: &Listening) -> u8 {
         say(&format!("nothing listens on port {port}"));
     }
     if missing.is_empty() { SEALED } else { LEAK }
+}
+
+/// A mount can show a socket that nobody here may connect to: a kernel's labels, a virtual machine between.
+fn run_reaches(wanted: &Reaches) -> u8 {
+    match UnixStream::connect(&wanted.socket) {
+        Ok(_) => SEALED,
+        Err(error) => {
+            say(&format!(
+                "cannot connect to {}: {error}",
+                wanted.socket.display()
+            ));
+            LEAK
+        }
+    }
 }
 
 fn run_usage(wanted: &cli::Usage) -> u8 {

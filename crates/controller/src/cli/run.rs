@@ -26,6 +26,7 @@ use crate::policy;
 use crate::record::{Phase, Record};
 use crate::results::{self, Collector, Ended, Outcome};
 use crate::spec::ExecSpec;
+use crate::ssh_agent;
 use crate::teardown::{self, Changes};
 use crate::terminal::is_interactive;
 use crate::up::{Setup, up as bring_up};
@@ -131,6 +132,9 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     .await?;
     progress.finish();
     warn(context, &up);
+    if let Some(sentence) = ssh_agent::unreachable(&engine, &up.record).await {
+        context.output.warn(&sentence);
+    }
     warn_of_agent(context, &setup)?;
     if let Some(editor) = open {
         // Without it the work can be done as well.

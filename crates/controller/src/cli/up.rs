@@ -18,6 +18,7 @@ use crate::output::{Color, Progress};
 use crate::plan::{Place, Plan};
 use crate::policy::{Layers, effect};
 use crate::spec::ImageRef;
+use crate::ssh_agent;
 use crate::task::{Slug, TaskId};
 use crate::up::{Setup, Up, dry_run, up as bring_up};
 use crate::workspace::{Repository, Workspace};
@@ -60,7 +61,7 @@ pub(super) struct Options {
     /// An issue for the agent: a file, - for standard input, or an address that gh or glab can show
     #[arg(long, value_name = "FILE|URL")]
     issue: Option<Issue>,
-    /// Give the task this of yours: git-identity, gh, login or env:NAME (repeat)
+    /// Give the task this of yours: git-identity, gh, login, ssh-agent, ssh-agent:SHA256:… or env:NAME (repeat)
     #[arg(long = "with", value_name = "WHAT")]
     with: Vec<Want>,
     /// Grant this checkout what [credentials] in its agentnet.toml asks for, from now on
@@ -290,6 +291,9 @@ pub(super) async fn up(context: &Context, args: Args) -> Result<u8> {
     .await?;
     progress.finish();
     warn(context, &up);
+    if let Some(sentence) = ssh_agent::unreachable(&engine, &up.record).await {
+        context.output.warn(&sentence);
+    }
     for warning in setup.layers.load()?.warnings {
         context.output.say(&warning.to_string());
     }

@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::lock::TaskLock;
 use crate::paths::remove_if_there;
 use crate::record::Record;
+use crate::ssh_agent::SOCKET;
 use crate::task::Slug;
 
 #[derive(Debug, clap::Args)]
@@ -20,22 +21,34 @@ pub(super) async fn withdraw(context: &Context, args: Args) -> Result<u8> {
     let (id, _) = context.find_up(&args.task)?;
     let _lock = TaskLock::take(&context.state, &id).await?;
     let dir = context.state.task(&id);
+    // First what can still be used: the socket, with the process behind it.
+    remove_if_there(&dir.ssh().join(SOCKET))?;
     remove_if_there(&dir.secrets().join(SECRETS_FILE))?;
-    let names = match Record::read(&dir)? {
+    let (names, agent) = match Record::read(&dir)? {
         Some(mut record) => {
-            let names = std::mem::take(&mut record.secrets);
+            let taken = (
+                std::mem::take(&mut record.secrets),
+                std::mem::take(&mut record.ssh_agent),
+            );
             record.write(&dir)?;
-            names
+            taken
         }
-        None => Vec::new(),
+        None => (Vec::new(), false),
     };
-    context.output.say(&match names.as_slice() {
-        [] => format!("task {} has no secrets", args.task),
-        names => format!(
-            "withdrew {}: what runs already keeps them, agentnet down {} ends it",
+    let task = &args.task;
+    if agent {
+        context.output.say(&format!(
+            "withdrew the SSH agent: task {task} can sign nothing more with it"
+        ));
+    }
+    if !names.is_empty() {
+        context.output.say(&format!(
+            "withdrew {}: what runs already keeps them, agentnet down {task} ends it",
             names.join(", "),
-            args.task
-        ),
-    });
+        ));
+    }
+    if names.is_empty() && !agent {
+        context.output.say(&format!("task {task} has no secrets"));
+    }
     Ok(Exit::Ok.code())
 }

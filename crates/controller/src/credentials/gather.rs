@@ -11,6 +11,7 @@ use super::{Handover, Want};
 use crate::agents::Agent;
 use crate::error::{Error, Result};
 use crate::secret::Secret;
+use crate::ssh_agent::{Fingerprint, Keys, SshAgent};
 use crate::workspace::Repository;
 
 /// A token has fewer bytes.
@@ -60,6 +61,7 @@ impl Person<'_> {
                     })?;
                     handover.login = Some((agent, self.logins.join(agent.as_str())));
                 }
+                Want::SshAgent(key) => self.ssh_agent(&mut handover, *key)?,
                 Want::Env(name) => {
                     let value = (self.variable)(name).filter(|value| !value.is_empty());
                     let value = value.ok_or_else(|| {
@@ -78,6 +80,32 @@ impl Person<'_> {
             )));
         }
         Ok(handover)
+    }
+
+    /// One more key of the agent, or all.
+    fn ssh_agent(&self, handover: &mut Handover, key: Option<Fingerprint>) -> Result<()> {
+        let failed = |why: String| {
+            Error::Config(format!("the task is to be given your SSH agent, and {why}"))
+        };
+        let socket = (self.variable)("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty());
+        let socket = socket.ok_or_else(|| failed("SSH_AUTH_SOCK is not set".into()))?;
+        let socket = std::path::absolute(socket)?;
+        // Whether somebody listens there, so that it is said here and not in the middle of the task's work.
+        std::os::unix::net::UnixStream::connect(&socket)
+            .map_err(|e| failed(format!("nothing answers at {}: {e}", socket.display())))?;
+        let agent = handover.ssh_agent.get_or_insert(SshAgent {
+            program: std::env::current_exe()?,
+            socket,
+            keys: Keys::Named(BTreeSet::new()),
+        });
+        match (key, &mut agent.keys) {
+            (Some(key), Keys::Named(keys)) => {
+                keys.insert(key);
+            }
+            (Some(_), Keys::All) => {}
+            (None, keys) => *keys = Keys::All,
+        }
+        Ok(())
     }
 
     async fn identity(&self, handover: &mut Handover) -> Result<()> {
@@ -174,6 +202,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_ssh_agent_is_all_of_its_keys_or_those_that_were_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("s");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let variable = |name: &str| (name == "SSH_AUTH_SOCK").then(|| socket.display().to_string());
+        let person = Person {
+            variable: &variable,
+            checkout: None,
+            logins: "/state/logins".into(),
+            gh: "gh",
+        };
+        let [one, two] = [b"one", b"two"].map(|key| Fingerprint::of(key));
+        let [word_one, word_two] = [one, two].map(|key| format!("ssh-agent:{key}"));
+        let named = |keys: &[Fingerprint]| Keys::Named(keys.iter().copied().collect());
+        for (words, keys) in [
+            (&[word_one.as_str(), &word_two][..], named(&[one, two])),
+            (&[&word_two], named(&[two])),
+            (&["ssh-agent"], Keys::All),
+            (&["ssh-agent", &word_one], Keys::All),
+        ] {
+            let wants = words.iter().map(|word| word.parse().unwrap()).collect();
+            let handover = person.gather(&wants, None).await.unwrap();
+            let agent = handover.ssh_agent.unwrap();
+            assert_eq!((agent.socket, agent.keys), (socket.clone(), keys));
+        }
+        drop(listener);
+        let wants = [Want::SshAgent(None)].into();
+        let error = person.gather(&wants, None).await.unwrap_err().to_string();
+        assert!(error.contains("nothing answers at"), "{error}");
+    }
+
+    #[tokio::test]
     async fn what_is_not_there_is_said_by_its_name() {
         for (words, gh, why) in [
             (&["env:OTHER"][..], "gh", "OTHER, which is not set"),
@@ -183,6 +243,7 @@ mod tests {
             (&["gh"], "echo", "it printed none"),
             (&["git-identity"], "gh", "git has no user.name"),
             (&["login"], "gh", "a login is an agent's"),
+            (&["ssh-agent"], "gh", "SSH_AUTH_SOCK is not set"),
         ] {
             let error = gather(words, gh, Some(Agent::Shell)).await.unwrap_err();
             assert!(error.to_string().contains(why), "{error}");

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Credentials;
+use crate::config::{Credentials, SshKeys};
+use crate::ssh_agent::Fingerprint;
 
 /// One thing of the person's that a task can be given.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,6 +19,8 @@ pub enum Want {
     Gh,
     /// The agent's login.
     Login,
+    /// The SSH agent: this key of it, or all.
+    SshAgent(Option<Fingerprint>),
     /// A variable of the environment.
     Env(String),
 }
@@ -34,7 +37,13 @@ impl Want {
         let flags = flags
             .into_iter()
             .filter_map(|(wanted, want)| wanted.then_some(want));
+        let keys = match &config.ssh_agent {
+            SshKeys::All(true) => vec![None],
+            SshKeys::All(false) => Vec::new(),
+            SshKeys::Named(keys) => keys.iter().copied().map(Some).collect(),
+        };
         flags
+            .chain(keys.into_iter().map(Want::SshAgent))
             .chain(config.env.iter().cloned().map(Want::Env))
             .collect()
     }
@@ -56,11 +65,13 @@ impl FromStr for Want {
             "git-identity" => Ok(Want::GitIdentity),
             "gh" => Ok(Want::Gh),
             "login" => Ok(Want::Login),
-            text => match text.strip_prefix("env:") {
-                Some(name) if is_variable(name) => Ok(Want::Env(name.to_owned())),
-                Some(name) => Err(format!("{name:?} is no name of a variable")),
-                None => Err(format!(
-                    "{text:?} is none of git-identity, gh, login and env:NAME"
+            "ssh-agent" => Ok(Want::SshAgent(None)),
+            text => match text.split_once(':') {
+                Some(("env", name)) if is_variable(name) => Ok(Want::Env(name.to_owned())),
+                Some(("env", name)) => Err(format!("{name:?} is no name of a variable")),
+                Some(("ssh-agent", key)) => Ok(Want::SshAgent(Some(key.parse()?))),
+                Some(_) | None => Err(format!(
+                    "{text:?} is none of git-identity, gh, login, ssh-agent, ssh-agent:SHA256:… and env:NAME"
                 )),
             },
         }
@@ -86,6 +97,8 @@ impl fmt::Display for Want {
             Want::GitIdentity => f.write_str("git-identity"),
             Want::Gh => f.write_str("gh"),
             Want::Login => f.write_str("login"),
+            Want::SshAgent(None) => f.write_str("ssh-agent"),
+            Want::SshAgent(Some(key)) => write!(f, "ssh-agent:{key}"),
             Want::Env(name) => write!(f, "env:{name}"),
         }
     }
@@ -97,10 +110,26 @@ mod tests {
 
     #[test]
     fn every_word_is_read_as_it_is_written() {
-        for word in ["git-identity", "gh", "login", "env:OPENAI_API_KEY"] {
+        for word in [
+            "git-identity",
+            "gh",
+            "login",
+            "ssh-agent",
+            "ssh-agent:SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+            "env:OPENAI_API_KEY",
+        ] {
             assert_eq!(word.parse::<Want>().unwrap().to_string(), word);
         }
-        for bad in ["env:", "env:A=B", "env:1A", "all", "", "env:A B"] {
+        for bad in [
+            "env:",
+            "env:A=B",
+            "env:1A",
+            "all",
+            "",
+            "env:A B",
+            "ssh-agent:",
+            "ssh-agent:me",
+        ] {
             assert!(bad.parse::<Want>().is_err(), "{bad}");
         }
     }

@@ -1,10 +1,11 @@
-//! What of the person's the agent is given: a file that only its gate reads, and a directory for a
-//! login.
+//! What of the person's the agent is given: a file that only its gate reads, a directory for a
+//! login, a socket that leads to the SSH agent.
 
 use super::{Draft, Inputs, Step};
 use crate::agents::Agent;
 use crate::credentials::{LOGIN_DIR, SECRETS_DIR, SECRETS_FILE};
 use crate::spec::{ContainerSpec, Mount};
+use crate::ssh_agent::{DIRECTORY, SOCKET};
 
 /// The steps before the agent's container may be created.
 pub(super) fn steps(inputs: &Inputs<'_>, draft: &mut Draft) -> Vec<usize> {
@@ -17,6 +18,14 @@ pub(super) fn steps(inputs: &Inputs<'_>, draft: &mut Draft) -> Vec<usize> {
             text: handover.file(),
         };
         steps.push(draft.add(secret, &[]));
+    }
+    if let Some(agent) = &handover.ssh_agent {
+        let agent = Step::SshAgent {
+            directory: inputs.directory.join("ssh"),
+            owner: inputs.reader,
+            agent: agent.clone(),
+        };
+        steps.push(draft.add(agent, &[]));
     }
     if let Some((_, path)) = &handover.login {
         let shared = Step::Shared {
@@ -46,6 +55,16 @@ pub(super) fn give(inputs: &Inputs<'_>, spec: &mut ContainerSpec) {
         });
         flags.push("--secrets".to_owned());
         flags.push(format!("{SECRETS_DIR}/{SECRETS_FILE}"));
+    }
+    if handover.ssh_agent.is_some() {
+        spec.mounts.push(Mount::Bind {
+            // The directory, for the same reason.
+            source: inputs.directory.join("ssh"),
+            target: DIRECTORY.to_owned(),
+            writable: false,
+        });
+        let entry = spec.env.entry("SSH_AUTH_SOCK".to_owned());
+        entry.or_insert_with(|| format!("{DIRECTORY}/{SOCKET}"));
     }
     if let Some((agent, path)) = &handover.login {
         spec.mounts.push(Mount::Bind {

@@ -10,6 +10,7 @@ use crate::labels::Role;
 use crate::passwords::Passwords;
 use crate::secret::Secret;
 use crate::spec::{Attachment, ContainerSpec, NetworkSpec, VolumeSpec};
+use crate::ssh_agent::{SOCKET, SshAgent};
 use crate::workspace::Workspace;
 
 /// What undoes a step.
@@ -68,6 +69,15 @@ pub enum Step {
         owner: (u32, u32),
         /// The text, which no plan shows.
         text: Secret,
+    },
+    /// Start what stands between the agent and the person's SSH agent.
+    SshAgent {
+        /// Its socket is there.
+        directory: PathBuf,
+        /// Who may connect.
+        owner: (u32, u32),
+        /// The person's.
+        agent: SshAgent,
     },
     /// Make a directory for the agent alone, which stays when the task goes.
     Shared {
@@ -153,6 +163,11 @@ impl Step {
                     .into_iter()
                     .collect(),
             },
+            // It ends by itself when its socket is gone.
+            Step::SshAgent { directory, .. } => Inverse::Files {
+                directory: directory.clone(),
+                names: vec![SOCKET.to_owned()],
+            },
             Step::Workspace(_) => Inverse::Workspace,
             Step::Spool { .. } => Inverse::Spool,
             Step::Network(spec) => remove(Kind::Network, &spec.name),
@@ -174,6 +189,7 @@ impl Step {
             Step::Files { directory, .. } => format!("writing into {}", directory.display()),
             Step::Passwords { .. } => "making passwords for the services".to_owned(),
             Step::Secret { path, .. } => format!("writing {}", path.display()),
+            Step::SshAgent { .. } => "joining the task to your SSH agent".to_owned(),
             Step::Shared { path, .. } | Step::Spool { path, .. } => {
                 format!("making {}", path.display())
             }

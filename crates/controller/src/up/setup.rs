@@ -211,6 +211,7 @@ impl Setup {
             workspace: self.workspace.clone(),
             agent: self.config.agent.name,
             secrets: self.handover.secrets.keys().cloned().collect(),
+            ssh_agent: self.handover.ssh_agent.is_some(),
             expectation: plan.expectation.arguments(),
             tools: images.tools.clone(),
             owner: Some(self.reader(facts)),
