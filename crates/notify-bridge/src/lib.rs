@@ -9,6 +9,7 @@
 //! A notice goes to every [`outlet`] that wants it; a click comes back as an answer.
 
 mod alert;
+mod blocked;
 mod bridge;
 mod cli;
 mod config;

@@ -2,7 +2,7 @@
 
 use agentnet_policy::event::Event;
 
-use crate::decisions::told;
+use crate::decisions::{is_of_proof, told};
 use crate::task::TaskId;
 
 /// One decision in a line.
@@ -22,6 +22,8 @@ pub fn json(id: &TaskId, event: &Event) -> String {
         "v": 1,
         "project": id.project,
         "task": id.task,
+        // Of no alarm to anybody: `agentnet verify` and the gate ask to be refused.
+        "proof": is_of_proof(event),
         "event": event,
     });
     format!("{value}\n")
@@ -48,5 +50,8 @@ mod tests {
             (&value["project"], &value["task"]),
             (&"shop".into(), &"t".into())
         );
+        assert_eq!(value["proof"], false);
+        let own = super::json(&id, &asked("host.docker.internal", 0));
+        assert!(own.contains("\"proof\":true"), "{own}");
     }
 }

@@ -8,9 +8,11 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::blocked;
 use crate::bridge::{Bridge, Setup, StartError};
 use crate::config::Config;
 use crate::metrics_door::{self, Door};
+use crate::notice::NoticeKind;
 use crate::outlet::desktop::Bus;
 use crate::outlet::mount::make;
 use crate::state_dir::StateDir;
@@ -30,6 +32,8 @@ pub(crate) struct Arguments {
     /// Outlets and limits [default: $XDG_CONFIG_HOME/agentnet/notify.toml if there, else the desktop]
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    blocked: blocked::Arguments,
     /// Say whether the configuration can be used, and end
     #[arg(long)]
     check: bool,
@@ -58,16 +62,20 @@ fn start(arguments: &Arguments) -> Result<(), (u8, String)> {
         .enable_all()
         .build()
         .map_err(|e| (FAILED, e.to_string()))?;
-    runtime.block_on(bridge(&config, state_dir))
+    runtime.block_on(bridge(&config, state_dir, &arguments.blocked))
 }
 
-async fn bridge(config: &Config, state_dir: PathBuf) -> Result<(), (u8, String)> {
+async fn bridge(
+    config: &Config,
+    state_dir: PathBuf,
+    blocked: &blocked::Arguments,
+) -> Result<(), (u8, String)> {
     let failed = |e: io::Error| (FAILED, e.to_string());
     // First: a signal during the start ends it properly, too.
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let (feedback_sender, feedback) = mpsc::channel(ROOM);
-    let (_incoming_sender, incoming) = mpsc::channel(ROOM);
+    let (incoming_sender, incoming) = mpsc::channel(ROOM);
     let mut mounted = Vec::new();
     let mut desktops = Vec::new();
     for outlet in &config.outlets {
@@ -77,10 +85,10 @@ async fn bridge(config: &Config, state_dir: PathBuf) -> Result<(), (u8, String)>
         desktops.extend(made.desktop);
     }
     let setup = Setup {
-        state_dir,
+        state_dir: state_dir.clone(),
         mounted,
         a_minute: config.a_minute,
-        answerers: BTreeMap::new(),
+        answerers: BTreeMap::from([(NoticeKind::Blocked, blocked.answerer(&state_dir))]),
         incoming,
         feedback,
     };
@@ -114,7 +122,10 @@ async fn bridge(config: &Config, state_dir: PathBuf) -> Result<(), (u8, String)>
             }
         };
         let connect = futures_util::future::join_all(desktops.iter().map(|d| d.run()));
-        tokio::join!(serve, write, connect);
+        let trouble = |what: &str| metrics.trouble(what);
+        let own = state_dir.join("notify").join("bridge");
+        let refused = blocked.run(&state_dir, &own, incoming_sender, &trouble);
+        tokio::join!(serve, write, connect, refused);
     };
     let end = async {
         tokio::select! {
