@@ -14,6 +14,7 @@ mod results;
 mod service;
 mod template;
 mod tmpfs;
+mod workspace;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ pub use results::Results;
 pub use service::Service;
 pub use template::Template;
 pub use tmpfs::Tmpfs;
+pub use workspace::Workspace;
 
 /// The file's name, in the root of the checkout.
 pub const FILE: &str = "agentnet.toml";
@@ -54,6 +56,8 @@ const MAX_BYTES: u64 = 1 << 20;
 pub struct Config {
     /// Instead of the directory's name.
     pub project: Option<Slug>,
+    /// The task's files.
+    pub workspace: Workspace,
     /// The agent's container.
     pub agent: Agent,
     /// Its way out.
@@ -163,6 +167,8 @@ fn misplaced(message: &str, line: &str) -> Option<String> {
     let key = line.split('=').next().unwrap_or_default().trim();
     let table = if has_key::<Agent>(key) {
         "[agent]"
+    } else if has_key::<Workspace>(key) {
+        "[workspace]"
     } else if has_key::<Network>(key) {
         "[network]"
     } else {
@@ -197,6 +203,8 @@ mod tests {
         let config = parse(
             r#"
             project = "shop"
+            [workspace]
+            clone = true
             [agent]
             image = "python:3.13"
             command = ["bash"]
@@ -255,6 +263,7 @@ mod tests {
         );
         let config = config.unwrap();
         assert!(!config.notify.enabled && Config::default().notify.enabled);
+        assert!(config.workspace.clone);
         assert_eq!(config.agent.memory, Some(Bytes(2 << 30)));
         assert_eq!(config.agent.cpus, Some(Cpus(1500)));
         assert_eq!(config.network.fence, Some(Fence::Socket));

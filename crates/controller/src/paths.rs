@@ -7,6 +7,7 @@
 //!   grants/                  what each checkout may ask for
 //!   logins/AGENT/            an agent's login, which all tasks with it share
 //!   notify/out/              what agentnet itself tells whoever notifies people; never mounted
+//!   repositories/PROJECT/TASK.git  what `--clone ADDRESS` fetched; stays while commits of the task are in it
 //!   tasks/PROJECT/TASK/
 //!     record.json            what the task is, where, and how far it came
 //!     journal.jsonl          every step of `up`, before and after
@@ -84,6 +85,13 @@ impl StateDir {
         TaskDir {
             root: project.join(id.task.as_str()),
         }
+    }
+
+    /// Where a task's repository is fetched to, if it is none of the person's.
+    #[must_use]
+    pub fn repository(&self, id: &TaskId) -> PathBuf {
+        let project = self.root.join("repositories").join(id.project.as_str());
+        project.join(format!("{}.git", id.task))
     }
 
     /// A task's lock file.

@@ -84,6 +84,7 @@ pub async fn sync<E: Engine>(
         branch,
         base,
         git,
+        source,
         ..
     } = &record.workspace
     else {
@@ -154,7 +155,7 @@ pub async fn sync<E: Engine>(
         }
         (Err(e), Err(_)) | (Ok(_), Err(e)) => return Err(e),
     };
-    admit(
+    let mut report = admit(
         &repository,
         tree,
         branch,
@@ -163,7 +164,15 @@ pub async fn sync<E: Engine>(
         any,
         git.promisor.is_some(),
     )
-    .await
+    .await?;
+    if let Some(source) = source {
+        let (place, from) = (checkout.display(), &source.address);
+        report.notes.push(format!(
+            "the repository is a clone of {from} and lies in {place}; git -C {place} push origin {branch} \
+             publishes the task's commits, git fetch {place} {branch} gets them"
+        ));
+    }
+    Ok(report)
 }
 
 async fn read_host(repository: &Repository, task: &TaskId, branch: &str) -> Result<Host> {

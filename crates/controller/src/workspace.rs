@@ -8,6 +8,7 @@ mod alternates;
 pub(crate) mod command;
 pub(crate) mod git;
 mod private;
+mod source;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -15,7 +16,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use git::Repository;
+use private::Start;
 pub use private::{GIT, Objects, PrivateGit};
+pub use source::{Address, Source};
 pub(crate) use tree::remove as remove_tree;
 
 use crate::error::{Error, Result};
@@ -43,7 +46,10 @@ pub enum Workspace {
         /// Who is to own the files, where we may give them away.
         owner: Option<(u32, u32)>,
         /// What git in the containers works with.
-        git: PrivateGit,
+        git: Box<PrivateGit>,
+        /// Where `checkout` was cloned from, if it is a clone of ours and not the user's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<Source>,
     },
     /// A directory as it is.
     Directory {
@@ -81,23 +87,57 @@ pub enum Fate {
 impl Workspace {
     /// A worktree for a task of the repository that `start` is in.
     pub async fn worktree(repository: &Repository, id: &TaskId, dir: &TaskDir) -> Result<Self> {
-        let owner = rustix::process::geteuid().is_root().then_some((1000, 1000));
-        let kept = Record::read(dir)?
-            .filter(|record| record.phase == Phase::Down && record.workspace.files().exists());
-        let base = match kept.map(|record| record.workspace) {
-            // A kept tree began where its branch did, wherever the checkout is by now.
-            Some(Workspace::Worktree { checkout, base, .. }) if checkout == repository.root() => {
-                base
-            }
-            Some(_) | None => repository.head().await?,
+        Self::of(repository, id, dir, false).await
+    }
+
+    /// The same, whose git directory shares no objects with the repository.
+    pub async fn clone_of(repository: &Repository, id: &TaskId, dir: &TaskDir) -> Result<Self> {
+        Self::of(repository, id, dir, true).await
+    }
+
+    async fn of(repository: &Repository, id: &TaskId, dir: &TaskDir, own: bool) -> Result<Self> {
+        // A kept tree began where its branch did, wherever the checkout is by now.
+        let (base, own) = match kept(dir, repository.root())? {
+            Some((_, git, _)) if own && !git.own => return Err(shares(id)),
+            Some((base, git, _)) => (base, git.own),
+            None => (repository.head().await?, own),
         };
         Ok(Workspace::Worktree {
             checkout: repository.root().to_owned(),
             tree: dir.tree(),
             branch: id.branch(),
             base,
-            owner,
-            git: PrivateGit::of(repository, dir).await?,
+            owner: given_to(),
+            git: Box::new(PrivateGit::of(repository, dir, own).await?),
+            source: None,
+        })
+    }
+
+    /// A clone of a repository that is elsewhere. It is asked where to begin, and not fetched yet.
+    pub async fn fetched(address: &Address, id: &TaskId, state: &StateDir) -> Result<Self> {
+        let (dir, checkout) = (state.task(id), state.repository(id));
+        let (base, source) = match kept(&dir, &checkout)? {
+            Some((base, _, Some(source))) if source.address == address.as_str() => (base, source),
+            Some(_) | None => address.look(state, &checkout).await?,
+        };
+        let format = match base.len() {
+            64 => "sha256",
+            _ => "sha1",
+        };
+        let git = PrivateGit {
+            directory: dir.git(),
+            format: format.to_owned(),
+            own: true,
+            ..PrivateGit::default()
+        };
+        Ok(Workspace::Worktree {
+            checkout,
+            tree: dir.tree(),
+            branch: id.branch(),
+            base,
+            owner: given_to(),
+            git: Box::new(git),
+            source: Some(source),
         })
     }
 
@@ -165,12 +205,41 @@ impl Workspace {
         }
     }
 
+    /// For a person, if it is a clone.
+    #[must_use]
+    pub fn clone_note(&self) -> Option<String> {
+        match self {
+            Workspace::Worktree {
+                source: Some(source),
+                checkout,
+                ..
+            } => Some(format!(
+                "of {}; sync brings commits to {}",
+                source.address,
+                checkout.display()
+            )),
+            Workspace::Worktree { git, .. } if git.own => {
+                Some("it has the objects of its own history only".to_owned())
+            }
+            Workspace::Worktree { .. } | Workspace::Directory { .. } => None,
+        }
+    }
+
     /// As a participle.
     #[must_use]
     pub fn doing(&self) -> String {
         match self {
-            Workspace::Worktree { tree, branch, .. } => {
-                format!("making worktree {} on branch {branch}", tree.display())
+            Workspace::Worktree {
+                tree,
+                branch,
+                source,
+                ..
+            } => {
+                let worktree = format!("making worktree {} on branch {branch}", tree.display());
+                match source {
+                    Some(source) => format!("fetching {}, {worktree}", source.address),
+                    None => worktree,
+                }
             }
             Workspace::Directory { path, .. } => format!("using {} as it is", path.display()),
         }
@@ -185,6 +254,7 @@ impl Workspace {
             base,
             owner,
             git,
+            source,
         } = self
         else {
             return Ok(());
@@ -192,6 +262,9 @@ impl Workspace {
         let repository = Repository::at(checkout.clone());
         let fresh = !(tree.join(".git").exists() && self.marker().exists());
         if fresh {
+            if let Some(source) = source {
+                source.fetch(checkout, base).await?;
+            }
             {
                 let _alone = repository.alone().await?;
                 repository.add_worktree(tree, branch, base).await?;
@@ -201,7 +274,13 @@ impl Workspace {
                 blocking(move || tree::give_away(&tree, uid, gid)).await?;
             }
         }
-        git.make(&repository, tree, branch, *owner).await?;
+        let from = match source {
+            Some(source) => Some(source.tracking()),
+            None => repository.head_branch().await,
+        };
+        let from = from.as_deref();
+        let start = Start { branch, base, from };
+        git.make(&repository, tree, start, *owner).await?;
         // git in a container wants it to be the agent's own.
         fs_err::write(self.gitfile(), GITFILE)?;
         if let Some((uid, gid)) = *owner {
@@ -242,6 +321,7 @@ impl Workspace {
             branch,
             base,
             git,
+            source,
             ..
         } = self
         else {
@@ -262,8 +342,43 @@ impl Workspace {
             repository.tidy(branch).await?;
             repository.delete_branch_at(branch, base).await?;
         }
+        if source.is_some() {
+            source::remove_if_empty(checkout).await?;
+        }
         Ok(Fate::Removed)
     }
+}
+
+/// Whom a new tree is given to: an agent is never root.
+fn given_to() -> Option<(u32, u32)> {
+    rustix::process::geteuid().is_root().then_some((1000, 1000))
+}
+
+/// Where a task began, its git directory, and where its repository came from.
+type Kept = (String, Box<PrivateGit>, Option<Source>);
+
+/// What an earlier task of the name, of the same repository, left.
+fn kept(dir: &TaskDir, repository: &Path) -> Result<Option<Kept>> {
+    let kept = Record::read(dir)?
+        .filter(|record| record.phase == Phase::Down && record.workspace.files().exists());
+    Ok(match kept.map(|record| record.workspace) {
+        Some(Workspace::Worktree {
+            checkout,
+            base,
+            git,
+            source,
+            ..
+        }) if checkout == repository => Some((base, git, source)),
+        Some(_) | None => None,
+    })
+}
+
+fn shares(id: &TaskId) -> Error {
+    Error::InUse(format!(
+        "the kept files of task {0} share the repository's objects, so it cannot become a clone; take it up \
+         without --clone, or agentnet down {0} --discard removes them",
+        id.task
+    ))
 }
 
 /// File work off the async threads.

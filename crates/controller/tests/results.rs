@@ -81,12 +81,14 @@ async fn task(bed: &Bed) -> (Record, PathBuf) {
         branch: "agentnet/t".into(),
         base: "0".repeat(40),
         owner: None,
-        git: PrivateGit {
+        git: Box::new(PrivateGit {
             directory: bed.directory.path().join("git"),
             objects: Vec::new(),
             format: "sha1".into(),
             promisor: None,
-        },
+            own: false,
+        }),
+        source: None,
     };
     bed.engine.prints(
         record

@@ -9,141 +9,14 @@
 
 mod harness;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
 use agentnet_controller::engine::Output;
-use agentnet_controller::error::Result;
 use agentnet_controller::gc::collect;
-use agentnet_controller::record::Record;
-use agentnet_controller::sync::{Branch, LARGEST, Report, Uncommitted, sync};
-use agentnet_controller::teardown::{self, Changes};
+use agentnet_controller::sync::{Branch, LARGEST, Uncommitted, sync};
 use agentnet_controller::up::Setup;
 use agentnet_controller::workspace::{Fate, Repository, Workspace};
+use harness::scene::{BRANCH, BROUGHT, Scene, entry, git, try_git};
 use harness::stand_in::{self, Agent};
 use harness::{Bed, id};
-
-const BRANCH: &str = "refs/heads/agentnet/t";
-const BROUGHT: &str = "refs/agentnet/task/t/agentnet/t";
-
-fn try_git(directory: &Path, args: &[&str]) -> std::result::Result<String, String> {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(directory)
-        .args(["-c", "user.name=a", "-c", "user.email=a@b.example"])
-        // As root, trees are given to another.
-        .args(["-c", "safe.directory=*"])
-        .args(args)
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
-    match output.status.success() {
-        true => Ok(text(&output.stdout)),
-        false => Err(text(&output.stderr)),
-    }
-}
-
-#[track_caller]
-fn git(directory: &Path, args: &[&str]) -> String {
-    try_git(directory, args).unwrap()
-}
-
-/// A task that is up, its agent, and the user's repository.
-struct Scene {
-    bed: Bed,
-    root: PathBuf,
-    record: Record,
-    agent: Agent,
-}
-
-impl Scene {
-    async fn new() -> Scene {
-        Scene::with(&["init", "--quiet", "--initial-branch=main", "shop"]).await
-    }
-
-    async fn with(init: &[&str]) -> Scene {
-        let bed = Bed::docker28();
-        bed.engine.on_run(stand_in::run);
-        git(bed.directory.path(), init);
-        let root = fs_err::canonicalize(bed.directory.path().join("shop")).unwrap();
-        fs_err::write(root.join("README"), "hello\n").unwrap();
-        git(&root, &["add", "README"]);
-        git(&root, &["commit", "--quiet", "-m", "first"]);
-        let repository = Repository::find(&root, &bed.state).await.unwrap();
-        let dir = bed.state.task(&id("t"));
-        let workspace = Workspace::worktree(&repository, &id("t"), &dir)
-            .await
-            .unwrap();
-        let setup = Setup {
-            workspace,
-            ..bed.setup("t", "")
-        };
-        let record = bed.up(&setup).await.unwrap().record;
-        let agent = Agent::of(&record.workspace);
-        Scene {
-            bed,
-            root,
-            record,
-            agent,
-        }
-    }
-
-    async fn sync(&self) -> Result<Report> {
-        let (engine, state) = (&self.bed.engine, &self.bed.state);
-        sync(engine, state, &self.record, Uncommitted::Leave, LARGEST).await
-    }
-
-    fn at(&self, name: &str) -> Option<String> {
-        try_git(&self.root, &["rev-parse", "--verify", "--quiet", name]).ok()
-    }
-
-    /// Everything that could have changed by a refused sync.
-    fn state(&self) -> (String, Vec<PathBuf>) {
-        let refs = git(&self.root, &["for-each-ref"]);
-        let mut objects = harness::everything_below(&self.root.join(".git/objects"));
-        objects.sort();
-        (refs, objects)
-    }
-
-    /// A refused sync: says why in a sentence, and nothing here changed.
-    async fn refused(&self, because: &str) {
-        let before = self.state();
-        let error = self.sync().await.unwrap_err().to_string();
-        assert!(error.contains(because), "{because}: {error}");
-        assert_eq!(self.state(), before, "{because}");
-    }
-
-    /// Writes an object that git would not make.
-    fn plant(&self, kind: &str, content: &[u8]) -> String {
-        let mut child = Command::new("git")
-            .env("GIT_DIR", &self.agent.private)
-            .args(["hash-object", "-t", kind, "--literally", "-w", "--stdin"])
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), content).unwrap();
-        let output = child.wait_with_output().unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    /// Commits a tree on the task's branch.
-    fn commit_tree(&self, tree: &str) {
-        let commit = self
-            .agent
-            .git(&["commit-tree", tree, "-p", "HEAD", "-m", "planted"]);
-        self.agent.git(&["update-ref", BRANCH, &commit]);
-    }
-}
-
-/// A tree's entry, as it is stored.
-fn entry(mode: &str, name: &str, oid: &str) -> Vec<u8> {
-    let mut bytes = format!("{mode} {name}\0").into_bytes();
-    let digits: Vec<_> = oid.chars().map(|c| c.to_digit(16).unwrap()).collect();
-    let byte = |pair: &[u32]| u8::try_from(pair[0] * 16 + pair[1]).unwrap();
-    bytes.extend(digits.chunks(2).map(byte));
-    bytes
-}
 
 #[tokio::test]
 async fn commits_come_over_and_branch_and_index_follow() {
@@ -490,20 +363,12 @@ async fn nonsense_from_the_container_is_refused() {
     scene.refused("refused").await;
 }
 
-async fn down(scene: &Scene) -> teardown::Report {
-    let (engine, state) = (&scene.bed.engine, &scene.bed.state);
-    let workspace = Some(&scene.record.workspace);
-    let report = teardown::task(engine, state, &id("t"), workspace, Changes::Keep).await;
-    assert_eq!(report.errors, [""; 0]);
-    report
-}
-
 #[tokio::test]
 async fn a_task_that_committed_everything_goes_down_without_a_trace_but_its_branch() {
     let scene = Scene::new().await;
     let one = scene.agent.commit("one", "1");
     scene.agent.git(&["branch", "topic", "HEAD~1"]);
-    let report = down(&scene).await;
+    let report = scene.down().await;
     assert_eq!(report.fate, Some(Fate::Removed));
     assert_eq!(scene.at(BRANCH), Some(one));
     assert_eq!(git(&scene.root, &["for-each-ref", "refs/agentnet"]), "");
@@ -515,7 +380,7 @@ async fn what_is_not_committed_is_saved_and_the_tree_stays_as_well() {
     let scene = Scene::new().await;
     scene.agent.write("README", "changed\n");
     scene.agent.write("new/file", "new");
-    let report = down(&scene).await;
+    let report = scene.down().await;
     let kept = Fate::Kept(scene.record.workspace.files().to_owned());
     assert_eq!(report.fate, Some(kept));
     let wip = report.saved.unwrap().wip.unwrap();
@@ -534,7 +399,7 @@ async fn an_index_that_hides_a_change_hides_nothing_from_what_is_saved() {
         .agent
         .git(&["update-index", "--assume-unchanged", "README"]);
     scene.agent.write("README", "hidden\n");
-    let report = down(&scene).await;
+    let report = scene.down().await;
     assert!(report.saved.unwrap().wip.is_some());
     let text = git(&scene.root, &["show", "refs/agentnet/wip/t:README"]);
     assert_eq!(text, "hidden");
@@ -550,7 +415,7 @@ async fn what_no_commit_holds_keeps_the_tree_and_is_said() {
     fs_err::write(inner.join("x"), "x").unwrap();
     git(&inner, &["add", "x"]);
     git(&inner, &["commit", "--quiet", "-m", "x"]);
-    let report = down(&scene).await;
+    let report = scene.down().await;
     assert!(matches!(report.fate, Some(Fate::Kept(_))));
     let unsaved = report.saved.unwrap().unsaved.join("; ");
     assert!(unsaved.contains("the ignored run.log"), "{unsaved}");
@@ -566,7 +431,7 @@ async fn commits_that_are_refused_stay_with_the_tree() {
     let blob = scene.plant("blob", b"x");
     let tree = scene.plant("tree", &entry("100644", ".git", &blob));
     scene.commit_tree(&tree);
-    let report = down(&scene).await;
+    let report = scene.down().await;
     assert!(matches!(report.fate, Some(Fate::Kept(_))));
     assert!(report.unsaved.unwrap().contains("refused"));
     assert!(scene.agent.private.exists());
@@ -579,14 +444,14 @@ async fn a_tree_that_was_removed_by_hand_is_cleaned_up_and_its_commits_are_saved
     let scene = Scene::new().await;
     let one = scene.agent.commit("one", "1");
     fs_err::remove_dir_all(&scene.agent.tree).unwrap();
-    assert_eq!(down(&scene).await.fate, Some(Fate::Removed));
+    assert_eq!(scene.down().await.fate, Some(Fate::Removed));
     assert_eq!(scene.at(BRANCH), Some(one));
     assert_eq!(git(&scene.root, &["worktree", "list"]).lines().count(), 1);
     scene.bed.assert_empty("after down");
     // Kept, and removed then.
     let scene = Scene::new().await;
     scene.agent.write("new", "x");
-    down(&scene).await;
+    scene.down().await;
     fs_err::remove_dir_all(&scene.agent.tree).unwrap();
     let (found, errors) = collect(&scene.bed.engine, &scene.bed.state, true)
         .await

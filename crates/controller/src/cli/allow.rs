@@ -247,9 +247,14 @@ impl Saved {
         hosts: &[String],
         change: &Change,
     ) -> Result<Saved> {
-        let Workspace::Worktree { checkout, .. } = &record.workspace else {
+        let Workspace::Worktree {
+            checkout,
+            source: None,
+            ..
+        } = &record.workspace
+        else {
             return Err(Error::Usage(
-                "--save needs a task of a git repository".into(),
+                "--save needs a task of a checkout of yours".into(),
             ));
         };
         let path = checkout.join(WHITELIST);
@@ -313,7 +318,8 @@ mod tests {
             branch: String::new(),
             base: String::new(),
             owner: None,
-            git: crate::workspace::PrivateGit::default(),
+            git: Box::default(),
+            source: None,
         });
         Saved::prepare(&record, &none(), &[host.to_owned()], &Change::Allow(None))
             .map(|saved| saved.text)

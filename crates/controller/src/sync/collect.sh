@@ -1,6 +1,7 @@
 # What a task has that the repository has not: lines that say what there is, the line `end`, then a pack.
 # $1: yes to save what is not committed. $2: where the task began. Standard input: objects that the repository has, one a line.
-cat >/tmp/haves
+# What is not here cannot be left out of the pack, and need not be: a clone has less than the repository.
+git cat-file --batch-check='%(objectname) %(objecttype)' | sed -n '/ missing$/!s/ .*//p' >/tmp/haves
 cd "$AGENTNET_TREE" 2>/dev/null || cd /tmp
 
 : >/tmp/tips

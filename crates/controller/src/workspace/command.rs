@@ -13,13 +13,26 @@ use crate::error::{Error, Result};
 /// What git inherits. Everything else (`GIT_DIR`, `GIT_CONFIG_*`, `GIT_SSH_COMMAND` …) stays here.
 const INHERITED: [&str; 5] = ["PATH", "HOME", "XDG_CONFIG_HOME", "USER", "TMPDIR"];
 
+/// What more it inherits for somebody else's repository: how the person says who they are.
+const PERSONS: [&str; 7] = [
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_ASKPASS",
+    "GIT_SSL_CAINFO",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_CONFIG_SYSTEM",
+    "GIT_CONFIG_NOSYSTEM",
+];
+
 /// Ours: a worktree is ours to make, and the user's hooks are about the user's checkouts; several
 /// tasks change the refs of one repository at once.
-const SETTINGS: [&str; 4] = [
+const SETTINGS: [&str; 5] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.filesRefLockTimeout=10000",
     "core.packedRefsTimeout=10000",
+    // A clone of ours has no checkout, and we know whose it is.
+    "safe.bareRepository=all",
 ];
 
 /// A git command that is being put together.
@@ -30,6 +43,7 @@ pub(crate) struct Git {
     settings: Vec<String>,
     args: Vec<OsString>,
     input: Vec<u8>,
+    is_the_persons: bool,
 }
 
 impl Git {
@@ -41,7 +55,15 @@ impl Git {
             settings: SETTINGS.map(str::to_owned).to_vec(),
             args: Vec::new(),
             input: Vec::new(),
+            is_the_persons: false,
         }
+    }
+
+    /// With the person's whole environment (their agent's socket, their proxy, their helpers), but for
+    /// what leads git to other repositories.
+    pub(crate) fn with_the_persons(mut self) -> Git {
+        self.is_the_persons = true;
+        self
     }
 
     pub(crate) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Git {
@@ -70,13 +92,13 @@ impl Git {
     /// The process, not started yet, without its streams.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new("git");
+        let inherited = |key: &str| match self.is_the_persons {
+            true => !key.starts_with("GIT_") || PERSONS.contains(&key),
+            false => INHERITED.contains(&key),
+        };
         command
             .env_clear()
-            .envs(
-                INHERITED
-                    .iter()
-                    .filter_map(|key| Some((key, std::env::var_os(key)?))),
-            )
+            .envs(std::env::vars_os().filter(|(key, _)| key.to_str().is_some_and(inherited)))
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
             // Its errors are read.

@@ -2,8 +2,11 @@
 //! configuration of its own. The user's objects are read-only alternates there, and the user's git
 //! directory is not there at all.
 
+mod clone;
 mod layout;
 mod settings;
+
+pub(super) use settings::without_secrets;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +38,21 @@ pub struct PrivateGit {
     pub format: String,
     /// The remote that promised the objects a partial clone has not fetched.
     pub promisor: Option<String>,
+    /// A clone: it has what the task's branch leads to as objects of its own, and none of the user's
+    /// object directories are there.
+    #[serde(default)]
+    pub own: bool,
+}
+
+/// Where a task begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start<'a> {
+    /// Its branch.
+    pub(super) branch: &'a str,
+    /// The commit.
+    pub(super) base: &'a str,
+    /// The ref that the commit was found at, where there is one.
+    pub(super) from: Option<&'a str>,
 }
 
 /// One of the user's object directories.
@@ -48,12 +66,21 @@ pub struct Objects {
 
 impl PrivateGit {
     /// For a task of a repository. Nothing is made yet.
-    pub(super) async fn of(repository: &Repository, dir: &TaskDir) -> Result<PrivateGit> {
+    pub(super) async fn of(
+        repository: &Repository,
+        dir: &TaskDir,
+        own: bool,
+    ) -> Result<PrivateGit> {
+        let objects = match own {
+            true => Vec::new(),
+            false => repository.object_directories().await?,
+        };
         Ok(PrivateGit {
             directory: dir.git(),
-            objects: repository.object_directories().await?,
+            objects,
             format: repository.object_format().await?,
             promisor: repository.promisor().await?,
+            own,
         })
     }
 
@@ -123,9 +150,10 @@ impl PrivateGit {
         &self,
         repository: &Repository,
         tree: &Path,
-        branch: &str,
+        start: Start<'_>,
         owner: Option<(u32, u32)>,
     ) -> Result<()> {
+        let Start { branch, .. } = start;
         if self.directory.exists() {
             return Ok(());
         }
@@ -136,22 +164,30 @@ impl PrivateGit {
                 tree.display()
             ))
         })?;
-        let shown = self.shown(repository, branch).await?;
+        let shown = match self.own {
+            true => clone::shown(repository, start).await?,
+            false => self.shown(repository, branch).await?,
+        };
         repository.pin(branch, &shown).await?;
-        let config = settings::config(repository, self, branch).await?;
+        let config = settings::config(repository, self, branch, &shown).await?;
         let common = repository.common_dir().await?;
         let draft = self.directory.with_extension("new");
+        let mut tips: Vec<_> = shown.iter().map(|shown| shown.oid.clone()).collect();
         let (place, branch) = (draft.clone(), branch.to_owned());
         blocking(move || {
             tree::remove(&place)?;
             layout::write(&place, &branch, &config, &shown)?;
-            layout::copy(&place, &admin, &common)?;
-            match owner {
-                Some((uid, gid)) => tree::give_away(&place, uid, gid),
-                None => Ok(()),
-            }
+            layout::copy(&place, &admin, &common)
         })
         .await?;
+        if self.own {
+            tips.push(start.base.to_owned());
+            clone::fill(self, repository, &draft, &tips).await?;
+        }
+        if let Some((uid, gid)) = owner {
+            let place = draft.clone();
+            blocking(move || tree::give_away(&place, uid, gid)).await?;
+        }
         // Whole or not at all.
         Ok(fs_err::rename(&draft, &self.directory)?)
     }
@@ -161,7 +197,7 @@ impl PrivateGit {
     async fn shown(&self, repository: &Repository, branch: &str) -> Result<Vec<ShownRef>> {
         const MOST: usize = 20_000;
         let own = format!("refs/heads/{branch}");
-        let mut refs = repository.refs().await?;
+        let mut refs = repository.refs(None).await?;
         refs.retain(|r| r.name == own || !r.name.starts_with("refs/heads/agentnet/"));
         for less in ["refs/remotes/", "refs/tags/", "refs/heads/"] {
             if refs.len() > MOST {

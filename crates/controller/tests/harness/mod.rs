@@ -8,6 +8,7 @@
     reason = "test code; each test file uses a part of it"
 )]
 
+pub(crate) mod scene;
 pub(crate) mod stand_in;
 
 use std::collections::BTreeMap;
@@ -211,7 +212,7 @@ pub(crate) fn plan_with(
             branch: "agentnet/fix-1".into(),
             base: "0".repeat(40),
             owner: Some((1000, 1000)),
-            git: PrivateGit {
+            git: Box::new(PrivateGit {
                 directory: "/state/tasks/shop/fix-1/git".into(),
                 objects: vec![Objects {
                     directory: "/home/me/shop/.git/objects".into(),
@@ -219,7 +220,9 @@ pub(crate) fn plan_with(
                 }],
                 format: "sha1".into(),
                 promisor: None,
-            },
+                own: false,
+            }),
+            source: None,
         },
         directory: "/state/tasks/shop/fix-1".into(),
         files: BTreeMap::from([("gitfile".into(), String::new())]),

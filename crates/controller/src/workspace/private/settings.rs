@@ -3,7 +3,7 @@
 
 use super::PrivateGit;
 use crate::error::Result;
-use crate::workspace::git::Repository;
+use crate::workspace::git::{Repository, ShownRef};
 
 /// What is taken over from the user's `core` section: how files look.
 const CORE: [&str; 6] = [
@@ -23,6 +23,7 @@ pub(super) async fn config(
     repository: &Repository,
     git: &PrivateGit,
     branch: &str,
+    shown: &[ShownRef],
 ) -> Result<String> {
     let task = branch.rsplit('/').next().unwrap_or(branch);
     let mut lines = vec![
@@ -52,12 +53,25 @@ pub(super) async fn config(
             .settings()
             .await?
             .into_iter()
-            .filter_map(taken_over),
+            .filter_map(taken_over)
+            .filter(|(key, _)| !git.own || names_nothing_hidden(key, shown)),
     );
     Ok(lines
         .iter()
         .map(|(key, value)| section(key, value))
         .collect())
+}
+
+/// A clone hears of no branch that it does not have.
+fn names_nothing_hidden(key: &str, shown: &[ShownRef]) -> bool {
+    let Some((branch, _)) = key
+        .strip_prefix("branch.")
+        .and_then(|rest| rest.rsplit_once('.'))
+    else {
+        return true;
+    };
+    let head = format!("refs/heads/{branch}");
+    shown.iter().any(|shown| shown.name == head)
 }
 
 /// A setting of the user's as the task may see it.
@@ -77,7 +91,7 @@ fn taken_over((key, value): (String, String)) -> Option<(String, String)> {
 
 /// A remote's address without user and password. `None`: a place of the host, which the task does not
 /// have.
-fn without_secrets(url: &str) -> Option<String> {
+pub(in crate::workspace) fn without_secrets(url: &str) -> Option<String> {
     let Some((scheme, rest)) = url.split_once("://") else {
         // git@host:path, as OpenSSH writes it. A path has no colon, or a slash before it.
         let (host, _) = url.split_once(':')?;
