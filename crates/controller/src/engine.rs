@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 pub use cause::{EngineError, EngineResult};
 pub use state::{
-    ContainerState, Endpoint, HealthState, ImageInfo, Kind, NetworkState, Resource, Running, Usage,
+    ContainerState, Endpoint, HealthState, ImageInfo, Kind, NetworkState, Resource, Running, Seat,
+    Usage,
 };
 
 use crate::facts::Facts;

@@ -415,6 +415,7 @@ impl Engine for FakeEngine {
             },
             error: String::new(),
             networks: networks.collect(),
+            seats: Default::default(),
             labels: found.spec.labels.clone(),
             privileges: Vec::new(),
             filter: found.spec.system_calls.text().map(crate::spec::digest),

@@ -115,6 +115,8 @@ pub struct ContainerState {
     pub error: String,
     /// The ids or names of the networks it is on.
     pub networks: Vec<String>,
+    /// Where it is on each while it runs, by the network's name.
+    pub seats: BTreeMap<String, Seat>,
     /// Labels.
     pub labels: Labels,
     /// What it was given that a fenced container must not have, one phrase each; empty is good.
@@ -125,6 +127,15 @@ pub struct ContainerState {
     pub gpus: bool,
     /// It ended because its memory did not suffice.
     pub oom_killed: bool,
+}
+
+/// Where a running container is on a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Seat {
+    /// The network's id.
+    pub network: String,
+    /// Its IPv4 address there.
+    pub v4: Ipv4Addr,
 }
 
 /// What a container has used, at one moment.

@@ -6,7 +6,7 @@ use bollard::models;
 
 use super::privileges::{filter, privileges};
 use crate::engine::{
-    ContainerState, Endpoint, HealthState, ImageInfo, NetworkState, Running, Usage,
+    ContainerState, Endpoint, HealthState, ImageInfo, NetworkState, Running, Seat, Usage,
 };
 use crate::labels::Labels;
 use crate::spec::Health;
@@ -80,6 +80,14 @@ pub(super) fn container(c: models::ContainerInspectResponse, endpoint: &str) -> 
         .network_settings
         .and_then(|n| n.networks)
         .unwrap_or_default();
+    let seats = networks.iter().filter_map(|(name, place)| {
+        let seat = Seat {
+            network: place.network_id.clone()?,
+            v4: plain(place.ip_address.as_ref())?,
+        };
+        Some((name.clone(), seat))
+    });
+    let seats = seats.collect();
     let mut networks: Vec<_> = networks.into_keys().filter(|name| name != "none").collect();
     networks.sort();
     ContainerState {
@@ -93,6 +101,7 @@ pub(super) fn container(c: models::ContainerInspectResponse, endpoint: &str) -> 
         health: health(&state),
         error: state.error.unwrap_or_default(),
         networks,
+        seats,
         labels: labels(c.config.and_then(|c| c.labels)),
         privileges: privileges(&host, endpoint),
         filter: filter(&host),
