@@ -79,7 +79,7 @@ programs_of() {
     prometheus) echo usr/bin/prometheus usr/bin/promtool ;;
     desktop)
         echo usr/bin/dunst usr/bin/dunstctl usr/bin/Xvfb usr/bin/xkbcomp usr/bin/dbus-daemon usr/bin/dbus-send \
-            usr/bin/busctl usr/bin/xwdtopnm usr/bin/pamcut usr/bin/pnmtopng
+            usr/bin/busctl usr/bin/systemd-analyze usr/bin/xwdtopnm usr/bin/pamcut usr/bin/pnmtopng
         ;;
     esac
 }

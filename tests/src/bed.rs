@@ -185,6 +185,12 @@ pub fn proxy() -> &'static PathBuf {
     PROXY.get_or_init(|| built("agentnet-proxy", "agentnet-proxy"))
 }
 
+/// The `agentnet-notify` program of this checkout.
+pub fn notify() -> &'static PathBuf {
+    static NOTIFY: OnceLock<PathBuf> = OnceLock::new();
+    NOTIFY.get_or_init(|| built("agentnet-notify", "agentnet-notify"))
+}
+
 /// What `AGENTNET_BIN_DIR` holds, else built now.
 fn built(program: &str, package: &str) -> PathBuf {
     if let Ok(directory) = env::var("AGENTNET_BIN_DIR") {

@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, which holds its arguments and its `run`.
 
 mod check;
+mod install;
 mod status;
 mod watch;
 
@@ -34,6 +35,13 @@ enum Job {
     /// Exit codes: 0 ended by a signal; 1 something failed; 2 the configuration cannot be used; 3 a
     /// bridge runs for this state directory already.
     Watch(watch::Arguments),
+    /// Run the bridge as a service of your session: a systemd unit, a desktop entry, an icon
+    ///
+    /// They go into your own directories ($XDG_CONFIG_HOME, $XDG_DATA_HOME) and nothing else is touched. Run it
+    /// again after a change of the configuration: the unit opens only what the outlets need. Exit
+    /// codes: 0 done; 1 something failed or a place holds a file that is not ours; 2 the
+    /// configuration cannot be used.
+    Install(install::Arguments),
     /// Whether a bridge runs, its outlets, counts and last alerts: exit 0 if it runs, 4 if not
     Status(status::Arguments),
 }
@@ -45,6 +53,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Job::Check(arguments) => check::run(&arguments),
             Job::Order(order) => ExitCode::from(agentnet_gate::notify::run(&order)),
             Job::Watch(arguments) => watch::run(&arguments),
+            Job::Install(arguments) => install::run(&arguments),
             Job::Status(arguments) => status::run(&arguments),
         },
         Err(error) => {

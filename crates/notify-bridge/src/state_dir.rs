@@ -13,6 +13,11 @@ pub(crate) struct StateDir {
 }
 
 impl StateDir {
+    /// Whether somebody said where it is.
+    pub(crate) fn is_named(&self) -> bool {
+        self.state_dir.is_some()
+    }
+
     /// The directory, there or not.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The outlet `desktop` against real notification daemons on a private session bus: the same for one that reads markup
+//! The bridge as a service of a session, and the outlet `desktop` against real notification daemons on a private session bus: the same for one that reads markup
 //! and has buttons, one without markup, and one with neither.
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod install;
 mod outlet;
 mod person;
 mod restarts;

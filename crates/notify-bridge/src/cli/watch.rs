@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::blocked;
 use crate::bridge::{Bridge, Setup, StartError};
 use crate::config::Config;
+use crate::manager::{Manager, READY, STOPPING};
 use crate::metrics_door::{self, Door};
 use crate::notice::NoticeKind;
 use crate::outlet::desktop::Bus;
@@ -99,6 +100,7 @@ async fn bridge(
         };
         (code, e.to_string())
     })?;
+    let manager = Manager::new(|name| std::env::var(name).ok());
     let metrics = bridge.metrics();
     let door = match config.metrics {
         Some(address) => Some(
@@ -125,7 +127,7 @@ async fn bridge(
         let trouble = |what: &str| metrics.trouble(what);
         let own = state_dir.join("notify").join("bridge");
         let refused = blocked.run(&state_dir, &own, incoming_sender, &trouble);
-        tokio::join!(serve, write, connect, refused);
+        tokio::join!(serve, write, connect, refused, manager.keep_telling());
     };
     let end = async {
         tokio::select! {
@@ -133,9 +135,11 @@ async fn bridge(
             _ = interrupt.recv() => {}
         }
     };
+    manager.tell(READY);
     tokio::select! {
         () = bridge.run(end) => {}
         () = beside => {}
     }
+    manager.tell(STOPPING);
     Ok(())
 }
