@@ -14,6 +14,8 @@ const NOTED: &str = "blocked";
 
 /// The arguments.
 #[derive(clap::Args, Debug, Clone)]
+// `watch` has a group of this type's name already.
+#[group(skip)]
 pub(crate) struct Arguments {
     /// The controller, which knows what tasks are refused [default: `agentnet` beside this program, else on PATH]
     #[arg(long, value_name = "PATH")]
