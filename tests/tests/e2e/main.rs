@@ -24,6 +24,7 @@ mod opened;
 mod planted;
 mod refusals;
 mod results;
+mod secrets;
 mod ssh_agent;
 mod tasks;
 mod watched;

@@ -12,14 +12,14 @@ use agentnet_e2e::origin::{ALLOWED, Origin, whitelist};
 use agentnet_e2e::{on_engines, wait};
 
 /// An `ssh-agent` with two keys, `one` and `two`.
-struct Person {
+pub(crate) struct Person {
     home: tempfile::TempDir,
     agent: Child,
 }
 
 impl Person {
     /// Where there is no `ssh-agent`, there is none.
-    fn new() -> Option<Person> {
+    pub(crate) fn new(comment: &str) -> Option<Person> {
         let home = tempfile::tempdir().unwrap();
         let agent = Command::new("ssh-agent")
             .arg("-D")
@@ -34,14 +34,14 @@ impl Person {
         });
         for name in ["one", "two"] {
             let file = person.home.path().join(name);
-            let words = ["-q", "-t", "ed25519", "-N", "", "-C", "me@home", "-f"];
+            let words = ["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"];
             run(Command::new("ssh-keygen").args(words).arg(&file)).expect();
             person.ssh_add(&["-q", &file.to_string_lossy()]).expect();
         }
         Some(person)
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.home.path().join("agent.sock")
     }
 
@@ -102,7 +102,7 @@ print("refused")
 
 on_engines! {
     [current] fn a_persons_ssh_agent_signs_for_a_task_until_it_is_withdrawn(engine) {
-        let Some(person) = Person::new() else {
+        let Some(person) = Person::new("me@home") else {
             return skip("the SSH agent in a task: there is no ssh-agent here");
         };
         let [one, two] = ["one", "two"].map(|name| person.fingerprint(name));

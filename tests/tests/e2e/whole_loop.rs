@@ -16,6 +16,8 @@ use agentnet_e2e::{on_engines, wait};
 use fs_err as fs;
 use serde_json::{Value, json};
 
+use super::secrets::holding;
+
 /// No other text has this: the key that the agent is given for its model.
 const KEY: &str = "planted-5c20e4-key";
 /// What the agent says at the end.
@@ -100,9 +102,7 @@ fn are_collected(checkout: &Checkout<'_>, out: &Path, given: &[&str]) {
     };
     assert!(names("reached", ALLOWED), "{network}");
     assert!(names("refused", UNLISTED), "{network}");
-    let mut with_key = Vec::new();
-    super::credentials::holding(out, KEY, &mut with_key);
-    super::credentials::holding(&checkout.state(), KEY, &mut with_key);
+    let with_key = [holding(out, KEY), holding(&checkout.state(), KEY)].concat();
     let task = checkout
         .state()
         .join("tasks")
