@@ -112,7 +112,7 @@ impl Bridge {
         let mut desk = Desk::new(ledger, setup.mounted, metrics, setup.a_minute);
         Self::put_back(&mut desk, &names)?;
         Ok(Self {
-            intake: Intake::new(state, &desk),
+            intake: Intake::new(state, &desk)?,
             delivery: Delivery::new(names.len()),
             desk,
             answerers,
@@ -186,6 +186,7 @@ impl Bridge {
         let done = self.intake.step(&mut self.desk).map(drop);
         let done = done.and_then(|()| self.desk.tell_the_rest());
         let done = done.and_then(|()| self.expire());
+        let done = done.and_then(|()| self.drop_questions());
         let done = done.and_then(|()| self.pump());
         self.survive(done);
         self.count();
@@ -226,6 +227,22 @@ impl Bridge {
         });
         let over: Vec<NoticeId> = over.map(|(_, entry)| entry.notice.id.clone()).collect();
         for id in over {
+            self.close(&id)?;
+        }
+        Ok(())
+    }
+
+    /// Questions of tasks that are gone go.
+    fn drop_questions(&mut self) -> io::Result<()> {
+        if !self.intake.has_looked() {
+            return Ok(());
+        }
+        let gone = self.desk.ledger.entries().filter(|(_, entry)| {
+            let question = entry.notice.kind == NoticeKind::Clarification;
+            entry.open && question && !self.intake.has_spool(&entry.notice.task)
+        });
+        let gone: Vec<NoticeId> = gone.map(|(_, entry)| entry.notice.id.clone()).collect();
+        for id in gone {
             self.close(&id)?;
         }
         Ok(())

@@ -1,23 +1,19 @@
 //! From files to notices: every spool is swept, in turn and in bounded steps, and each alert is
 //! written down before its file is removed.
 
+mod take;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::alert::{Alert, LONGEST_CHOICE};
 use crate::desk::{Desk, unix_now};
 use crate::hints::{Heard, Hints};
-use crate::ledger::Origin;
-use crate::name::AlertName;
-use crate::notice::{Choice, Notice, NoticeId, Side, Speaker, TaskName};
-use crate::own::OwnAlert;
-use crate::spool::{Found, Source, State, Sweep, is_absent, remove};
-use crate::spool_file::{SpoolError, bytes_at, mark_at};
-use crate::text;
+use crate::notice::TaskName;
+use crate::spool::{Source, State, Sweep, is_absent};
 
 /// Everything is looked at after so long, whatever inotify said.
 const RESCAN: Duration = Duration::from_secs(10);
@@ -60,31 +56,39 @@ struct Spool {
 /// All spools of a state directory.
 pub(crate) struct Intake {
     state: State,
+    taken: OwnedFd,
     hints: Option<Hints<Place>>,
     spools: BTreeMap<Source, Spool>,
     rescan: Instant,
     listen: Instant,
+    /// The tasks that have a spool may be others than before.
+    looked: bool,
     /// No spool was looked at before this process: files of an earlier one may be there.
     first: bool,
 }
 
 impl Intake {
-    /// Looks at everything at once, then.
-    pub(crate) fn new(state: State, desk: &Desk) -> Self {
+    /// Looks at everything at its first step.
+    ///
+    /// # Errors
+    /// When the directory for files that are being taken cannot be opened.
+    pub(crate) fn new(state: State, desk: &Desk) -> io::Result<Self> {
         let hints = Hints::new();
         if let Err(e) = &hints {
             desk.metrics
                 .trouble(&format!("inotify: {e}; spools are looked at every second"));
         }
         let now = Instant::now();
-        Self {
+        Ok(Self {
+            taken: state.taken()?,
             state,
             hints: hints.ok(),
             spools: BTreeMap::new(),
             rescan: now,
             listen: now,
+            looked: false,
             first: true,
-        }
+        })
     }
 
     /// Waits until [`Intake::step`] has something to do. Cancel safe.
@@ -115,6 +119,16 @@ impl Intake {
         }
     }
 
+    /// Whether all tasks were looked for since this was asked last.
+    pub(crate) fn has_looked(&mut self) -> bool {
+        std::mem::take(&mut self.looked)
+    }
+
+    /// Whether a task had a spool then.
+    pub(crate) fn has_spool(&self, task: &TaskName) -> bool {
+        self.spools.contains_key(&Source::Task(task.clone()))
+    }
+
     fn hear(&mut self, source: &Source, now: Instant) {
         if let Some(spool) = self.spools.get_mut(source).filter(|spool| !spool.crowded) {
             spool.heard = true;
@@ -130,7 +144,9 @@ impl Intake {
     /// Where the journal cannot be written: nothing is removed then.
     pub(crate) fn step(&mut self, desk: &mut Desk) -> io::Result<bool> {
         let now = Instant::now();
+        let mut took = false;
         if self.rescan <= now {
+            took |= take::leftovers(desk, &self.taken)?;
             self.discover(desk, now);
         }
         let due = |spool: &Spool| spool.due.is_some_and(|at| at <= now);
@@ -140,7 +156,6 @@ impl Intake {
             .filter(|(_, spool)| due(spool))
             .map(|(source, _)| source.clone())
             .collect();
-        let mut took = false;
         for source in &sources {
             took |= self.look(source, desk, now)?;
         }
@@ -200,6 +215,7 @@ impl Intake {
                 }
             }
         }
+        self.looked = true;
         self.spools = spools;
         desk.metrics.spools(self.spools.len());
         if let Err(e) = watched {
@@ -253,7 +269,8 @@ impl Intake {
         };
         let ended = found.ended;
         spool.stuck += found.stuck;
-        let batch = take_batch(desk, source, sweep.directory(), found);
+        let (spool_directory, taken) = (sweep.directory(), self.taken.as_fd());
+        let batch = take::batch(desk, source, spool_directory, taken, found);
         let busy = batch.as_ref().map_or(true, |batch| batch.removed > 64);
         let pace = if busy { FLOODED } else { PACE };
         if ended {
@@ -264,202 +281,5 @@ impl Intake {
             spool.due = Some(now + pace);
         }
         Ok(batch?.took)
-    }
-}
-
-/// What became of the names of one step.
-#[derive(Default)]
-struct Batch {
-    took: bool,
-    removed: u64,
-}
-
-/// Takes, folds or refuses each alert, and removes its file.
-fn take_batch(
-    desk: &mut Desk,
-    source: &Source,
-    directory: BorrowedFd<'_>,
-    found: Found,
-) -> io::Result<Batch> {
-    let mut batch = Batch {
-        removed: found.foreign,
-        ..Batch::default()
-    };
-    desk.metrics.refused("bad_name", found.foreign);
-    desk.metrics.refused("stuck", found.stuck);
-    let mut surplus = Vec::new();
-    for name in found.alerts {
-        if desk.ledger.knows_any() && is_known(desk, source, directory, &name) {
-            batch.removed += 1;
-            discard(desk, source, directory, &name);
-            continue;
-        }
-        let outcome = match source {
-            Source::Task(task) => {
-                let speaker = Speaker {
-                    side: Side::Agent,
-                    task: task.clone(),
-                };
-                // Whom nobody listens to is not read either.
-                if !desk.admit(&speaker) {
-                    surplus.push(name);
-                    continue;
-                }
-                let outcome = take_alert(desk, source, task, directory, &name)?;
-                if !matches!(outcome, Outcome::Taken) {
-                    desk.give_back(&speaker);
-                }
-                outcome
-            }
-            Source::Own => take_own(desk, source, directory, &name)?,
-        };
-        match outcome {
-            Outcome::Later => continue,
-            Outcome::Taken => batch.took = true,
-            Outcome::Refused => {}
-        }
-        batch.removed += 1;
-        discard(desk, source, directory, &name);
-    }
-    if let Source::Task(task) = source {
-        let speaker = Speaker {
-            side: Side::Agent,
-            task: task.clone(),
-        };
-        desk.fold(&speaker, surplus.len() as u64)?;
-        batch.removed += surplus.len() as u64;
-        for name in &surplus {
-            discard(desk, source, directory, name);
-        }
-    }
-    if batch.took {
-        // Before any outlet is asked, it is certain that the files are gone: see the ledger.
-        rustix::fs::fsync(directory)?;
-    }
-    Ok(batch)
-}
-
-enum Outcome {
-    /// Written down.
-    Taken,
-    /// Nothing to show.
-    Refused,
-    /// It cannot be read now, for a reason of ours.
-    Later,
-}
-
-fn take_alert(
-    desk: &mut Desk,
-    source: &Source,
-    task: &TaskName,
-    directory: BorrowedFd<'_>,
-    name: &AlertName,
-) -> io::Result<Outcome> {
-    let read =
-        bytes_at(directory, name).and_then(|(mark, bytes)| Ok((mark, Alert::parse(&bytes)?)));
-    let (mark, alert) = match read {
-        Ok(read) => read,
-        Err(error) => return Ok(refuse(desk, &error)),
-    };
-    let seq = desk.ledger.next();
-    let notice = notice_of(task, name, seq, &alert);
-    desk.metrics.taken(Side::Agent, notice.kind);
-    let origin = Origin {
-        source: source.clone(),
-        mark,
-    };
-    desk.take(notice, Some(origin))?;
-    Ok(Outcome::Taken)
-}
-
-fn take_own(
-    desk: &mut Desk,
-    source: &Source,
-    directory: BorrowedFd<'_>,
-    name: &AlertName,
-) -> io::Result<Outcome> {
-    let read = bytes_at(directory, name);
-    let read = read.and_then(|(mark, bytes)| Ok((mark, OwnAlert::parse(&bytes)?)));
-    let (mark, own) = match read {
-        Ok(read) => read,
-        Err(error) => return Ok(refuse(desk, &error)),
-    };
-    let speaker = Speaker {
-        side: Side::Own,
-        task: own.task.clone(),
-    };
-    desk.metrics.taken(Side::Own, own.alert.kind.into());
-    if !desk.admit(&speaker) {
-        desk.fold(&speaker, 1)?;
-        return Ok(Outcome::Refused);
-    }
-    let mut notice = notice_of(&own.task, name, desk.ledger.next(), &own.alert);
-    if let Some(urgency) = own.urgency {
-        notice.urgency = urgency;
-    }
-    let origin = Origin {
-        source: source.clone(),
-        mark,
-    };
-    desk.take(notice, Some(origin))?;
-    Ok(Outcome::Taken)
-}
-
-/// The name of a notice of a file has the journal's number: an agent may use a name twice.
-fn notice_of(task: &TaskName, name: &AlertName, seq: u64, alert: &Alert) -> Notice {
-    let stem = name.as_str().trim_end_matches(".json");
-    let id = NoticeId(format!("{task}/{stem}/{seq}"));
-    let mut notice = Notice::new(id, task.clone(), alert.kind.into(), &alert.text);
-    let choices = alert.choices.iter().enumerate();
-    notice.choices = choices
-        .map(|(at, label)| Choice {
-            key: at.to_string(),
-            label: text::line(label, LONGEST_CHOICE),
-        })
-        .collect();
-    if notice.asks() {
-        notice.about = Some(stem.to_owned());
-    }
-    notice
-}
-
-fn refuse(desk: &Desk, error: &SpoolError) -> Outcome {
-    use io::ErrorKind;
-    if let SpoolError::Read(e) = error {
-        // No descriptor or memory left is our trouble and not the file's; gone is gone.
-        let ours = matches!(
-            e.raw_os_error().map(rustix::io::Errno::from_raw_os_error),
-            Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE | rustix::io::Errno::NOMEM)
-        );
-        if ours || e.kind() == ErrorKind::Interrupted {
-            desk.metrics.trouble(&format!("a spool's file: {e}"));
-            return Outcome::Later;
-        }
-        if e.kind() == ErrorKind::NotFound {
-            return Outcome::Later;
-        }
-    }
-    desk.metrics.refused(error.word(), 1);
-    Outcome::Refused
-}
-
-fn is_known(desk: &Desk, source: &Source, directory: BorrowedFd<'_>, name: &AlertName) -> bool {
-    mark_at(directory, name.as_str()).is_some_and(|mark| {
-        desk.ledger.knows(&Origin {
-            source: source.clone(),
-            mark,
-        })
-    })
-}
-
-fn discard(desk: &mut Desk, source: &Source, directory: BorrowedFd<'_>, name: &AlertName) {
-    if let Err(e) = remove(directory, name.as_str()) {
-        desk.metrics.refused("stuck", 1);
-        desk.metrics
-            .trouble(&format!("a spool's file cannot be removed: {e}"));
-        if let Some(mark) = mark_at(directory, name.as_str()) {
-            let source = source.clone();
-            desk.ledger.cannot_remove(Origin { source, mark });
-        }
     }
 }

@@ -4,19 +4,21 @@
 //!
 //! The order for one alert, each step on disk before the next begins:
 //!
-//! 1. `took`: the notice and the mark of its file are written here and synced.
-//! 2. The file is removed from the spool, and the directory is synced.
-//! 3. `showing`: per outlet, synced. Only now is the outlet asked.
-//! 4. `shown`: not synced; what is lost with the power is at step 3 then.
+//! 1. The file is moved from the spool into `taken/`, which its writer cannot reach.
+//! 2. `took`: the notice and the mark of its file are written here and synced.
+//! 3. The file is removed, and both directories are synced.
+//! 4. `showing`: per outlet, synced. Only now is the outlet asked.
+//! 5. `shown`: not synced; what is lost with the power is at step 4 then.
 //!
-//! Killed before 1, the file is there and is taken next time. Killed between 1 and 2, the file is
-//! there and known by its mark: it is removed, and the notice, which no outlet has seen, is shown.
-//! Killed after 2, the notice is here. Killed between 3 and 4, nobody can know whether the outlet had
-//! shown it: D-Bus and a webhook have no such question. It is **not** shown again, is counted as
-//! `unconfirmed`, and stands in `agentnet-notify status`. So a `kill -9` costs at most the notices that
-//! were on their way to an outlet in that moment, milliseconds each, and never shows one twice. Delete
-//! then show would lose every notice of a desktop that is not there yet; show then delete would show
-//! again whatever a crash caught between the two.
+//! Killed before 2, the file is in the spool or in `taken/`, and is taken next time. Killed between 2
+//! and 3, it is there and known by its mark: it is removed, and the notice, which no outlet has
+//! seen, is shown. (After a power cut the move itself may be undone; the mark finds the file in the
+//! spool, too.) Killed after 3, the notice is here. Killed between 4 and 5, nobody can know whether the
+//! outlet had shown it: D-Bus and a webhook have no such question. It is **not** shown again, is
+//! counted as `unconfirmed`, and stands in `agentnet-notify status`. So a `kill -9` costs at most
+//! the notices that were on their way to an outlet in that moment, milliseconds each, and never shows
+//! one twice. Delete then show would lose every notice of a desktop that is not there yet; show then
+//! delete would show again whatever a crash caught between the two.
 //!
 //! What waits for a click is the exception: D-Bus delivers a click only to the connection that sent the
 //! notification, so open ones are shown again by the next bridge, in the place of the old one.
@@ -35,10 +37,6 @@ use crate::outlet::Handle;
 
 /// The journal is written anew when it is longer than this, in bytes.
 const LONG: u64 = 512 * 1024;
-
-/// Files that cannot be removed, at most: ten a minute and task, where a directory is not ours to
-/// write.
-const MOST_STUCK: usize = 1024;
 
 /// How far one outlet is with one notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +80,6 @@ pub(crate) struct Ledger {
     folded: HashMap<Speaker, u64>,
     /// Files that were taken by an earlier process, and are perhaps still there.
     known: HashSet<Origin>,
-    /// Files that were taken and could not be removed.
-    stuck: HashSet<Origin>,
 }
 
 /// A notice that is being taken.
@@ -132,7 +128,6 @@ impl Ledger {
             entries: BTreeMap::new(),
             folded: HashMap::new(),
             known: HashSet::new(),
-            stuck: HashSet::new(),
         };
         let mut left = Left::default();
         for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
@@ -188,22 +183,14 @@ impl Ledger {
         &self.folded
     }
 
-    /// Whether this very file was taken before, by an earlier process that died before it removed it
-    /// or by this one, which could not.
+    /// Whether this very file was taken by an earlier process that died before it removed it.
     pub(crate) fn knows(&self, origin: &Origin) -> bool {
-        self.known.contains(origin) || self.stuck.contains(origin)
-    }
-
-    /// A file that was taken could not be removed.
-    pub(crate) fn cannot_remove(&mut self, origin: Origin) {
-        if self.stuck.len() < MOST_STUCK {
-            self.stuck.insert(origin);
-        }
+        self.known.contains(origin)
     }
 
     /// Whether that has to be asked at all.
     pub(crate) fn knows_any(&self) -> bool {
-        !self.known.is_empty() || !self.stuck.is_empty()
+        !self.known.is_empty()
     }
 
     /// Every spool has been looked at once: no file of an earlier process is left.

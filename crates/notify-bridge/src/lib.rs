@@ -41,4 +41,4 @@ pub use alert::{Alert, AlertError, LONGEST, LONGEST_CHOICE, MOST_CHOICES, VERSIO
 pub use cli::run;
 pub use kind::{Kind, KindError};
 pub use name::{AlertName, NameError};
-pub use spool_file::{SpoolError, read};
+pub use spool_file::{SpoolError, read, take};

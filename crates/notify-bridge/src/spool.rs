@@ -5,6 +5,7 @@
 //! STATE/tasks/PROJECT/TASK/spool/in/    answers, ours to write
 //! STATE/notify/out/                     agentnet's own alerts, never mounted anywhere
 //! STATE/notify/bridge/                  the bridge's memory
+//! STATE/notify/bridge/taken/            files between a spool and the journal
 //! ```
 
 mod sweep;
@@ -19,11 +20,34 @@ use std::path::{Path, PathBuf};
 use rustix::fs::RawDir;
 
 pub(crate) use self::sweep::{Found, Sweep, remove};
+use crate::name::AlertName;
 use crate::notice::TaskName;
 use crate::spool_file::{hold, hold_beneath};
 
 /// Tasks beyond this are not looked at; nobody runs a thousand at once.
 pub(crate) const MOST_TASKS: usize = 1024;
+
+impl Source {
+    /// The name of one of its files in `taken/`.
+    pub(crate) fn taken_name(&self, name: &AlertName) -> String {
+        match self {
+            Self::Task(task) => format!("{}.{}.{name}", task.project, task.task),
+            Self::Own => name.to_string(),
+        }
+    }
+
+    /// The other way; `None` for what is not ours.
+    pub(crate) fn of_taken(name: &str) -> Option<(Self, AlertName)> {
+        let parts: Vec<&str> = name.split('.').collect();
+        let (source, stem) = match parts.as_slice() {
+            [stem, "json"] => (Self::Own, stem),
+            [project, task, stem, "json"] => (Self::Task(TaskName::new(project, task)?), stem),
+            _ => return None,
+        };
+        let name = AlertName::parse(OsStr::new(&format!("{stem}.json"))).ok()?;
+        Some((source, name))
+    }
+}
 
 /// A state directory that is held open: everything else is found beneath it.
 #[derive(Debug)]
@@ -58,7 +82,7 @@ impl State {
         // The kernel's name for it: a link in the user's own path is the user's business.
         let path = path.canonicalize().map_err(named)?;
         make(&path.join("notify").join("out")).map_err(named)?;
-        make(&path.join("notify").join("bridge")).map_err(named)?;
+        make(&path.join("notify").join("bridge").join("taken")).map_err(named)?;
         let root = hold(&path).map_err(named)?;
         Ok(Self { root, path })
     }
@@ -77,6 +101,15 @@ impl State {
             Source::Own => self.beneath("notify/out"),
             Source::Task(task) => self.beneath(&format!("{}/spool/out", below(task))),
         }
+    }
+
+    /// The directory that files of all spools are moved into, to be read where nobody can change what
+    /// stands behind a name.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(crate) fn taken(&self) -> io::Result<OwnedFd> {
+        self.beneath("notify/bridge/taken")
     }
 
     /// The directory that answers are written to.
@@ -121,7 +154,10 @@ impl State {
     fn names(&self, below: &str) -> io::Result<Vec<String>> {
         let directory = match self.beneath(below) {
             Ok(directory) => directory,
-            Err(e) if is_absent(&e) => return Ok(Vec::new()),
+            // A file among the directories is somebody else's.
+            Err(e) if is_absent(&e) || e.kind() == io::ErrorKind::NotADirectory => {
+                return Ok(Vec::new());
+            }
             Err(e) => return Err(e),
         };
         let mut buffer = Vec::with_capacity(4096);
@@ -139,12 +175,9 @@ impl State {
     }
 }
 
-/// Not there, or something else where a directory should be.
+/// Not there.
 pub(crate) fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
+    error.kind() == io::ErrorKind::NotFound
 }
 
 fn below(task: &TaskName) -> String {
@@ -184,6 +217,25 @@ mod tests {
         assert!(state.out(&Source::Task(task())).is_ok());
         assert!(state.out(&Source::Own).is_ok());
         assert!(is_absent(&state.inbox(&task()).unwrap_err()));
+    }
+
+    #[test]
+    fn a_file_that_was_taken_knows_where_it_came_from() {
+        let name = AlertName::parse("a-1.json".as_ref()).unwrap();
+        for source in [Source::Own, Source::Task(task())] {
+            let taken = source.taken_name(&name);
+            assert_eq!(Source::of_taken(&taken), Some((source, name.clone())));
+        }
+        for odd in [
+            "",
+            "a",
+            "a.b.json",
+            "a.b.c.d.json",
+            "A.b.c.json",
+            "a.b.c.txt",
+        ] {
+            assert_eq!(Source::of_taken(odd), None, "{odd}");
+        }
     }
 
     #[test]

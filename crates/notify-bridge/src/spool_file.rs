@@ -1,5 +1,6 @@
-//! Reading one file that the adversary wrote: opened without following a link or waiting for a
-//! reader, looked at through the descriptor, read to its bound (THREATS W120 to W123).
+//! Reading one file that the adversary wrote: moved out of its reach, opened without following a
+//! link or waiting for a reader, looked at through the descriptor, read to its bound (THREATS W120 to
+//! W123).
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -8,11 +9,15 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, open, openat2, renameat_with,
+    statat,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertError, LONGEST};
 use crate::name::{AlertName, NameError};
+use crate::spool::remove;
 
 /// No way out of a directory that is held: not above it, over no link, into no other file system.
 pub(crate) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
@@ -61,13 +66,11 @@ impl SpoolError {
     }
 }
 
-/// Which file it was: what tells it from a later one of the same name.
+/// Which file it was, by its place and number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct FileMark {
     pub(crate) name: String,
     inode: u64,
-    /// Seconds and nanoseconds of its last change, which an agent can move on but not back.
-    changed: (i64, i64),
 }
 
 /// Reads and checks one alert file by its path, for a person who asks.
@@ -77,38 +80,93 @@ pub(crate) struct FileMark {
 pub fn read(path: &Path) -> Result<(AlertName, Alert), SpoolError> {
     let name = AlertName::parse(path.file_name().unwrap_or_default())?;
     let file = File::from(open(path, READ, Mode::empty()).map_err(io::Error::from)?);
-    let (_, bytes) = checked(file, &name)?;
-    Ok((name, Alert::parse(&bytes)?))
+    Ok((name, Alert::parse(&checked(file)?)?))
 }
 
-/// The bytes of one file beneath a held directory, at most [`LONGEST`] of them.
+/// Takes one alert out of a spool, as the bridge does: moved into `taken`, where its writer cannot
+/// reach, checked and read there, and removed.
+///
+/// The move is what makes the checks true. Asked where it stood, a file may change between any two
+/// questions: a hard link to somebody else's file passes "has one name" when the writer removes the
+/// link after it was opened. Where nobody else can add or remove a name, one name is one name, and
+/// neither a link nor a pipe can take the file's place.
+///
+/// # Errors
+/// [`SpoolError`]; the file is gone then, too, unless it could not be moved.
+pub fn take(
+    spool: BorrowedFd<'_>,
+    name: &AlertName,
+    taken: BorrowedFd<'_>,
+) -> Result<Alert, SpoolError> {
+    claim(spool, name, taken, name.as_str())?;
+    let read = claimed(taken, name.as_str());
+    remove(taken, name.as_str())?;
+    let (_, bytes) = read?;
+    Ok(Alert::parse(&bytes)?)
+}
+
+/// Moves one name out of a spool. A directory is left where it is.
+///
+/// # Errors
+/// [`SpoolError`]: nothing was moved.
+pub(crate) fn claim(
+    spool: BorrowedFd<'_>,
+    name: &AlertName,
+    taken: BorrowedFd<'_>,
+    under: &str,
+) -> Result<(), SpoolError> {
+    let name = name.as_str();
+    let is_directory = |at: BorrowedFd<'_>, name: &str| {
+        let stat = statat(at, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from)?;
+        Ok::<_, io::Error>(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+    };
+    if is_directory(spool, name)? {
+        return Err(SpoolError::NotAFile);
+    }
+    let kept = RenameFlags::NOREPLACE;
+    renameat_with(spool, name, taken, under, kept).map_err(io::Error::from)?;
+    if is_directory(taken, under)? {
+        // Swapped in meanwhile. It goes back: what is in it is not for us to keep or to remove.
+        let back = renameat_with(taken, under, spool, name, kept);
+        back.or_else(|_| renameat_with(taken, under, spool, format!("{name}.back"), kept))
+            .map_err(io::Error::from)?;
+        return Err(SpoolError::NotAFile);
+    }
+    Ok(())
+}
+
+/// The bytes of a file that was moved, at most [`LONGEST`] of them.
 ///
 /// # Errors
 /// [`SpoolError`], but not yet for its content.
-pub(crate) fn bytes_at(
-    directory: BorrowedFd<'_>,
-    name: &AlertName,
+pub(crate) fn claimed(
+    taken: BorrowedFd<'_>,
+    name: &str,
 ) -> Result<(FileMark, Vec<u8>), SpoolError> {
-    let fd = openat2(directory, name.as_str(), READ, Mode::empty(), BENEATH);
-    checked(File::from(fd.map_err(io::Error::from)?), name)
-}
-
-/// The mark of a file as it is now, without opening it.
-pub(crate) fn mark_at(directory: BorrowedFd<'_>, name: &str) -> Option<FileMark> {
-    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-    let stat = rustix::fs::statat(directory, name, flags).ok()?;
-    Some(FileMark {
+    let stat = statat(taken, name, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from)?;
+    // Not even opened: opening a device may do something.
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(SpoolError::NotAFile);
+    }
+    let fd = openat2(taken, name, READ, Mode::empty(), BENEATH).map_err(io::Error::from)?;
+    let mark = FileMark {
         name: name.to_owned(),
         inode: stat.st_ino,
-        changed: (
-            stat.st_ctime,
-            i64::try_from(stat.st_ctime_nsec).unwrap_or(0),
-        ),
+    };
+    Ok((mark, checked(File::from(fd))?))
+}
+
+/// The mark of a file as it is now, under the name that it would have when taken.
+pub(crate) fn mark_at(directory: BorrowedFd<'_>, name: &str, taken_name: &str) -> Option<FileMark> {
+    let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    Some(FileMark {
+        name: taken_name.to_owned(),
+        inode: stat.st_ino,
     })
 }
 
-/// Everything is asked of the open file: its name may be another file's by now.
-fn checked(file: File, name: &AlertName) -> Result<(FileMark, Vec<u8>), SpoolError> {
+/// Everything is asked of the open file.
+fn checked(file: File) -> Result<Vec<u8>, SpoolError> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(SpoolError::NotAFile);
@@ -119,18 +177,14 @@ fn checked(file: File, name: &AlertName) -> Result<(FileMark, Vec<u8>), SpoolErr
     if metadata.len() > LONGEST as u64 {
         return Err(AlertError::TooLong.into());
     }
-    // One byte more than allowed tells "full" from "too long", however the file grows meanwhile.
+    // One byte more than allowed tells "full" from "too long", however the file grows meanwhile: its
+    // writer may still have it open.
     let mut bytes = Vec::new();
     file.take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > LONGEST {
         return Err(AlertError::TooLong.into());
     }
-    let mark = FileMark {
-        name: name.to_string(),
-        inode: metadata.ino(),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    };
-    Ok((mark, bytes))
+    Ok(bytes)
 }
 
 /// Opens a directory by its path, for holding.
@@ -158,7 +212,7 @@ pub(crate) fn hold_beneath(
 mod tests {
     use super::*;
     use crate::kind::Kind;
-    use rustix::fs::{CWD, FileType, mknodat};
+    use rustix::fs::mknodat;
     use std::fs;
     use std::os::unix::fs::symlink;
 
