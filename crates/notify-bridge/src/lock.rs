@@ -4,9 +4,16 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+/// A bridge that was killed while it started a program leaves its lock to that program until the
+/// program has begun: so long it is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Held for as long as it lives; the kernel lets go of it when the process dies.
 #[derive(Debug)]
@@ -20,15 +27,24 @@ impl Lock {
     /// # Errors
     /// When the file cannot be used.
     pub(crate) fn take(directory: &Path) -> io::Result<Result<Self, Option<u32>>> {
-        let mut file = open(directory)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
-                file.set_len(0)?;
-                writeln!(file, "{}", std::process::id())?;
-                Ok(Ok(Self { _file: file }))
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let mut file = open(directory)?;
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {
+                    file.set_len(0)?;
+                    writeln!(file, "{}", std::process::id())?;
+                    return Ok(Ok(Self { _file: file }));
+                }
+                Err(Errno::WOULDBLOCK) => {
+                    let holder = pid(&mut file);
+                    if holder.is_none_or(is_alive) || Instant::now() > end {
+                        return Ok(Err(holder));
+                    }
+                }
+                Err(e) => return Err(e.into()),
             }
-            Err(Errno::WOULDBLOCK) => Ok(Err(pid(&mut file))),
-            Err(e) => Err(e.into()),
+            std::thread::sleep(PAUSE);
         }
     }
 
@@ -58,6 +74,11 @@ fn open(directory: &Path) -> io::Result<File> {
         .write(true)
         .mode(0o600)
         .open(directory.join("lock"))
+}
+
+fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_none_or(|pid| test_kill_process(pid) != Err(Errno::SRCH))
 }
 
 fn pid(file: &mut File) -> Option<u32> {
