@@ -19,6 +19,7 @@ mod git;
 mod images;
 mod lifecycle;
 mod matrix;
+mod notifications;
 mod observed;
 mod opened;
 mod planted;
