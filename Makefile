@@ -37,8 +37,9 @@ binaries: ## the static binaries that the images carry
 images: binaries ## the proxy, gate, agent and tools images, built on your engine
 	AGENTNET_BIN_DIR="$(BIN)" sh scripts/images.sh
 
-bench: binaries ## timings side by side: `up` against `docker compose up -d`, the proxy against Tinyproxy and Squid, checked tunnels against raw ones
+bench: binaries ## timings side by side: `up` against `docker compose up -d`, the proxy against Tinyproxy and Squid, checked tunnels against raw ones, what notifications cost
 	cargo bench --locked -p agentnet-policy
+	cargo bench --locked --quiet -p agentnet-notify --bench bridge
 	AGENTNET_BIN_DIR="$(BIN)" sh scripts/bench-up.sh
 	AGENTNET_BIN_DIR="$(BIN)" sh scripts/bench-peers.sh
 	AGENTNET_BIN_DIR="$(BIN)" cargo bench --quiet --locked --package agentnet-e2e --bench checks

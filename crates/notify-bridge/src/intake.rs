@@ -31,8 +31,11 @@ const PACE: Duration = Duration::from_millis(5);
 /// everybody else.
 const FLOODED: Duration = Duration::from_millis(20);
 
-/// A directory with so much that cannot be removed is looked at with the rescans only.
+/// After a directory with more than so much that cannot be removed, it is left alone for twenty times as
+/// long as the look took: it costs a twentieth of a processor at most, and never more than a minute.
 const CROWDED: u64 = 64;
+const REST: u32 = 20;
+const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// What a hint is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,7 +53,16 @@ struct Spool {
     heard: bool,
     /// In this sweep.
     stuck: u64,
-    crowded: bool,
+    began: Option<Instant>,
+    /// Not looked at before.
+    rested: Option<Instant>,
+}
+
+impl Spool {
+    /// The next moment from `now` on at which it may be looked at.
+    fn when(&self, now: Instant) -> Instant {
+        self.rested.map_or(now, |rested| rested.max(now))
+    }
 }
 
 /// All spools of a state directory.
@@ -130,10 +142,11 @@ impl Intake {
     }
 
     fn hear(&mut self, source: &Source, now: Instant) {
-        if let Some(spool) = self.spools.get_mut(source).filter(|spool| !spool.crowded) {
+        if let Some(spool) = self.spools.get_mut(source) {
             spool.heard = true;
+            let when = spool.when(now);
             if spool.sweep.is_none() {
-                spool.due.get_or_insert(now);
+                spool.due.get_or_insert(when);
             }
         }
     }
@@ -197,9 +210,8 @@ impl Intake {
                         self.rescan = self.rescan.min(now + SOON);
                         Spool::default()
                     });
-                    spool.crowded = false;
                     if spool.sweep.is_none() {
-                        spool.due = Some(now);
+                        spool.due = Some(spool.when(now));
                     }
                     spools.insert(source, spool);
                 }
@@ -247,6 +259,7 @@ impl Intake {
             None => {
                 spool.heard = false;
                 spool.stuck = 0;
+                spool.began = Some(now);
                 match self.state.out(source) {
                     Ok(directory) => {
                         Sweep::new(directory, i64::try_from(unix_now()).unwrap_or(i64::MAX))
@@ -271,11 +284,14 @@ impl Intake {
         spool.stuck += found.stuck;
         let (spool_directory, taken) = (sweep.directory(), self.taken.as_fd());
         let batch = take::batch(desk, source, spool_directory, taken, found);
+        spool.stuck += batch.as_ref().map_or(0, |batch| batch.stuck);
         let busy = batch.as_ref().map_or(true, |batch| batch.removed > 64);
         let pace = if busy { FLOODED } else { PACE };
         if ended {
-            spool.crowded = spool.stuck > CROWDED;
-            spool.due = (spool.heard && !spool.crowded).then_some(now + pace);
+            let took = spool.began.map_or(pace, |began| now.duration_since(began));
+            let rest = (took * REST).clamp(pace, LONGEST_REST);
+            spool.rested = (spool.stuck > CROWDED).then(|| now + rest);
+            spool.due = spool.heard.then(|| spool.when(now + pace));
         } else {
             spool.sweep = Some(sweep);
             spool.due = Some(now + pace);

@@ -23,6 +23,7 @@
 //! What waits for a click is the exception: D-Bus delivers a click only to the connection that sent the
 //! notification, so open ones are shown again by the next bridge, in the place of the old one.
 
+mod entry;
 mod line;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -31,42 +32,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::entry::{Entry, Progress, Taken};
 pub(crate) use self::line::{Line, Origin};
-use crate::notice::{Notice, NoticeId, Speaker};
-use crate::outlet::Handle;
+use crate::notice::{NoticeId, Speaker};
 
 /// The journal is written anew when it is longer than this, in bytes.
 const LONG: u64 = 512 * 1024;
-
-/// How far one outlet is with one notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// Not shown yet.
-    Pending,
-    /// Asked, and not answered yet.
-    Showing,
-    /// Shown, or given up: not tried again.
-    Done,
-}
-
-/// One notice, for as long as there is something to do with it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Entry {
-    /// Unix seconds at which it was taken.
-    pub(crate) at: u64,
-    pub(crate) notice: Notice,
-    pub(crate) outlets: BTreeMap<String, Progress>,
-    pub(crate) handles: BTreeMap<String, Handle>,
-    /// Waits for a click.
-    pub(crate) open: bool,
-    origin: Option<Origin>,
-}
-
-impl Entry {
-    fn is_over(&self) -> bool {
-        !self.open && self.outlets.values().all(|at| *at == Progress::Done)
-    }
-}
 
 /// The journal and what it says.
 #[derive(Debug)]
@@ -80,22 +51,6 @@ pub(crate) struct Ledger {
     folded: HashMap<Speaker, u64>,
     /// Files that were taken by an earlier process, and are perhaps still there.
     known: HashSet<Origin>,
-}
-
-/// A notice that is being taken.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    pub(crate) notice: Notice,
-    /// The file that it came from.
-    pub(crate) origin: Option<Origin>,
-    /// Who shall show it.
-    pub(crate) outlets: Vec<String>,
-    /// What they call the notice whose place it takes.
-    pub(crate) earlier: BTreeMap<String, Handle>,
-    /// Open ones whose place it takes.
-    pub(crate) closes: Vec<u64>,
-    /// Whose folded alerts it tells of.
-    pub(crate) tells: Option<Speaker>,
 }
 
 /// What an earlier process left behind.

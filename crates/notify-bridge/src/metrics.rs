@@ -2,6 +2,7 @@
 //! compares the two.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -79,6 +80,8 @@ pub(crate) struct Metrics {
     open: IntGauge,
     spools: IntGauge,
     trouble: Mutex<Option<String>>,
+    /// Counted up whenever something changes.
+    changes: AtomicU64,
 }
 
 impl Metrics {
@@ -137,6 +140,7 @@ impl Metrics {
             open: gauge("open", "Notices that wait for a click.")?,
             spools: gauge("spools", "Spool directories that are watched.")?,
             trouble: Mutex::new(None),
+            changes: AtomicU64::new(1),
             registry,
         };
         metrics.begin(outlets);
@@ -173,17 +177,22 @@ impl Metrics {
 
     /// An alert was read and is worth telling.
     pub(crate) fn taken(&self, side: Side, kind: NoticeKind) {
+        self.changed();
         let labels = [side.as_str(), kind.as_str()];
         self.alerts.with_label_values(&labels).inc();
     }
 
     /// Names that were no alert, by the word of the refusal.
     pub(crate) fn refused(&self, reason: &str, count: u64) {
-        self.refused.with_label_values(&[reason]).inc_by(count);
+        if count > 0 {
+            self.changed();
+            self.refused.with_label_values(&[reason]).inc_by(count);
+        }
     }
 
     /// Alerts that are told of together.
     pub(crate) fn folded(&self, side: Side, count: u64) {
+        self.changed();
         self.folded
             .with_label_values(&[side.as_str()])
             .inc_by(count);
@@ -191,6 +200,7 @@ impl Metrics {
 
     /// An outlet ended with a notice.
     pub(crate) fn notice(&self, outlet: &str, ended: Ended) {
+        self.changed();
         let labels = [outlet, ended.as_str()];
         self.notices.with_label_values(&labels).inc();
     }
@@ -204,6 +214,7 @@ impl Metrics {
 
     /// A click: `done`, `failed`, or `stale` where nothing is open for it.
     pub(crate) fn answered(&self, kind: NoticeKind, outcome: &'static str) {
+        self.changed();
         self.answers
             .with_label_values(&[kind.as_str(), outcome])
             .inc();
@@ -211,18 +222,34 @@ impl Metrics {
 
     /// How many notices wait for an outlet.
     pub(crate) fn waiting(&self, outlet: &str, count: usize) {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.waiting.with_label_values(&[outlet]).set(count);
+        self.set(&self.waiting.with_label_values(&[outlet]), count);
     }
 
     /// How many wait for a click.
     pub(crate) fn open(&self, count: usize) {
-        self.open.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.set(&self.open, count);
     }
 
     /// How many spools are watched.
     pub(crate) fn spools(&self, count: usize) {
-        self.spools.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.set(&self.spools, count);
+    }
+
+    fn set(&self, gauge: &IntGauge, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        if gauge.get() != count {
+            self.changed();
+            gauge.set(count);
+        }
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A figure that is another one after anything changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// As [`Metrics::spools`] was told.
@@ -238,6 +265,7 @@ impl Metrics {
             // Where standard error is gone there is nobody to tell.
             drop(writeln!(std::io::stderr(), "agentnet-notify: {shown}"));
             *last = Some(what.to_owned());
+            self.changed();
         }
     }
 

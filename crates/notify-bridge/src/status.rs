@@ -108,7 +108,9 @@ pub(crate) struct Reporter {
     last: VecDeque<Shown>,
     ids: VecDeque<String>,
     written: Option<(Instant, Status)>,
-    changed: bool,
+    /// What the counters had come to then.
+    seen: u64,
+    late: bool,
 }
 
 impl Reporter {
@@ -121,13 +123,13 @@ impl Reporter {
             ids: earlier.last.iter().map(|_| String::new()).collect(),
             last: earlier.last,
             written: None,
-            changed: true,
+            seen: 0,
+            late: false,
         }
     }
 
     /// An outlet has shown a notice.
     pub(crate) fn shown(&mut self, notice: &Notice, outlet: &str) {
-        self.changed = true;
         if let Some(at) = self.ids.iter().position(|id| *id == notice.id.0)
             && let Some(shown) = self.last.get_mut(at)
         {
@@ -155,30 +157,25 @@ impl Reporter {
     /// When the file is to be written.
     pub(crate) fn due(&self) -> Option<Instant> {
         let (at, _) = self.written.as_ref()?;
-        self.changed.then(|| *at + PAUSE)
+        self.late.then(|| *at + PAUSE)
     }
 
-    /// Writes it if it is due.
+    /// Writes it if something changed and it is time.
     pub(crate) fn report(&mut self, desk: &Desk, delivery: &Delivery) {
+        let changes = desk.metrics.changes();
+        if changes == self.seen {
+            return;
+        }
         let now = Instant::now();
-        if self
+        self.late = self
             .written
             .as_ref()
-            .is_some_and(|(at, _)| *at + PAUSE > now)
-        {
-            self.changed = true;
+            .is_some_and(|(at, _)| *at + PAUSE > now);
+        if self.late {
             return;
         }
+        self.seen = changes;
         let status = self.status(desk, delivery);
-        self.changed = false;
-        let same = |(_, earlier): &(Instant, Status)| {
-            let mut earlier = earlier.clone();
-            earlier.written = status.written;
-            earlier == status
-        };
-        if self.written.as_ref().is_some_and(same) {
-            return;
-        }
         if let Err(e) = self.write(&status) {
             desk.metrics.trouble(&format!("the status file: {e}"));
         }

@@ -25,6 +25,8 @@ pub(super) struct Batch {
     /// Something was written down.
     pub(super) took: bool,
     pub(super) removed: u64,
+    /// Directories that are not empty, under an alert's name.
+    pub(super) stuck: u64,
 }
 
 enum Outcome {
@@ -34,6 +36,8 @@ enum Outcome {
     Refused,
     /// It could not be moved or read now.
     Later,
+    /// Nothing to show, and it stays.
+    Stuck,
 }
 
 /// Takes, folds or refuses what one step of a sweep found.
@@ -78,10 +82,13 @@ pub(super) fn batch(
         };
         match (&outcome, &agent) {
             (Outcome::Taken, _) => batch.took = true,
-            (Outcome::Refused | Outcome::Later, Some(agent)) => desk.give_back(agent),
-            (Outcome::Refused | Outcome::Later, None) => {}
+            (Outcome::Refused | Outcome::Later | Outcome::Stuck, Some(agent)) => {
+                desk.give_back(agent);
+            }
+            (Outcome::Refused | Outcome::Later | Outcome::Stuck, None) => {}
         }
-        batch.removed += u64::from(!matches!(outcome, Outcome::Later));
+        batch.removed += u64::from(matches!(outcome, Outcome::Taken | Outcome::Refused));
+        batch.stuck += u64::from(matches!(outcome, Outcome::Stuck));
     }
     if let Some(agent) = agent {
         desk.fold(&agent, surplus.len() as u64)?;
@@ -241,9 +248,12 @@ fn unmoved(
         | SpoolError::NotAFile
         | SpoolError::Linked(_)
         | SpoolError::Alert(_) => {
-            desk.metrics.refused(error.word(), 1);
-            discard(desk, spool, name.as_str());
-            Outcome::Refused
+            if discard(desk, spool, name.as_str()) {
+                desk.metrics.refused(error.word(), 1);
+                Outcome::Refused
+            } else {
+                Outcome::Stuck
+            }
         }
     }
 }
@@ -267,12 +277,15 @@ fn is_known(desk: &Desk, source: &Source, spool: BorrowedFd<'_>, name: &AlertNam
     })
 }
 
-fn discard(desk: &Desk, directory: BorrowedFd<'_>, name: &str) {
-    if let Err(e) = remove(directory, name) {
-        desk.metrics.refused("stuck", 1);
-        if e.raw_os_error() != Some(Errno::NOTEMPTY.raw_os_error()) {
-            desk.metrics
-                .trouble(&format!("a spool's file cannot be removed: {e}"));
-        }
+/// `false` where it cannot be removed, which is counted and, where it is no full directory, said.
+fn discard(desk: &Desk, directory: BorrowedFd<'_>, name: &str) -> bool {
+    let Err(e) = remove(directory, name) else {
+        return true;
+    };
+    desk.metrics.refused("stuck", 1);
+    if e.raw_os_error() != Some(Errno::NOTEMPTY.raw_os_error()) {
+        desk.metrics
+            .trouble(&format!("a spool's file cannot be removed: {e}"));
     }
+    false
 }

@@ -1,5 +1,6 @@
 use super::*;
-use crate::notice::{Choice, NoticeKind, TaskName};
+use crate::notice::{Choice, Notice, NoticeKind, TaskName};
+use crate::outlet::Handle;
 use crate::text;
 use std::fs;
 

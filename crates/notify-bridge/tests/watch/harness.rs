@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -18,10 +18,18 @@ pub(crate) struct World {
 impl World {
     /// With the task `fix-42`, and no bridge yet.
     pub(crate) fn new() -> Self {
-        let world = Self {
-            dir: scratch(),
-            bridge: None,
-        };
+        Self::in_directory(scratch())
+    }
+
+    /// The same where a sync takes its time.
+    pub(crate) fn on_disk() -> Self {
+        let mut world = Self::in_directory(tempfile::tempdir().unwrap());
+        world.start();
+        world
+    }
+
+    fn in_directory(dir: tempfile::TempDir) -> Self {
+        let world = Self { dir, bridge: None };
         world.task("fix-42");
         let config = format!(
             "[[outlet]]\ntype = \"log\"\nfile = {:?}\n",
@@ -58,9 +66,16 @@ impl World {
     pub(crate) fn arguments(&self) -> Vec<String> {
         let path = |name: &str| self.path(name).to_str().unwrap().to_owned();
         let [state, config] = [path("state"), path("notify.toml")];
-        ["watch", "--state-dir", &state, "--config", &config]
-            .map(str::to_owned)
-            .to_vec()
+        [
+            "watch",
+            "--no-blocked",
+            "--state-dir",
+            &state,
+            "--config",
+            &config,
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 
     pub(crate) fn start(&mut self) {
@@ -87,6 +102,11 @@ impl World {
 
     pub(crate) fn pid(&self) -> u32 {
         self.bridge.as_ref().unwrap().id()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.bridge.take().unwrap().wait().unwrap()
     }
 
     /// `kill -9`.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::harness::{World, alert, binary, write};
 
 #[test]
@@ -20,8 +22,20 @@ fn an_alert_written_while_no_bridge_runs_is_shown_once_by_the_next() {
 }
 
 #[test]
+fn a_bridge_that_is_told_to_end_ends_well_and_says_that_it_does_not_run() {
+    let mut world = World::running();
+    world.is_well();
+    let pid = Pid::from_raw(world.pid().try_into().unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(world.ended().code(), Some(0));
+    let status = world.status();
+    assert_eq!(status["running"], false);
+    assert_eq!(status["last"][0]["body"], "all is well");
+}
+
+#[test]
 fn a_second_bridge_ends_with_its_own_exit_code_and_names_the_first() {
-    let world = World::running();
+    let world = World::on_disk();
     world.is_well();
     let second = Command::new(binary())
         .args(world.arguments())
