@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 import zipfile
 
 ROOT = "/tmp/origin"
@@ -206,8 +207,42 @@ def model(path, sent):
     return speak(steps[min(done, len(steps) - 1)], done + 1)
 
 
+class Login:
+    """A login that is renewed with a token which is good for once, as those of agents are: who uses one again is logged
+    out. A renewal takes a while, so that two at a time meet."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.renewed = 0
+
+    def renew(self, sent):
+        """An answer and its status. The first token is `renew-0`."""
+        time.sleep(0.5)
+        with self.lock:
+            is_good = f"renew-{self.renewed}".encode() in sent
+            self.renewed += is_good
+            next_one = f"renew-{self.renewed}"
+        if not is_good:
+            sys.stderr.write("a token that was used before\n")
+            # Whoever used it first has written its new one by then.
+            time.sleep(1)
+            return 400, {"error": "invalid_grant"}
+        token = jwt(int(time.time()) + 3600)
+        return 200, {"access_token": token, "id_token": token, "refresh_token": next_one, "token_type": "Bearer",
+                     "expires_in": 3600, "scope": "user:inference user:profile"}
+
+
+def jwt(expires):
+    """A token with a time, as clients read it; nobody signed it."""
+    claims = {"exp": expires, "email": "me@example.org",
+              "https://api.openai.com/auth": {"chatgpt_plan_type": "pro", "chatgpt_account_id": "me"}}
+    parts = ({"alg": "none", "typ": "JWT"}, claims, "unsigned")
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+
+
 class Handler(http.server.SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    login = Login()
 
     def __init__(self, *words):
         super().__init__(*words, directory=WWW)
@@ -215,10 +250,14 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     def do_POST(self):
         """Takes all of it, and says how much that was, or what a model says."""
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        said = model(self.path.split("?")[0], sent)
+        path, status = self.path.split("?")[0], 200
+        said = model(path, sent)
         kind = "text/event-stream" if said else "text/plain"
+        if path.endswith("/oauth/token"):
+            status, answer = self.login.renew(sent)
+            said, kind = json.dumps(answer), "application/json"
         text = (said or f"took {len(sent)} bytes\n").encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()

@@ -18,6 +18,8 @@ pub const UNLISTED: &str = "unlisted.e2e.test";
 pub struct Origin<'e> {
     engine: &'e Engine,
     name: String,
+    /// Its host names.
+    names: Vec<String>,
     _container: Thing<'e>,
 }
 
@@ -30,15 +32,15 @@ impl<'e> Origin<'e> {
     /// The same, under more names that no whitelist has.
     pub fn start_with(engine: &'e Engine, network: &str, also: &[String]) -> Self {
         let name = unique("origin");
-        let also = also.iter().map(String::as_str);
-        let names: Vec<_> = [ALLOWED, UNLISTED].into_iter().chain(also).collect();
+        let names = [ALLOWED, UNLISTED].map(str::to_owned);
+        let names: Vec<String> = names.into_iter().chain(also.iter().cloned()).collect();
         let network = format!("--network={network}");
         let aliases = names.iter().map(|alias| format!("--network-alias={alias}"));
         let aliases: Vec<_> = aliases.collect();
         let mut words = vec![network.as_str()];
         words.extend(aliases.iter().map(String::as_str));
         words.extend(["--init", BASE_IMAGE, "python3", "-c", SCRIPT]);
-        words.extend(names);
+        words.extend(names.iter().map(String::as_str));
         let container = Thing::container(engine, &name, &words);
         until("the origin", Duration::from_secs(60), || {
             engine
@@ -50,6 +52,7 @@ impl<'e> Origin<'e> {
         Self {
             engine,
             name,
+            names,
             _container: container,
         }
     }
@@ -57,10 +60,12 @@ impl<'e> Origin<'e> {
     /// Puts it on another network as well, under the same names.
     #[track_caller]
     pub fn join(&self, network: &str) {
-        let aliases = [ALLOWED, UNLISTED].map(|alias| format!("--alias={alias}"));
-        let [allowed, unlisted] = &aliases;
+        let aliases = self.names.iter().map(|name| format!("--alias={name}"));
+        let aliases: Vec<String> = aliases.collect();
+        let words = ["network", "connect"].into_iter();
+        let words = words.chain(aliases.iter().map(String::as_str));
         self.engine
-            .docker(["network", "connect", allowed, unlisted, network, &self.name])
+            .docker(words.chain([network, &self.name]))
             .expect();
     }
 

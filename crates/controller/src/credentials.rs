@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::agents::Agent;
-use crate::config::Config;
 use crate::record::Record;
 use crate::secret::Secret;
 use crate::ssh_agent::SshAgent;
@@ -56,14 +55,22 @@ impl Handover {
     }
 }
 
-/// A variable that would make the agent overlook its login, if the task has both.
+/// The first of these variables that makes an agent overlook its login, and that agent: the one that is named, or any
+/// while none is.
 #[must_use]
-pub fn overriding(config: &Config) -> Option<(Agent, String)> {
-    let agent = config.agent.name.filter(|_| config.credentials.login)?;
-    let keys = agent.traits().keys;
-    let mut set = config.agent.env.keys().chain(&config.credentials.env);
-    let name = set.find(|name| keys.contains(&name.as_str()))?;
-    Some((agent, name.clone()))
+pub fn overriding<'a>(
+    agent: Option<Agent>,
+    variables: impl IntoIterator<Item = &'a String>,
+) -> Option<(Agent, String)> {
+    let agents = Agent::ALL.into_iter();
+    let agents: Vec<Agent> = agents
+        .filter(|one| agent.is_none_or(|agent| agent == *one))
+        .collect();
+    variables.into_iter().find_map(|name| {
+        let has = |agent: &&Agent| agent.traits().keys.contains(&name.as_str());
+        let agent = agents.iter().find(has)?;
+        Some((*agent, name.clone()))
+    })
 }
 
 /// A command in a task's agent container, with the task's secrets in its environment.

@@ -192,6 +192,40 @@ fn doctor_says_what_is_broken_and_how_to_fix_it() {
 }
 
 #[test]
+fn doctor_warns_of_a_key_that_makes_an_agent_overlook_its_login() {
+    let found = |agent: &str, credentials: &str| {
+        let text = format!("[agent]\n{agent}\n[credentials]\n{credentials}\n");
+        let test = Test::new(["doctor", "--json"]);
+        let ran = test.file("agentnet.toml", &text).repository().run();
+        let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        let findings = value["findings"].as_array().unwrap().iter();
+        let login = findings.filter(|finding| finding["what"] == "login");
+        let of =
+            |finding: &serde_json::Value| format!("{} {}", finding["level"], finding["detail"]);
+        login.map(of).collect::<String>()
+    };
+    let both = "login = true\nenv = [\"OPENAI_API_KEY\"]";
+    for (agent, credentials, says) in [
+        (
+            "name = \"codex\"",
+            both,
+            "\"unsafe\" \"OPENAI_API_KEY is in the task's environment, and codex",
+        ),
+        (
+            "env = { GEMINI_API_KEY = \"x\" }",
+            "login = true",
+            "GEMINI_API_KEY is in the task's environment, and gemini",
+        ),
+        ("name = \"claude\"", both, "\"good\" \"no key"),
+        ("name = \"codex\"", "login = true", "\"good\" \"no key"),
+    ] {
+        let said = found(agent, credentials);
+        assert!(said.contains(says), "{agent} {credentials}: {said}");
+    }
+    assert_eq!(found("name = \"codex\"", "env = [\"OPENAI_API_KEY\"]"), "");
+}
+
+#[test]
 fn doctor_speaks_json() {
     let ran = Test::new(["doctor", "--json"]).run();
     let value: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();

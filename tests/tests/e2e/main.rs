@@ -18,6 +18,7 @@ mod extractor;
 mod git;
 mod images;
 mod lifecycle;
+mod logins;
 mod matrix;
 mod notifications;
 mod observed;

@@ -280,7 +280,8 @@ async fn login(context: &Context) -> Option<Finding> {
     if !config.credentials.login {
         return None;
     }
-    Some(match overriding(&config) {
+    let variables = config.agent.env.keys().chain(&config.credentials.env);
+    Some(match overriding(config.agent.name, variables) {
         Some((agent, name)) => bad(
             Level::Unsafe,
             "login",

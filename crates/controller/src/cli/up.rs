@@ -74,7 +74,11 @@ pub(super) fn warn_of_agent(context: &Context, setup: &Setup) -> Result<()> {
     let Some(agent) = setup.config.agent.name else {
         return Ok(());
     };
-    if let Some((agent, name)) = overriding(&setup.config) {
+    let given = &setup.handover;
+    let variables = setup.config.agent.env.keys().chain(given.secrets.keys());
+    if given.login.is_some()
+        && let Some((agent, name)) = overriding(Some(agent), variables)
+    {
         context.output.warn(&format!(
             "{name} is in the task's environment: {agent} does not look at its login"
         ));
