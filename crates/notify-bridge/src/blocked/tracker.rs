@@ -135,9 +135,9 @@ impl Told {
         self.grown = false;
         self.summed = now;
         let body = format!(
-            "It wanted {} more that it may not reach; agentnet watch {} --project {} shows them.",
+            "It wanted {} more that it may not reach: agentnet watch {} --project {} shows them.",
             match self.more {
-                1 => "host".to_owned(),
+                1 => "1 host".to_owned(),
                 many => format!("{many} hosts"),
             },
             task.task,
@@ -161,7 +161,7 @@ fn notice(task: &TaskName, target: &Target, reason: Reason, open: bool, now: u64
     let then = if open {
         "Allowing it opens this host and port to this task, and nothing else; it has to try again."
     } else {
-        "A line in .agentnet/whitelist.txt opens it."
+        "Only a line that somebody writes into its whitelist opens it."
     };
     let body = format!("{shown}\nIt may not reach that{which}. {then}");
     let id = id(task, &line);
@@ -243,6 +243,12 @@ mod tests {
             MOST + 3,
             "five, and a summary now, after a minute and at the end"
         );
+        let first = shown(told.get(MOST).cloned());
+        assert!(
+            first.body.as_str().contains("wanted 1 host more"),
+            "{}",
+            first.body
+        );
         let last = shown(told.pop());
         assert!(
             last.body.as_str().contains("9995 hosts more"),
@@ -299,7 +305,7 @@ mod tests {
         let notice = shown(Tracker::default().take(sighting("10.1.2.3", 443), NOW));
         assert!(!notice.asks());
         assert!(
-            notice.body.as_str().contains("whitelist.txt"),
+            notice.body.as_str().contains("into its whitelist"),
             "{}",
             notice.body
         );
