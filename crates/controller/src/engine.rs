@@ -12,11 +12,12 @@ use tokio::sync::watch;
 
 pub use cause::{EngineError, EngineResult};
 pub use state::{
-    ContainerState, Endpoint, HealthState, ImageInfo, Kind, NetworkState, Resource, Running, Seat,
-    Usage,
+    Change, ContainerState, Endpoint, HealthState, ImageInfo, Kind, NetworkState, Resource,
+    Running, Seat, Usage,
 };
 
 use crate::facts::Facts;
+use crate::labels::Labels;
 use crate::spec::{BuildSpec, ContainerSpec, ExecSpec, ImageRef, NetworkSpec, VolumeSpec};
 
 /// What a captured command said.
@@ -150,6 +151,50 @@ pub trait Engine: Send + Sync {
         container: &str,
         streams: Streams,
     ) -> impl Future<Output = EngineResult<i64>> + Send;
+    /// What a container changed in its own layer, as absolute paths. Bounded: a layer with very many
+    /// changes is an error.
+    fn changes(
+        &self,
+        container: &str,
+    ) -> impl Future<Output = EngineResult<Vec<(String, Change)>>> + Send;
+    /// Writes a tar archive of a path in a container, with what is mounted below it. Names in it begin
+    /// with the path's last part.
+    fn read_archive(
+        &self,
+        container: &str,
+        path: &str,
+        to: Box<dyn AsyncWrite + Send + Unpin>,
+    ) -> impl Future<Output = EngineResult<()>> + Send;
+    /// Unpacks a tar archive below a directory of a container that does not run, with its owners and
+    /// modes.
+    fn write_archive(
+        &self,
+        container: &str,
+        directory: &str,
+        from: Box<dyn AsyncRead + Send + Unpin>,
+    ) -> impl Future<Output = EngineResult<()>> + Send;
+    /// Makes an image without a name of a container that does not run; returns its id. The image has the
+    /// container's configuration, environment included.
+    fn commit(
+        &self,
+        container: &str,
+        labels: &Labels,
+    ) -> impl Future<Output = EngineResult<String>> + Send;
+    /// Freezes a running container.
+    fn pause(&self, container: &str) -> impl Future<Output = EngineResult<()>> + Send;
+    /// Lets a frozen container go on.
+    fn unpause(&self, container: &str) -> impl Future<Output = EngineResult<()>> + Send;
+    /// Ends a container and keeps it; done where it does not run.
+    fn stop(&self, container: &str) -> impl Future<Output = EngineResult<()>> + Send;
+    /// Creates a container as `like` was asked for, but from this image and with this name; returns its id.
+    fn recreate(
+        &self,
+        like: &str,
+        name: &str,
+        image: &str,
+    ) -> impl Future<Output = EngineResult<String>> + Send;
+    /// Gives a container another name.
+    fn rename(&self, container: &str, name: &str) -> impl Future<Output = EngineResult<()>> + Send;
     /// Writes a container's log.
     fn logs(
         &self,

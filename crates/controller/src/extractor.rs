@@ -18,7 +18,7 @@ use crate::labels::{Owner, Role};
 use crate::paths::StateDir;
 use crate::plan::tool_limits;
 use crate::record::Record;
-use crate::spec::{ContainerNetwork, ContainerSpec, Mount, SystemCalls};
+use crate::spec::{ContainerSpec, ImageRef, Mount, SystemCalls};
 use crate::task::{TaskId, fnv64};
 use crate::workspace::{GIT, Workspace};
 
@@ -58,13 +58,7 @@ impl<'a, E: Engine> Extractor<'a, E> {
         facts: &Facts,
         record: &Record,
     ) -> Result<Extractor<'a, E>> {
-        let image = record.tools.as_ref().ok_or_else(|| {
-            Error::Failed(format!(
-                "task {} was brought up by an agentnet that had no image to look at files with; \
-                 bring it up again",
-                record.task
-            ))
-        })?;
+        let image = tools(record)?;
         let mut mounts = vec![Mount::Memory {
             target: SCRATCH.to_owned(),
             size: None,
@@ -84,45 +78,25 @@ impl<'a, E: Engine> Extractor<'a, E> {
             let own = git.environment(branch).into_iter();
             env.extend(own.map(|(key, value)| (key.to_owned(), value)));
         }
-        let owner = Owner {
-            state: state.id().to_owned(),
-            task: record.task.clone(),
-            role: Role::Extractor,
-        };
-        let user = record.owner.map(|(uid, gid)| format!("{uid}:{gid}"));
         let template = ContainerSpec {
-            name: String::new(),
-            image: image.to_string(),
-            user,
-            hostname: Some("extractor".to_owned()),
-            entrypoint: None,
-            command: Vec::new(),
             env,
-            secret_env: BTreeMap::new(),
-            workdir: Some(SCRATCH.to_owned()),
-            labels: owner.labels(),
             mounts,
-            network: ContainerNetwork::None,
-            dns: Vec::new(),
-            hosts: Vec::new(),
-            sysctls: BTreeMap::new(),
-            capabilities: Vec::new(),
-            system_calls: match facts.opens_vsock {
-                true => SystemCalls::Ours,
-                false => SystemCalls::Engine,
-            },
-            read_only: true,
-            limits: tool_limits(facts),
-            gpus: None,
-            health: None,
-            stdin_open: false,
-            attached: true,
+            ..template(image, state.id(), &record.task, record.owner, facts)
         };
         Ok(Extractor {
             engine,
             task: record.task.clone(),
             template,
         })
+    }
+
+    /// One that sees nothing but what its jobs mount.
+    pub fn bare(engine: &'a E, task: &TaskId, template: ContainerSpec) -> Extractor<'a, E> {
+        Extractor {
+            engine,
+            task: task.clone(),
+            template,
+        }
     }
 
     /// Runs a job; its output goes to `stdout`, never more than the job's limit. The container is
@@ -182,6 +156,52 @@ impl<'a, E: Engine> Extractor<'a, E> {
     }
 }
 
+/// The image that a task's files are looked at with.
+pub fn tools(record: &Record) -> Result<&ImageRef> {
+    record.tools.as_ref().ok_or_else(|| {
+        Error::Failed(format!(
+            "task {} was brought up by an agentnet that had no image to look at files with; bring it up again",
+            record.task
+        ))
+    })
+}
+
+/// A container of ours without network and rights, with the owner of the task's files as its user.
+#[must_use]
+pub fn template(
+    image: &ImageRef,
+    state: &str,
+    task: &TaskId,
+    user: Option<(u32, u32)>,
+    facts: &Facts,
+) -> ContainerSpec {
+    let owner = Owner {
+        state: state.to_owned(),
+        task: task.clone(),
+        role: Role::Extractor,
+    };
+    ContainerSpec {
+        image: image.to_string(),
+        user: user.map(|(uid, gid)| format!("{uid}:{gid}")),
+        hostname: Some("extractor".to_owned()),
+        env: environment(),
+        workdir: Some(SCRATCH.to_owned()),
+        labels: owner.labels(),
+        mounts: vec![Mount::Memory {
+            target: SCRATCH.to_owned(),
+            size: None,
+        }],
+        system_calls: match facts.opens_vsock {
+            true => SystemCalls::Ours,
+            false => SystemCalls::Engine,
+        },
+        read_only: true,
+        limits: tool_limits(facts),
+        attached: true,
+        ..ContainerSpec::bare("")
+    }
+}
+
 impl Ended {
     /// An error with the last words, unless the exit code is 0.
     pub fn ok(&self, doing: &str) -> Result<()> {
@@ -213,7 +233,7 @@ fn printable(bytes: &[u8]) -> String {
 }
 
 /// Several may run on one task at once.
-fn unique_name(task: &TaskId) -> String {
+pub(crate) fn unique_name(task: &TaskId) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let now = jiff::Timestamp::now().as_nanosecond();

@@ -51,11 +51,13 @@ pub enum Role {
     Extractor,
     /// A volume with a service's data.
     Volume,
+    /// The image that the agent's container was restored from.
+    Snapshot,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 11] = [
+    pub const ALL: [Role; 12] = [
         Role::Proxy,
         Role::Relay,
         Role::Agent,
@@ -67,6 +69,7 @@ impl Role {
         Role::Budgets,
         Role::Extractor,
         Role::Volume,
+        Role::Snapshot,
     ];
 
     /// The word in labels and names.
@@ -84,6 +87,7 @@ impl Role {
             Role::Budgets => "budgets",
             Role::Extractor => "extractor",
             Role::Volume => "volume",
+            Role::Snapshot => "snapshot",
         }
     }
 }

@@ -314,6 +314,8 @@ pub enum Capability {
     DacOverride,
     /// Act as the owner of its files.
     Fowner,
+    /// Give files of any group the mode that keeps it. For what puts files back only.
+    Fsetid,
     /// Become another group.
     Setgid,
     /// Become another user.
@@ -330,6 +332,17 @@ impl Capability {
         Capability::Setuid,
     ];
 
+    /// What reads files of several owners needs.
+    pub const READ: [Capability; 1] = [Capability::DacOverride];
+
+    /// What puts files of several owners back needs.
+    pub const WRITE: [Capability; 4] = [
+        Capability::Chown,
+        Capability::DacOverride,
+        Capability::Fowner,
+        Capability::Fsetid,
+    ];
+
     /// The kernel's word without `CAP_`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -337,6 +350,7 @@ impl Capability {
             Capability::Chown => "CHOWN",
             Capability::DacOverride => "DAC_OVERRIDE",
             Capability::Fowner => "FOWNER",
+            Capability::Fsetid => "FSETID",
             Capability::Setgid => "SETGID",
             Capability::Setuid => "SETUID",
         }

@@ -184,8 +184,9 @@ pub async fn objects<E: Engine>(
             doomed.insert((*kind, id.clone(), id.clone()));
         }
     }
-    // What holds others comes last: networks and volumes are in use while a container is there.
-    for kinds in [&[Kind::Container][..], &[Kind::Network, Kind::Volume][..]] {
+    // What others hold comes last: it is in use while a container is there.
+    let held = [Kind::Network, Kind::Volume, Kind::Image];
+    for kinds in [&[Kind::Container][..], &held[..]] {
         let batch = doomed.iter().filter(|(kind, _, _)| kinds.contains(kind));
         let outcomes =
             join_all(batch.map(|(kind, id, name)| async move {

@@ -4,6 +4,7 @@
 mod answer;
 mod cause;
 mod facts;
+mod layer;
 mod privileges;
 mod quota;
 mod request;
@@ -18,13 +19,14 @@ use bollard::models;
 use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::StreamExt;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
-    ContainerState, Engine, EngineError, EngineResult, ImageInfo, Kind, LogQuery, NetworkState,
-    Output, Resource, Streams, Usage,
+    Change, ContainerState, Engine, EngineError, EngineResult, ImageInfo, Kind, LogQuery,
+    NetworkState, Output, Resource, Streams, Usage,
 };
 use crate::facts::Facts;
-use crate::labels::STATE;
+use crate::labels::{Labels, STATE};
 use crate::spec::{
     Attachment, BuildSpec, ContainerSpec, ExecSpec, ImageRef, NetworkSpec, VolumeSpec,
 };
@@ -161,10 +163,15 @@ impl Engine for BollardEngine {
         let volumes = query::ListVolumesOptionsBuilder::new()
             .filters(&filter)
             .build();
-        let (containers, networks, volumes) = futures_util::join!(
+        let images = query::ListImagesOptionsBuilder::new()
+            .all(true)
+            .filters(&filter)
+            .build();
+        let (containers, networks, volumes, images) = futures_util::join!(
             self.docker.list_containers(Some(containers)),
             self.docker.list_networks(Some(networks)),
             self.docker.list_volumes(Some(volumes)),
+            self.docker.list_images(Some(images)),
         );
         let made = |kind, id: Option<String>, name: Option<String>, map| Resource {
             kind,
@@ -191,6 +198,14 @@ impl Engine for BollardEngine {
                 Some(v.name.clone()),
                 Some(v.name),
                 Some(v.labels),
+            ));
+        }
+        for i in images.map_err(|e| self.failed(e))? {
+            found.push(made(
+                Kind::Image,
+                Some(i.id.clone()),
+                Some(i.id),
+                Some(i.labels),
             ));
         }
         Ok(found)
@@ -266,6 +281,7 @@ impl Engine for BollardEngine {
                     .remove_volume(id, None::<query::RemoveVolumeOptions>)
                     .await
             }
+            Kind::Image => self.forget_image(id).await,
         };
         match done.map_err(|e| self.failed(e)) {
             // Somebody else is at it: done when it is gone.
@@ -403,6 +419,58 @@ impl Engine for BollardEngine {
 
     async fn run(&self, container: &str, streams: Streams) -> EngineResult<i64> {
         self.start_joined(container, streams).await
+    }
+
+    async fn changes(&self, container: &str) -> EngineResult<Vec<(String, Change)>> {
+        self.layer_changes(container).await
+    }
+
+    async fn read_archive(
+        &self,
+        container: &str,
+        path: &str,
+        to: Box<dyn AsyncWrite + Send + Unpin>,
+    ) -> EngineResult<()> {
+        self.download(container, path, to).await
+    }
+
+    async fn write_archive(
+        &self,
+        container: &str,
+        directory: &str,
+        from: Box<dyn AsyncRead + Send + Unpin>,
+    ) -> EngineResult<()> {
+        self.upload(container, directory, from).await
+    }
+
+    async fn commit(&self, container: &str, labels: &Labels) -> EngineResult<String> {
+        self.image_of(container, labels).await
+    }
+
+    async fn pause(&self, container: &str) -> EngineResult<()> {
+        let done = self.docker.pause_container(container).await;
+        done.map_err(|e| self.failed(e))
+    }
+
+    async fn unpause(&self, container: &str) -> EngineResult<()> {
+        let done = self.docker.unpause_container(container).await;
+        done.map_err(|e| self.failed(e))
+    }
+
+    async fn stop(&self, container: &str) -> EngineResult<()> {
+        self.end(container).await
+    }
+
+    async fn recreate(&self, like: &str, name: &str, image: &str) -> EngineResult<String> {
+        self.create_like(like, name, image).await
+    }
+
+    async fn rename(&self, container: &str, name: &str) -> EngineResult<()> {
+        let options = query::RenameContainerOptionsBuilder::new()
+            .name(name)
+            .build();
+        let done = self.docker.rename_container(container, options).await;
+        done.map_err(|e| self.failed(e))
     }
 
     async fn logs(&self, container: &str, query: LogQuery, streams: Streams) -> EngineResult<()> {

@@ -3,15 +3,16 @@
 
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use self::world::{Container, Runner, World};
 
 use super::{
-    ContainerState, Endpoint, Engine, EngineError, EngineResult, HealthState, ImageInfo, Kind,
-    LogQuery, NetworkState, Output, Resource, Running, Streams, Usage,
+    Change, ContainerState, Endpoint, Engine, EngineError, EngineResult, HealthState, ImageInfo,
+    Kind, LogQuery, NetworkState, Output, Resource, Running, Streams, Usage,
 };
 use crate::facts::{Facts, LimitFacts, LinkFacts, Version};
 use crate::labels::{Labels, STATE};
@@ -198,7 +199,33 @@ impl FakeEngine {
             .values()
             .map(|n| (Kind::Network, n.name.clone()));
         let volumes = world.volumes.keys().map(|v| (Kind::Volume, v.clone()));
-        containers.chain(networks).chain(volumes).collect()
+        let images = world.layers.keys().map(|id| (Kind::Image, id.clone()));
+        let all = containers.chain(networks).chain(volumes);
+        all.chain(images).collect()
+    }
+
+    /// What every container changed in its layer, and the archive that the engine gives of any path.
+    pub fn set_layer(&self, changes: Vec<(String, Change)>, archive: Vec<u8>) {
+        let mut world = self.world();
+        world.changes = changes;
+        world.archive = archive;
+    }
+
+    /// The states of all containers, by name.
+    #[must_use]
+    pub fn states(&self) -> BTreeMap<String, Running> {
+        let world = self.world();
+        let all = world.containers.values();
+        all.map(|c| (c.spec.name.clone(), c.running.clone()))
+            .collect()
+    }
+
+    /// The image that a container was created from.
+    #[must_use]
+    pub fn image_of(&self, name: &str) -> Option<String> {
+        let world = self.world();
+        let found = world.by_name_or_id(name).ok()?;
+        Some(found.spec.image.clone())
     }
 
     /// A changing call: counts, and meets its fault. `act` is what it does.
@@ -278,7 +305,11 @@ impl Engine for FakeEngine {
             .volumes
             .iter()
             .map(|(name, l)| made(Kind::Volume, name, name, l));
-        let all = containers.chain(networks).chain(volumes);
+        let images = world
+            .layers
+            .iter()
+            .map(|(id, l)| made(Kind::Image, id, id, l));
+        let all = containers.chain(networks).chain(volumes).chain(images);
         Ok(all
             .filter(|r| r.labels.get(STATE).is_some_and(|s| s == state))
             .collect())
@@ -316,7 +347,10 @@ impl Engine for FakeEngine {
             if world.containers.values().any(|c| c.spec.name == spec.name) {
                 return Err(EngineError::NameInUse(spec.name.clone()));
             }
-            if !world.images.contains_key(&spec.image) {
+            let there = world.images.contains_key(&spec.image)
+                || world.layers.contains_key(&spec.image)
+                || world.images.values().any(|info| info.id == spec.image);
+            if !there {
                 return Err(EngineError::NotFound(format!("image {}", spec.image)));
             }
             for attachment in World::attached(spec) {
@@ -421,6 +455,17 @@ impl Engine for FakeEngine {
             filter: found.spec.system_calls.text().map(crate::spec::digest),
             gpus: found.spec.gpus.is_some(),
             oom_killed: found.oom_killed,
+            image: found.spec.image.clone(),
+            mounts: found
+                .spec
+                .mounts
+                .iter()
+                .map(|mount| match mount {
+                    Mount::Bind { target, .. }
+                    | Mount::Volume { target, .. }
+                    | Mount::Memory { target, .. } => target.clone(),
+                })
+                .collect(),
         })
     }
 
@@ -552,6 +597,95 @@ impl Engine for FakeEngine {
             found.running = Running::Exited(output.code);
         }
         Ok(output.code)
+    }
+
+    async fn changes(&self, container: &str) -> EngineResult<Vec<(String, Change)>> {
+        let world = self.world();
+        world.by_name_or_id(container)?;
+        Ok(world.changes.clone())
+    }
+
+    async fn read_archive(
+        &self,
+        container: &str,
+        _path: &str,
+        mut to: Box<dyn AsyncWrite + Send + Unpin>,
+    ) -> EngineResult<()> {
+        let archive = {
+            let world = self.world();
+            world.by_name_or_id(container)?;
+            world.archive.clone()
+        };
+        let broken = |e: std::io::Error| EngineError::Broken(e.to_string());
+        to.write_all(&archive).await.map_err(broken)?;
+        to.flush().await.map_err(broken)
+    }
+
+    async fn write_archive(
+        &self,
+        container: &str,
+        directory: &str,
+        mut from: Box<dyn AsyncRead + Send + Unpin>,
+    ) -> EngineResult<()> {
+        let mut bytes = Vec::new();
+        let read = from.read_to_end(&mut bytes).await;
+        read.map_err(|e| EngineError::Broken(e.to_string()))?;
+        self.change(format!("unpack into {directory}"), |world| {
+            world.by_name_or_id(container).map(drop)
+        })
+        .await
+    }
+
+    async fn commit(&self, container: &str, labels: &Labels) -> EngineResult<String> {
+        self.change(format!("commit {container}"), |world| {
+            world.by_name_or_id(container)?;
+            let id = format!("sha256:{}", world.id());
+            world.layers.insert(id.clone(), labels.clone());
+            Ok(id)
+        })
+        .await
+    }
+
+    async fn pause(&self, container: &str) -> EngineResult<()> {
+        self.change(format!("pause {container}"), |world| {
+            world.turn(container, Running::Other("paused".to_owned()))
+        })
+        .await
+    }
+
+    async fn unpause(&self, container: &str) -> EngineResult<()> {
+        self.change(format!("unpause {container}"), |world| {
+            world.turn(container, Running::Running)
+        })
+        .await
+    }
+
+    async fn stop(&self, container: &str) -> EngineResult<()> {
+        self.change(format!("stop {container}"), |world| {
+            world.turn(container, Running::Exited(137))
+        })
+        .await
+    }
+
+    async fn recreate(&self, like: &str, name: &str, image: &str) -> EngineResult<String> {
+        let mut spec = self.world().by_name_or_id(like)?.spec.clone();
+        spec.name = name.to_owned();
+        spec.image = image.to_owned();
+        self.create_container(&spec).await
+    }
+
+    async fn rename(&self, container: &str, name: &str) -> EngineResult<()> {
+        self.change(format!("rename {container} to {name}"), |world| {
+            if world.containers.values().any(|c| c.spec.name == name) {
+                return Err(EngineError::NameInUse(name.to_owned()));
+            }
+            let id = world.by_name_or_id(container)?.id.clone();
+            if let Some(found) = world.containers.get_mut(&id) {
+                found.spec.name = name.to_owned();
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn logs(&self, container: &str, query: LogQuery, streams: Streams) -> EngineResult<()> {

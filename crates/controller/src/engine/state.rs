@@ -19,6 +19,8 @@ pub enum Kind {
     Network,
     /// A volume.
     Volume,
+    /// An image: what a snapshot's container began from.
+    Image,
 }
 
 impl std::fmt::Display for Kind {
@@ -27,6 +29,7 @@ impl std::fmt::Display for Kind {
             Kind::Container => "container",
             Kind::Network => "network",
             Kind::Volume => "volume",
+            Kind::Image => "image",
         })
     }
 }
@@ -127,6 +130,21 @@ pub struct ContainerState {
     pub gpus: bool,
     /// It ended because its memory did not suffice.
     pub oom_killed: bool,
+    /// The id of the image it was created from.
+    pub image: String,
+    /// Where something is mounted in it: not part of its own layer.
+    pub mounts: Vec<String>,
+}
+
+/// What happened to a path in a container's own layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is other than in the image: content or metadata.
+    Modified,
+    /// The image does not have it.
+    Added,
+    /// Only the image has it.
+    Deleted,
 }
 
 /// Where a running container is on a network.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::spec::{ContainerSpec, Mount};
+use crate::spec::{Capability, ContainerSpec, Mount};
 
 /// A shell script, and how much it may say and how long it may take.
 #[derive(Debug)]
@@ -13,6 +13,7 @@ pub struct Job {
     mounts: Vec<Mount>,
     deadline: Duration,
     limit: u64,
+    rights: Vec<Capability>,
 }
 
 /// Comes before every script that runs git.
@@ -30,6 +31,7 @@ impl Job {
             mounts: Vec::new(),
             deadline: Duration::from_secs(60),
             limit: 16 << 20,
+            rights: Vec::new(),
         }
     }
 
@@ -68,6 +70,13 @@ impl Job {
         self
     }
 
+    /// As root of its container, with these rights: for files of several owners.
+    #[must_use]
+    pub fn as_root(mut self, rights: &[Capability]) -> Job {
+        self.rights = rights.to_vec();
+        self
+    }
+
     pub(super) fn doing(&self) -> &str {
         &self.doing
     }
@@ -80,7 +89,8 @@ impl Job {
         self.limit
     }
 
-    pub(super) fn spec(self, template: &ContainerSpec, name: String, stdin: bool) -> ContainerSpec {
+    /// The container that runs it.
+    pub(crate) fn spec(self, template: &ContainerSpec, name: String, stdin: bool) -> ContainerSpec {
         // Whoever started it may be killed: it ends by itself a little later than it is stopped.
         let seconds = (self.deadline.as_secs() + 10).to_string();
         let words = ["timeout", "-s", "KILL", &seconds, "sh", "-eu", "-c"];
@@ -91,6 +101,10 @@ impl Job {
         spec.command.extend(self.arguments);
         spec.mounts.extend(self.mounts);
         spec.stdin_open = stdin;
+        if !self.rights.is_empty() {
+            spec.user = Some("0:0".to_owned());
+            spec.capabilities = self.rights;
+        }
         spec
     }
 }

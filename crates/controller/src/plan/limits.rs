@@ -76,14 +76,18 @@ pub(super) fn limits(role: Role, wanted: Wanted, facts: &Facts) -> Limits {
             pids: 256,
             disk: None,
         },
-        Role::Fence | Role::Egress | Role::Gate | Role::Socket | Role::Budgets | Role::Volume => {
-            Usual {
-                memory: 64 * MIB,
-                cpus: spare,
-                pids: 16,
-                disk: None,
-            }
-        }
+        Role::Fence
+        | Role::Egress
+        | Role::Gate
+        | Role::Socket
+        | Role::Budgets
+        | Role::Volume
+        | Role::Snapshot => Usual {
+            memory: 64 * MIB,
+            cpus: spare,
+            pids: 16,
+            disk: None,
+        },
     };
     // A default must not take the whole machine down with it; a wish of the user's may.
     let memory = wanted

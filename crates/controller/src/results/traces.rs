@@ -45,6 +45,7 @@ impl<E: Engine> Collector<'_, E> {
                 | Role::Socket
                 | Role::Budgets
                 | Role::Volume
+                | Role::Snapshot
                 | Role::Extractor => continue,
             };
             let name = format!("logs/{name}.log");

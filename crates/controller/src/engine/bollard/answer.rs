@@ -107,7 +107,24 @@ pub(super) fn container(c: models::ContainerInspectResponse, endpoint: &str) -> 
         filter: filter(&host),
         gpus: host.device_requests.as_ref().is_some_and(|d| !d.is_empty()),
         oom_killed: state.oom_killed == Some(true),
+        image: c.image.unwrap_or_default(),
+        mounts: targets(c.mounts, host.tmpfs),
     }
+}
+
+/// Where things are mounted.
+fn targets(
+    mounts: Option<Vec<models::MountPoint>>,
+    memory: Option<HashMap<String, String>>,
+) -> Vec<String> {
+    let mounts = mounts.unwrap_or_default().into_iter();
+    let mounts = mounts.filter_map(|mount| mount.destination);
+    let mut all: Vec<_> = mounts
+        .chain(memory.unwrap_or_default().into_keys())
+        .collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// What a container uses.

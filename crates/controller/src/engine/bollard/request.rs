@@ -1,5 +1,7 @@
 //! Our specifications in the API's words.
 
+mod like;
+
 use std::collections::HashMap;
 
 use bollard::models;
@@ -8,6 +10,8 @@ use crate::labels::Labels;
 use crate::spec::{
     Attachment, ContainerNetwork, ContainerSpec, Exposure, Gpus, Mount, NetworkSpec,
 };
+
+pub(super) use like::like;
 
 /// The API counts nanoseconds.
 const SECOND: i64 = 1_000_000_000;

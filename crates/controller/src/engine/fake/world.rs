@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Fault;
-use crate::engine::{EngineError, EngineResult, ImageInfo, Kind, Output, Running, Usage};
+use crate::engine::{Change, EngineError, EngineResult, ImageInfo, Kind, Output, Running, Usage};
 use crate::labels::Labels;
 use crate::spec::{Attachment, ContainerNetwork, ContainerSpec, Mount, NetworkSpec};
 
@@ -43,6 +43,10 @@ pub(super) struct World {
     pub(super) runner: Option<Runner>,
     pub(super) printed: BTreeMap<String, String>,
     pub(super) usage: BTreeMap<String, Usage>,
+    pub(super) changes: Vec<(String, Change)>,
+    pub(super) archive: Vec<u8>,
+    /// Images that were made of containers, by id.
+    pub(super) layers: BTreeMap<String, Labels>,
 }
 
 impl World {
@@ -56,6 +60,14 @@ impl World {
             .get(name)
             .or_else(|| self.containers.values().find(|c| c.spec.name == name))
             .ok_or_else(|| EngineError::NotFound(format!("container {name}")))
+    }
+
+    pub(super) fn turn(&mut self, name: &str, running: Running) -> EngineResult<()> {
+        let id = self.by_name_or_id(name)?.id.clone();
+        if let Some(found) = self.containers.get_mut(&id) {
+            found.running = running;
+        }
+        Ok(())
     }
 
     pub(super) fn network_id(&self, name: &str) -> Option<String> {
@@ -104,6 +116,13 @@ impl World {
                     return Err(in_use(&user.spec.name));
                 }
                 self.volumes.remove(id).map(drop).ok_or_else(gone)
+            }
+            Kind::Image => {
+                let user = self.containers.values().find(|c| c.spec.image == *id);
+                if let Some(user) = user {
+                    return Err(in_use(&user.spec.name));
+                }
+                self.layers.remove(id).map(drop).ok_or_else(gone)
             }
         }
     }
