@@ -118,6 +118,9 @@ fn remember(ids: &mut Ids, step: &Step, id: String) {
         Step::Container(spec) => {
             ids.0.insert(spec.name.clone(), id);
         }
+        Step::Layer(layer) => {
+            ids.0.insert(layer.name.clone(), id);
+        }
         Step::Files { .. }
         | Step::Passwords { .. }
         | Step::Secret { .. }
@@ -125,6 +128,7 @@ fn remember(ids: &mut Ids, step: &Step, id: String) {
         | Step::Shared { .. }
         | Step::Spool { .. }
         | Step::Workspace(_)
+        | Step::Pour(_)
         | Step::GuardLink { .. }
         | Step::Volume(_)
         | Step::Connect { .. }
@@ -157,6 +161,8 @@ fn with_ids(step: &Step, ids: &Ids) -> Step {
         | Step::Shared { .. }
         | Step::Spool { .. }
         | Step::Workspace(_)
+        | Step::Pour(_)
+        | Step::Layer(_)
         | Step::Network(_)
         | Step::Volume(_) => {}
     }
@@ -164,6 +170,7 @@ fn with_ids(step: &Step, ids: &Ids) -> Step {
 }
 
 fn container_with_ids(spec: &mut ContainerSpec, ids: &Ids) {
+    spec.image = ids.of(&spec.image);
     match &mut spec.network {
         ContainerNetwork::Joined(relay) => *relay = ids.of(relay),
         ContainerNetwork::Attached(all) => {
@@ -197,6 +204,8 @@ async fn run<E: Engine>(
         Step::Shared { path, owner } => make_for(path, *owner).map(|()| None),
         Step::Spool { path, owner } => make_spool(path, *owner).map(|()| None),
         Step::Workspace(workspace) => workspace.prepare().await.map(|()| None),
+        Step::Pour(pour) => Box::pin(pour.run(engine)).await.map(|()| None),
+        Step::Layer(layer) => Box::pin(layer.make(engine)).await.map(Some),
         Step::Network(spec) => engine.create_network(spec).await.map(Some).map_err(failed),
         Step::GuardLink { network } => guard(engine, network).await.map(|()| None),
         Step::Volume(spec) => {
@@ -258,7 +267,8 @@ fn write_files(directory: &std::path::Path, files: &BTreeMap<String, String>) ->
 /// How often a health check is asked for: the engine offers nothing to wait on.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(100);
 
-async fn healthy<E: Engine>(
+/// Waits until a container can be used, or says why it cannot.
+pub(crate) async fn healthy<E: Engine>(
     engine: &E,
     container: &str,
     seconds: u32,

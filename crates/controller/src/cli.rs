@@ -12,6 +12,7 @@ mod logs;
 mod ls;
 mod results;
 mod run;
+mod snapshot;
 mod ssh_agent;
 mod status;
 mod sync;
@@ -98,6 +99,8 @@ enum Command {
     Sync(sync::Args),
     /// Collect what a task leaves behind: changes, commits, logs, decisions, declared outputs
     Results(results::Args),
+    /// Store a task as it is, and put it back: create, ls, restore, rm
+    Snapshot(snapshot::Args),
     /// Take back the secrets and the SSH agent that a task was given
     Withdraw(withdraw::Args),
     /// Take tasks down; changed files are kept
@@ -138,6 +141,7 @@ impl Command {
             Command::Gc(args) => args.format,
             Command::Verify(args) => args.format,
             Command::Doctor(args) => args.format,
+            Command::Snapshot(args) => return args.json(),
             Command::Run(_)
             | Command::Exec(_)
             | Command::Shell(_)
@@ -165,6 +169,7 @@ impl Command {
             | Command::Whitelist(_)
             | Command::Results(_)
             | Command::Withdraw(_)
+            | Command::Snapshot(_)
             | Command::Down(_)
             | Command::Sync(_)
             | Command::Gc(_)
@@ -242,6 +247,7 @@ async fn run(cli: Cli) -> Result<u8> {
         Command::Whitelist(args) => whitelist::whitelist(&context, &args),
         Command::Sync(args) => sync::sync(&context, args).await,
         Command::Results(args) => Box::pin(results::results(&context, args)).await,
+        Command::Snapshot(args) => Box::pin(snapshot::snapshot(&context, args)).await,
         Command::Withdraw(args) => withdraw::withdraw(&context, args).await,
         Command::Down(args) => down::down(&context, args).await,
         Command::Gc(args) => gc::gc(&context, args).await,

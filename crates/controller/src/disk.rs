@@ -119,7 +119,8 @@ fn walk(root: &Path) -> u64 {
     bytes
 }
 
-fn free(path: &Path) -> Option<u64> {
+/// Bytes that a user may still write on the disk of a path.
+pub(crate) fn free(path: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(path).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }

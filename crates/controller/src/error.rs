@@ -36,6 +36,14 @@ pub enum Error {
         /// " in project x", or nothing.
         scope: String,
     },
+    /// There is no such snapshot.
+    #[error("task {task} has no snapshot{}{name}", if name.is_empty() { "" } else { " " })]
+    NoSnapshot {
+        /// The task.
+        task: String,
+        /// What was asked for; empty: any.
+        name: String,
+    },
     /// Another process works on this task.
     #[error("another agentnet process works on task {task}")]
     Locked {
@@ -116,7 +124,7 @@ impl Error {
             Error::Unfit(_) => Exit::Engine,
             Error::Config(_) | Error::Whitelist(_) | Error::NotARepository(_) => Exit::Config,
             Error::Usage(_) => Exit::Usage,
-            Error::NoTask { .. } => Exit::NoTask,
+            Error::NoTask { .. } | Error::NoSnapshot { .. } => Exit::NoTask,
             Error::Locked { .. } | Error::InUse(_) => Exit::Busy,
             Error::PoolFull { .. } => Exit::Exhausted,
             Error::Leak(_) => Exit::Leak,
@@ -134,6 +142,9 @@ impl Error {
         match self {
             Error::Engine { source, .. } => source.hint(),
             Error::NoTask { .. } => Some("agentnet ls shows the tasks that exist".into()),
+            Error::NoSnapshot { .. } => {
+                Some("agentnet snapshot ls shows the ones that exist".into())
+            }
             Error::Locked { .. } => {
                 Some("wait for it to end; if it was killed, agentnet gc cleans up".into())
             }

@@ -7,6 +7,7 @@ mod job;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -110,40 +111,15 @@ impl<'a, E: Engine> Extractor<'a, E> {
         let doing = job.doing().to_owned();
         let (deadline, limit) = (job.deadline(), job.limit());
         let spec = job.spec(&self.template, unique_name(&self.task), stdin.is_some());
-        let container = self.engine.create_container(&spec).await;
-        let container = container.map_err(Error::engine(doing.clone()))?;
         let stdout = Bounded::new(stdout, limit);
         let spent = stdout.spent();
-        let words = Sink::new(WORDS);
-        let streams = Streams {
-            stdin,
-            stdout: Box::new(stdout),
-            stderr: Box::new(words.clone()),
-            size: None,
-        };
-        let run = Box::pin(self.engine.run(&container, streams));
-        let outcome = tokio::time::timeout(deadline, run).await;
-        let removed = match self.engine.remove(Kind::Container, &container).await {
-            Err(EngineError::NotFound(_)) => Ok(()),
-            removed => removed,
-        };
-        let ended = match outcome {
-            Err(_) => Err(Error::Failed(format!(
-                "{doing}: it took longer than {} s and was stopped",
-                deadline.as_secs()
-            ))),
-            Ok(_) if spent.is_over() => Err(Error::Failed(format!(
+        let ended = attend(self.engine, &spec, &doing, deadline, stdin, stdout).await;
+        if spent.is_over() {
+            return Err(Error::Failed(format!(
                 "{doing}: there is more than {limit} bytes of it"
-            ))),
-            Ok(Err(e)) => Err(Error::engine(doing.clone())(e)),
-            Ok(Ok(code)) => Ok(Ended {
-                code,
-                words: printable(&words.take()),
-            }),
-        };
-        let ended = ended?;
-        removed.map_err(Error::engine(format!("removing {}", spec.name)))?;
-        Ok(ended)
+            )));
+        }
+        ended
     }
 
     /// Runs a job and keeps what it says; an exit code that is not 0 is an error with its last words.
@@ -153,6 +129,57 @@ impl<'a, E: Engine> Extractor<'a, E> {
         let ended = Box::pin(self.run(job, None, output.clone())).await?;
         ended.ok(&doing)?;
         Ok(output.take())
+    }
+}
+
+/// Creates a container of ours, runs it to its end and removes it, whatever comes of it.
+pub(crate) async fn attend<E: Engine>(
+    engine: &E,
+    spec: &ContainerSpec,
+    doing: &str,
+    deadline: Duration,
+    stdin: Option<Input>,
+    stdout: impl AsyncWrite + Send + Unpin + 'static,
+) -> Result<Ended> {
+    let container = engine.create_container(spec).await;
+    let container = container.map_err(Error::engine(doing))?;
+    let ended = run_once(engine, &container, doing, deadline, stdin, stdout).await;
+    let removed = match engine.remove(Kind::Container, &container).await {
+        Err(EngineError::NotFound(_)) => Ok(()),
+        removed => removed,
+    };
+    let ended = ended?;
+    removed.map_err(Error::engine(format!("removing {}", spec.name)))?;
+    Ok(ended)
+}
+
+/// Runs a container that was created to its end; it stays.
+pub(crate) async fn run_once<E: Engine>(
+    engine: &E,
+    container: &str,
+    doing: &str,
+    deadline: Duration,
+    stdin: Option<Input>,
+    stdout: impl AsyncWrite + Send + Unpin + 'static,
+) -> Result<Ended> {
+    let words = Sink::new(WORDS);
+    let streams = Streams {
+        stdin,
+        stdout: Box::new(stdout),
+        stderr: Box::new(words.clone()),
+        size: None,
+    };
+    let run = Box::pin(engine.run(container, streams));
+    match tokio::time::timeout(deadline, run).await {
+        Err(_) => Err(Error::Failed(format!(
+            "{doing}: it took longer than {} s and was stopped",
+            deadline.as_secs()
+        ))),
+        Ok(Err(e)) => Err(Error::engine(doing)(e)),
+        Ok(Ok(code)) => Ok(Ended {
+            code,
+            words: printable(&words.take()),
+        }),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::labels::{Owner, Role};
 use crate::lock::TaskLock;
 use crate::paths::StateDir;
 use crate::record::{Phase, Record};
+use crate::snapshot::{self, release};
 use crate::task::TaskId;
 use crate::teardown::{self, Changes, Report};
 use crate::workspace::Fate;
@@ -23,6 +24,9 @@ pub struct Leftover {
     pub objects: Vec<(Kind, String)>,
     /// It has files in the state directory.
     pub files: bool,
+    /// A snapshot of it that was half made, or half removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
     /// Where its changed files are kept; they are nobody's to remove without a word.
     pub kept: Option<PathBuf>,
 }
@@ -73,6 +77,10 @@ pub async fn collect<E: Engine>(
             None => false,
         };
         if lives && !elsewhere {
+            // A snapshot that was killed may have held it.
+            if let (Some(record), true) = (&record, remove) {
+                errors.extend(release(engine, record).await);
+            }
             let ended = ended_extractors(engine, state, &task).await?;
             if !ended.is_empty() {
                 found.push(sweep_extractors(engine, task, ended, remove, &mut errors).await);
@@ -119,8 +127,18 @@ pub async fn collect<E: Engine>(
         found.push(Leftover {
             task,
             objects,
+            snapshot: None,
             files: files && kept_at.is_none() && all_gone,
             kept: kept_at,
+        });
+    }
+    for (task, name) in snapshot::sweep(state, remove).await? {
+        found.push(Leftover {
+            task,
+            objects: Vec::new(),
+            snapshot: Some(name),
+            files: false,
+            kept: None,
         });
     }
     if remove {
@@ -171,6 +189,7 @@ async fn sweep_extractors<E: Engine>(
     Leftover {
         task,
         objects: ended.into_iter().map(|r| (r.kind, r.name)).collect(),
+        snapshot: None,
         files: false,
         kept: None,
     }

@@ -37,6 +37,7 @@ pub mod record;
 pub mod results;
 pub mod scan;
 pub mod secret;
+pub mod snapshot;
 pub mod spec;
 pub mod ssh_agent;
 pub mod stats;

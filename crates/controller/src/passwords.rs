@@ -28,14 +28,18 @@ impl Passwords {
     /// One for every variable that the settings ask for. What the task had before stays: a database on a volume that
     /// was kept knows only that one.
     pub fn of(dir: &TaskDir, config: &Config) -> Result<Passwords> {
-        let before = read(&dir.passwords())?;
+        Passwords::with(&Passwords::read(&dir.passwords())?, config)
+    }
+
+    /// As [`Self::of`], with what a snapshot's volumes know before what the task had.
+    pub fn with(before: &Passwords, config: &Config) -> Result<Passwords> {
         let mut made = BTreeMap::new();
         for (name, service) in &config.services {
             let mut mine = BTreeMap::new();
             for variable in &service.generate {
-                let old = before.get(name).and_then(|old| old.get(variable));
+                let old = before.0.get(name).and_then(|old| old.get(variable));
                 let secret = match old {
-                    Some(old) => Secret::new(old.clone()),
+                    Some(old) => old.clone(),
                     None => Secret::generate()?,
                 };
                 mine.insert(variable.clone(), secret);
@@ -45,6 +49,24 @@ impl Passwords {
             }
         }
         Ok(Passwords(made))
+    }
+
+    /// What a file holds; nothing where there is none.
+    pub fn read(path: &Path) -> Result<Passwords> {
+        let services = read(path)?.into_iter().map(|(service, all)| {
+            let all = all.into_iter().map(|(k, v)| (k, Secret::new(v)));
+            (service, all.collect())
+        });
+        Ok(Passwords(services.collect()))
+    }
+
+    /// These, and those of `other` for services that these do not know.
+    #[must_use]
+    pub fn or(mut self, other: Passwords) -> Passwords {
+        for (service, all) in other.0 {
+            self.0.entry(service).or_insert(all);
+        }
+        self
     }
 
     /// Nothing was asked for.

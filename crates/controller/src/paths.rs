@@ -8,6 +8,7 @@
 //!   logins/AGENT/            an agent's login, which all tasks with it share
 //!   notify/out/              what agentnet itself tells whoever notifies people; never mounted
 //!   repositories/PROJECT/TASK.git  what `--clone ADDRESS` fetched; stays while commits of the task are in it
+//!   snapshots/PROJECT/TASK/NAME/  what was stored of a task; outlives it
 //!   tasks/PROJECT/TASK/
 //!     record.json            what the task is, where, and how far it came
 //!     journal.jsonl          every step of `up`, before and after
@@ -94,6 +95,13 @@ impl StateDir {
         project.join(format!("{}.git", id.task))
     }
 
+    /// Where a task's snapshots are, which outlive it.
+    #[must_use]
+    pub fn snapshots(&self, id: &TaskId) -> PathBuf {
+        let project = self.root.join("snapshots").join(id.project.as_str());
+        project.join(id.task.as_str())
+    }
+
     /// A task's lock file.
     #[must_use]
     pub fn lock(&self, id: &TaskId) -> PathBuf {
@@ -130,9 +138,18 @@ impl StateDir {
 
     /// Every task that has a directory, in order.
     pub fn tasks(&self) -> Result<Vec<TaskId>> {
+        self.below("tasks")
+    }
+
+    /// Every task that has snapshots, there or gone, in order.
+    pub fn snapshot_tasks(&self) -> Result<Vec<TaskId>> {
+        self.below("snapshots")
+    }
+
+    fn below(&self, kind: &str) -> Result<Vec<TaskId>> {
         let mut found = Vec::new();
-        for project in slugs(&self.root.join("tasks"))? {
-            for task in slugs(&self.root.join("tasks").join(project.as_str()))? {
+        for project in slugs(&self.root.join(kind))? {
+            for task in slugs(&self.root.join(kind).join(project.as_str()))? {
                 found.push(TaskId {
                     project: project.clone(),
                     task,

@@ -9,6 +9,7 @@ mod gate;
 mod handover;
 mod limits;
 mod relay;
+mod seed;
 mod services;
 mod spool;
 mod step;
@@ -32,6 +33,7 @@ use crate::facts::Facts;
 use crate::labels::{Role, SERVICE};
 use crate::passwords::Passwords;
 use crate::pool::{Block, Block6};
+use crate::snapshot::Seed;
 use crate::spec::{ContainerSpec, ImageRef, Limits, SystemCalls, digest};
 use crate::task::{Slug, TaskId};
 use crate::workspace::Workspace;
@@ -90,6 +92,8 @@ pub struct Inputs<'a> {
     pub handover: &'a Handover,
     /// Who reads that: the agent's user, where it is a number.
     pub reader: (u32, u32),
+    /// The snapshot that it begins with.
+    pub seed: Option<&'a Seed>,
 }
 
 /// Resolved images.
@@ -265,6 +269,7 @@ impl Plan {
             &[],
         );
         let workspace = draft.add(Step::Workspace(inputs.workspace.clone()), &[]);
+        let workspace = seed::workspace(inputs, [files, workspace], &mut draft)?;
         let mut stored = Vec::new();
         if !inputs.passwords.is_empty() {
             let step = Step::Passwords {

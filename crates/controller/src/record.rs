@@ -100,6 +100,9 @@ pub struct Record {
     /// The images it runs, by container: reference and, where it is known, the engine's id.
     #[serde(default)]
     pub images: BTreeMap<String, String>,
+    /// The engine's id of the image that the agent's container began from; a snapshot may lie between.
+    #[serde(default)]
+    pub agent_image: Option<String>,
     /// The files that `agentnet results` is asked for, as globs.
     #[serde(default)]
     pub outputs: Vec<String>,
@@ -152,6 +155,7 @@ pub(crate) fn made() -> Record {
         owner: None,
         kept_volumes: Vec::new(),
         images: BTreeMap::new(),
+        agent_image: None,
         outputs: Vec::new(),
         disk: None,
         notify: false,

@@ -17,11 +17,11 @@ use crate::journal::{Entry, Journal};
 use crate::labels::Role;
 use crate::lock::TaskLock;
 use crate::output::Progress;
-use crate::passwords::Passwords;
 use crate::paths::{StateDir, TaskDir};
 use crate::plan::{ImageSet, Plan};
 use crate::pool::{Block, host_routes};
 use crate::record::{Phase, Record};
+use crate::snapshot::Seed;
 use crate::teardown::{self, Changes};
 use crate::verify::{self, Before, Proof};
 use crate::workspace::Fate;
@@ -53,7 +53,8 @@ pub async fn dry_run<E: Engine>(
 ) -> Result<(Plan, Facts)> {
     let (facts, networks, (images, _)) = survey(engine, setup, Missing::Assume, progress).await?;
     let blocks = setup.pick(&taken(&networks))?;
-    let passwords = Passwords::of(&state.task(&setup.task), &setup.config)?;
+    setup.fits(&images, &state.task(&setup.task))?;
+    let passwords = setup.passwords(&state.task(&setup.task))?;
     let plan = setup.plan(state, &facts, &images, blocks, &passwords)?;
     Ok((plan, facts))
 }
@@ -89,7 +90,8 @@ pub async fn up<E: Engine>(
         let built = site.build(pending, &mut taken, cancel, progress).await?;
         images.agent = Some(built);
     }
-    let passwords = Passwords::of(&dir, &setup.config)?;
+    setup.fits(&images, &dir)?;
+    let passwords = setup.passwords(&dir)?;
     let plan = |blocks| setup.plan(state, &facts, &images, blocks, &passwords);
     let attempt = Attempt {
         engine,
@@ -101,7 +103,8 @@ pub async fn up<E: Engine>(
     let mut record = attempt.apply(plan, &mut taken, cancel, progress).await?;
     progress.step("proving the fence");
     let phase = if setup.once { Phase::Run } else { Phase::Up };
-    match finish(engine, state, &dir, &mut record, phase, cancel).await {
+    let seed = setup.seed.as_ref();
+    match finish(engine, state, &dir, &mut record, seed, phase, cancel).await {
         Ok(proof) => Ok(Up {
             record,
             proof,
@@ -189,9 +192,13 @@ async fn finish<E: Engine>(
     state: &StateDir,
     dir: &TaskDir,
     record: &mut Record,
+    seed: Option<&Seed>,
     phase: Phase,
     cancel: &CancellationToken,
 ) -> Result<Proof> {
+    if let Some(seed) = seed {
+        seed.pin(&record.workspace).await?;
+    }
     let proof = tokio::select! {
         () = cancel.cancelled() => return Err(Error::Interrupted),
         proof = verify::prove(engine, state, record, None, Before::JustStarted) => proof?,

@@ -27,6 +27,7 @@ mod planted;
 mod refusals;
 mod results;
 mod secrets;
+mod snapshots;
 mod ssh_agent;
 mod tasks;
 mod watched;

@@ -143,11 +143,36 @@ impl Context {
     /// A task that is up, for commands that need its containers.
     pub(super) fn find_up(&self, task: &Slug) -> Result<(TaskId, Record)> {
         let (id, record) = self.find(task)?;
+        if let Some(name) = crate::snapshot::unfinished(&self.state.task(&id)) {
+            return Err(Error::Failed(format!(
+                "a restore of snapshot {name} into task {task} did not end; agentnet snapshot restore {task} {name} ends it"
+            )));
+        }
         if record.phase.is_up() {
             return Ok((id, record));
         }
         Err(Error::Failed(format!(
             "task {task} is not up; agentnet up {task} brings it up"
         )))
+    }
+
+    /// Whose snapshots a task's name means: the task may be gone.
+    pub(super) fn find_shelf(&self, task: &Slug) -> Result<TaskId> {
+        let wanted = |id: &TaskId| self.project.as_ref().is_none_or(|p| *p == id.project);
+        let all = self.state.snapshot_tasks()?.into_iter();
+        let mut found: Vec<_> = all.filter(|id| id.task == *task && wanted(id)).collect();
+        match (found.pop(), found.is_empty()) {
+            (Some(one), true) => Ok(one),
+            // The one of the checkout we are in, if its task is there.
+            (Some(_), false) => self.find(task).map(|(id, _)| id),
+            (None, _) => match self.find(task) {
+                Ok((id, _)) => Ok(id),
+                Err(Error::NoTask { .. }) => Err(Error::NoSnapshot {
+                    task: task.to_string(),
+                    name: String::new(),
+                }),
+                Err(e) => Err(e),
+            },
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::labels::{Labels, Owner, Role};
 use crate::lock::TaskLock;
 use crate::record::{Phase, Record};
+use crate::snapshot::Shelf;
 use crate::task::{Slug, TaskId};
 use crate::teardown::{self, Changes};
 use crate::workspace::{Fate, Workspace};
@@ -169,6 +170,13 @@ async fn one(context: &Context, id: &TaskId, changes: Changes, keep_volumes: boo
             "the volumes of its services are kept ({}); agentnet up {id} uses them, agentnet down {id} --discard \
              removes them",
             report.kept_volumes.join(", ")
+        ));
+    }
+    let snapshots = Shelf::of(&context.state, id).count();
+    if snapshots > 0 {
+        let plural = if snapshots == 1 { " stays" } else { "s stay" };
+        context.output.say(&format!(
+            "{snapshots} snapshot{plural}: agentnet snapshot ls {id} shows, agentnet snapshot rm {id} NAME removes"
         ));
     }
     Ok(Line {

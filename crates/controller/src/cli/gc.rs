@@ -62,6 +62,12 @@ pub(super) async fn gc(context: &Context, args: Args) -> Result<u8> {
                     path.display()
                 ))?;
             }
+            if let Some(name) = &leftover.snapshot {
+                context.output.data(&format!(
+                    "{verb} the half-made snapshot {name} of task {}\n",
+                    leftover.task
+                ))?;
+            }
             if leftover.files {
                 context
                     .output

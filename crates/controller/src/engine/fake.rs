@@ -204,6 +204,16 @@ impl FakeEngine {
         all.chain(images).collect()
     }
 
+    /// What runs once and nobody waits for ends.
+    pub fn end_attached(&self) {
+        let mut world = self.world();
+        for container in world.containers.values_mut() {
+            if container.spec.attached && container.running == Running::Running {
+                container.running = Running::Exited(137);
+            }
+        }
+    }
+
     /// What every container changed in its layer, and the archive that the engine gives of any path.
     pub fn set_layer(&self, changes: Vec<(String, Change)>, archive: Vec<u8>) {
         let mut world = self.world();

@@ -125,6 +125,7 @@ pub(super) fn agent(
     before.extend(files_there);
     before.extend(given);
     before.extend(heard);
+    before.extend(super::seed::layer(inputs, &mut spec, draft)?);
     let created = draft.add(Step::Container(spec), &before);
     let mut before = vec![created, gate.filled];
     before.extend(&door.started);

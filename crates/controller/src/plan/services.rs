@@ -114,8 +114,16 @@ pub(super) fn services(
         before.push(gate.volume);
         before.extend(stored);
         before.extend(volumes(inputs, name, service, &mut spec, draft));
+        let volumes = spec.mounts.iter().filter_map(|mount| match mount {
+            Mount::Volume { volume, .. } => Some(volume.clone()),
+            Mount::Bind { .. } | Mount::Memory { .. } => None,
+        });
+        let volumes: Vec<_> = volumes.collect();
         let created = draft.add(Step::Container(spec), &before);
         let mut before = vec![created, gate.filled];
+        for volume in &volumes {
+            before.extend(super::seed::volume(inputs, volume, created, draft)?);
+        }
         before.extend(&door.started);
         before.extend(networks.guarded());
         before.extend(service.after.iter().filter_map(|other| ready.get(other)));

@@ -9,6 +9,7 @@ use crate::engine::Kind;
 use crate::labels::Role;
 use crate::passwords::Passwords;
 use crate::secret::Secret;
+use crate::snapshot::{Layer, Pour};
 use crate::spec::{Attachment, ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::ssh_agent::{SOCKET, SshAgent};
 use crate::workspace::Workspace;
@@ -42,10 +43,6 @@ pub enum Inverse {
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a plan has a dozen steps and most are containers"
-)]
 pub enum Step {
     /// Write small files.
     Files {
@@ -95,6 +92,10 @@ pub enum Step {
     },
     /// Make the task's files available.
     Workspace(Workspace),
+    /// Put a part of a snapshot where it belongs.
+    Pour(Pour),
+    /// Make the image of a snapshot's container.
+    Layer(Layer),
     /// Create a network.
     Network(NetworkSpec),
     /// Let the kernel refuse strangers on the fence's bridge, where it does not by itself.
@@ -170,6 +171,8 @@ impl Step {
             },
             Step::Workspace(_) => Inverse::Workspace,
             Step::Spool { .. } => Inverse::Spool,
+            Step::Pour(pour) => remove(Kind::Container, &pour.spec.name),
+            Step::Layer(layer) => remove(Kind::Image, &layer.name),
             Step::Network(spec) => remove(Kind::Network, &spec.name),
             Step::Volume(spec) => remove(Kind::Volume, &spec.name),
             Step::Container(spec) => remove(Kind::Container, &spec.name),
@@ -194,6 +197,8 @@ impl Step {
                 format!("making {}", path.display())
             }
             Step::Workspace(workspace) => workspace.doing(),
+            Step::Pour(pour) => pour.doing.clone(),
+            Step::Layer(_) => "making the container's files again".to_owned(),
             Step::Network(spec) => format!("creating network {}", spec.name),
             Step::GuardLink { network } => format!("guarding the bridge of {network}"),
             Step::Volume(spec) => format!("creating volume {}", spec.name),

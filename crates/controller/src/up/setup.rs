@@ -15,11 +15,12 @@ use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::images::Sources;
 use crate::passwords::Passwords;
-use crate::paths::StateDir;
+use crate::paths::{StateDir, TaskDir};
 use crate::plan::{self, GATE, ISSUE, ImageSet, Inputs, Plan};
 use crate::policy::Layers;
 use crate::pool::{Block, Pool};
 use crate::record::{Phase, Record};
+use crate::snapshot::{Seed, other_image};
 use crate::spec::ImageRef;
 use crate::task::TaskId;
 use crate::workspace::{GITFILE, Workspace};
@@ -50,6 +51,8 @@ pub struct Setup {
     pub handover: Handover,
     /// An issue's text, for the agent to read.
     pub issue: Option<String>,
+    /// The snapshot that the task begins with.
+    pub seed: Option<Seed>,
     /// For one command, and not longer than who holds the task's run lock.
     pub once: bool,
 }
@@ -176,6 +179,43 @@ impl Setup {
             owner: self.owner(facts),
             handover: &self.handover,
             reader: self.reader(facts),
+            seed: self.seed.as_ref(),
+        }
+    }
+
+    /// Those of the services: what a snapshot's volumes know comes first.
+    pub(super) fn passwords(&self, dir: &TaskDir) -> Result<Passwords> {
+        match &self.seed {
+            Some(seed) => {
+                let known = seed.stored.passwords()?;
+                Passwords::with(&known.or(Passwords::read(&dir.passwords())?), &self.config)
+            }
+            None => Passwords::of(dir, &self.config),
+        }
+    }
+
+    /// A snapshot's container belongs to the image it began from, and its files to nobody's that are there.
+    pub(super) fn fits(&self, images: &ImageSet, dir: &TaskDir) -> Result<()> {
+        let Some(seed) = &self.seed else {
+            return Ok(());
+        };
+        seed.stored.manifest.fits(&self.workspace)?;
+        seed.stored.check()?;
+        if let Some(record) = Record::read(dir)?
+            && record.phase == Phase::Down
+        {
+            return Err(Error::InUse(format!(
+                "task {0} is down, and {1} of it is kept; agentnet down {0} --discard removes that, or bring the snapshot up \
+                 under another name",
+                self.task,
+                record.workspace.files().display()
+            )));
+        }
+        match &images.agent {
+            Some((_, info)) if seed.stored.manifest.needs_another(&info.id) => {
+                Err(other_image(&seed.stored, &info.id))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -217,6 +257,7 @@ impl Setup {
             owner: Some(self.reader(facts)),
             kept_volumes: Vec::new(),
             images: self.images(images),
+            agent_image: images.agent.as_ref().map(|(_, info)| info.id.clone()),
             outputs: self.config.results.outputs.clone(),
             disk: Some(plan::disk(&self.config)),
             notify: self.config.notify.enabled,

@@ -202,11 +202,34 @@ impl Repository {
 
     /// The opposite of [`Self::pin`]; none is done.
     pub(super) async fn unpin(&self, branch: &str) -> Result<()> {
-        let space = pins(branch);
-        let git = Git::at(&self.root).args(["for-each-ref", "--format=%(refname)", &space]);
-        let names = git.text("for-each-ref").await?;
-        let lines = names.lines().map(|name| format!("delete {name}\n"));
-        self.update_refs(lines.collect(), "removing the task's pins")
+        self.remove_below(&pins(branch)).await
+    }
+
+    /// Removes every ref below a place of ours; none is done.
+    pub(crate) async fn remove_below(&self, space: &str) -> Result<()> {
+        let names = self.below(space).await?;
+        let lines = names.keys().map(|name| format!("delete {name}\n"));
+        self.update_refs(lines.collect(), "removing pins").await
+    }
+
+    /// Keeps what a task of this branch sees at another place as well.
+    pub(crate) async fn copy_pins(&self, branch: &str, space: &str) -> Result<()> {
+        let pinned = self.below(&pins(branch)).await?;
+        self.pin_at(space, pinned.values()).await
+    }
+
+    /// Keeps what is pinned at a place for a task of this branch as well.
+    pub(crate) async fn share_pins(&self, space: &str, branch: &str) -> Result<()> {
+        let pinned = self.below(space).await?;
+        self.pin_at(&pins(branch), pinned.values()).await
+    }
+
+    async fn pin_at(&self, space: &str, oids: impl Iterator<Item = &String>) -> Result<()> {
+        let oids: BTreeSet<_> = oids.collect();
+        let lines = oids
+            .into_iter()
+            .map(|oid| format!("update {space}/{oid} {oid}\n"));
+        self.update_refs(lines.collect(), "pinning what a snapshot stands on")
             .await
     }
 

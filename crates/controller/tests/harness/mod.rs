@@ -117,6 +117,7 @@ impl Bed {
             rebuild: false,
             handover: Handover::default(),
             issue: None,
+            seed: None,
             once: false,
         }
     }
@@ -231,6 +232,7 @@ pub(crate) fn plan_with(
         owner: (1000, 1000),
         handover,
         reader: (1000, 1000),
+        seed: None,
     })
 }
 

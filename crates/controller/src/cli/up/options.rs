@@ -10,6 +10,7 @@ use crate::credentials::{Grants, Person, Want};
 use crate::error::{Error, Result};
 use crate::images::own_directory;
 use crate::policy::Layers;
+use crate::snapshot::Which;
 use crate::spec::ImageRef;
 use crate::task::{Slug, TaskId};
 use crate::up::Setup;
@@ -63,6 +64,9 @@ pub(in crate::cli) struct Options {
     /// Grant this checkout what [credentials] in its agentnet.toml asks for, from now on
     #[arg(long)]
     grant: bool,
+    /// Begin with what a snapshot holds: TASK/NAME, or TASK for its latest
+    #[arg(long, value_name = "TASK/NAME")]
+    snapshot: Option<Which>,
     /// Open this editor on the task's files
     #[arg(long, value_enum, value_name = "EDITOR")]
     pub(in crate::cli) open: Option<Editor>,
@@ -253,6 +257,11 @@ impl Options {
                 }
             }
         };
+        let mut workspace = workspace;
+        let seed = match &self.snapshot {
+            Some(which) => Some(which.seed(&context.state, &task.project, &mut workspace)?),
+            None => None,
+        };
         Ok(Setup {
             task,
             config,
@@ -264,6 +273,7 @@ impl Options {
             rebuild: self.rebuild,
             handover,
             issue,
+            seed,
             once: false,
         })
     }

@@ -94,7 +94,10 @@ impl World {
             message: format!("{kind} {id} is in use by {by}"),
         };
         match kind {
-            Kind::Container => self.containers.remove(id).map(drop).ok_or_else(gone),
+            Kind::Container => {
+                let id = self.by_name_or_id(id)?.id.clone();
+                self.containers.remove(&id).map(drop).ok_or_else(gone)
+            }
             Kind::Network => {
                 let user = self
                     .containers
