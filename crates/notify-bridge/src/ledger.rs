@@ -36,7 +36,7 @@ pub(crate) use self::entry::{Entry, Progress, Taken};
 pub(crate) use self::line::{Line, Origin};
 use crate::notice::{NoticeId, Speaker};
 
-/// The journal is written anew when it is longer than this, in bytes.
+/// The journal is written anew when it is longer than this, in bytes, and twice as long as needed.
 const LONG: u64 = 512 * 1024;
 
 /// The journal and what it says.
@@ -45,6 +45,8 @@ pub(crate) struct Ledger {
     path: PathBuf,
     file: File,
     length: u64,
+    /// How long it was when it was written anew.
+    least: u64,
     next: u64,
     entries: BTreeMap<u64, Entry>,
     /// Alerts that nobody was told of one by one, and not yet together.
@@ -79,6 +81,7 @@ impl Ledger {
             file: create(&path.with_extension("new")).map_err(named)?,
             path: path.clone(),
             length: 0,
+            least: 0,
             next: 0,
             entries: BTreeMap::new(),
             folded: HashMap::new(),
@@ -229,7 +232,7 @@ impl Ledger {
             self.replay(line);
         }
         self.entries.retain(|_, entry| !entry.is_over());
-        if self.length > LONG {
+        if self.length > LONG.max(2 * self.least) {
             self.rewrite()?;
         }
         Ok(())
@@ -316,6 +319,7 @@ impl Ledger {
         }
         self.file = file;
         self.length = text.len() as u64;
+        self.least = self.length;
         Ok(())
     }
 

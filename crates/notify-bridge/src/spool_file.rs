@@ -10,8 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, ResolveFlags, open, openat2, renameat_with,
-    statat,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, open, openat2, renameat, statat,
 };
 use serde::{Deserialize, Serialize};
 
@@ -123,12 +122,15 @@ pub(crate) fn claim(
     if is_directory(spool, name)? {
         return Err(SpoolError::NotAFile);
     }
-    let kept = RenameFlags::NOREPLACE;
-    renameat_with(spool, name, taken, under, kept).map_err(io::Error::from)?;
+    // One bridge holds the lock, so nobody makes this name in between.
+    if statat(taken, under, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+        return Err(io::Error::from(io::ErrorKind::AlreadyExists).into());
+    }
+    renameat(spool, name, taken, under).map_err(io::Error::from)?;
     if is_directory(taken, under)? {
         // Swapped in meanwhile. It goes back: what is in it is not for us to keep or to remove.
-        let back = renameat_with(taken, under, spool, name, kept);
-        back.or_else(|_| renameat_with(taken, under, spool, format!("{name}.back"), kept))
+        renameat(taken, under, spool, name)
+            .or_else(|_| renameat(taken, under, spool, format!("{name}.back")))
             .map_err(io::Error::from)?;
         return Err(SpoolError::NotAFile);
     }
