@@ -38,14 +38,14 @@ library_packages="libecap3 libnetfilter-conntrack3 libnfnetlink0 libmnl0 libltdl
   libstdc++6 libgcc-s1 libcrypt1 libssl3"
 
 # With all of their libraries but libc's: a desktop's are many, and of one release or they do not fit together.
-desktop_packages="dunst xvfb x11-xkb-utils xkb-data dbus-daemon dbus-bin systemd netpbm fonts-dejavu-core libapparmor1
+desktop_packages="dunst suckless-tools xvfb x11-xkb-utils xkb-data dbus-daemon dbus-bin systemd netpbm fonts-dejavu-core libapparmor1
   libaudit1 libblkid1 libbrotli1 libbsd0 libbz2-1.0 libcairo2 libcap-ng0 libcap2 libcrypt1 libdatrie1 libdbus-1-3
   libdeflate0 libexpat1 libffi8 libfontconfig1 libfontenc1 libfreetype6 libfribidi0 libgcrypt20 libgdk-pixbuf-2.0-0
   libgl1 libglib2.0-0 libglvnd0 libglx0 libgpg-error0 libgraphite2-3 libharfbuzz0b libjbig0 libjpeg62-turbo liblerc4
   liblz4-1 liblzma5 libmd0 libmount1 libnetpbm11 libnotify4 libpango-1.0-0 libpangocairo-1.0-0 libpangoft2-1.0-0
   libpcre2-8-0 libpixman-1-0 libpng16-16 libselinux1 libsystemd-shared libsystemd0 libthai-data libthai0 libtiff6
   libunwind8 libwayland-client0 libwayland-cursor0 libwebp7 libx11-6 libx11-data libx11-xcb1 libxau6 libxcb-render0
-  libxcb-shm0 libxcb1 libxdmcp6 libxext6 libxfont2 libxinerama1 libxkbfile1 libxrandr2 libxrender1 libxss1 libzstd1
+  libxcb-shm0 libxcb1 libxdmcp6 libxext6 libxfont2 libxft2 libxinerama1 libxkbfile1 libxrandr2 libxrender1 libxss1 libzstd1
   zlib1g"
 
 say() { printf 'peers: %s\n' "$*" >&2; }
@@ -78,7 +78,7 @@ programs_of() {
     microsocks | wrk) echo "usr/bin/$1" ;;
     prometheus) echo usr/bin/prometheus usr/bin/promtool ;;
     desktop)
-        echo usr/bin/dunst usr/bin/dunstctl usr/bin/Xvfb usr/bin/xkbcomp usr/bin/dbus-daemon usr/bin/dbus-send \
+        echo usr/bin/dunst usr/bin/dunstctl usr/bin/dmenu usr/bin/Xvfb usr/bin/xkbcomp usr/bin/dbus-daemon usr/bin/dbus-send \
             usr/bin/busctl usr/bin/systemd-analyze usr/bin/xwdtopnm usr/bin/pamcut usr/bin/pnmtopng
         ;;
     esac

@@ -16,6 +16,7 @@
 
 pub mod agentnet;
 pub mod bed;
+pub mod bridge;
 pub mod canary;
 pub mod clients;
 pub mod command;

@@ -81,6 +81,12 @@ impl Dunst {
         assert!(!picked.is_empty(), "no button {label} in: {offered}");
     }
 
+    /// Opens the menu of the uppermost notification on the screen, and leaves it there: with dmenu itself.
+    pub fn open_menu(&self) {
+        fs::write(self.dir.join("menu.sh"), MENU_ON_SCREEN).unwrap();
+        run(self.ctl().args(["action", "0"])).expect();
+    }
+
     pub(super) fn close_all(&self) {
         run(self.ctl().arg("close-all")).expect();
     }
@@ -108,6 +114,11 @@ cat >offered
 grep -F "$(cat wanted)" offered | head -n 1 >picked.new
 mv picked.new picked
 cat picked
+"#;
+
+/// What a person has in its place.
+const MENU_ON_SCREEN: &str = r#"#!/bin/sh
+exec dmenu -b -l 3 -fn 'DejaVu Sans:size=10' -nb '#20262d' -nf '#eef2f6' -sb '#2f6f4f' -sf '#ffffff' -p dunst
 "#;
 
 /// As the package comes, but for the size, and for what a script needs.

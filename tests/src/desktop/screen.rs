@@ -25,7 +25,7 @@ impl Screen {
         fs::write(dir.join("fonts.conf"), fonts(root, dir)).unwrap();
         let mut child = program(root, "Xvfb", dir)
             .args(["-displayfd", "1", "-nolisten", "tcp", "-screen", "0"])
-            .arg("520x460x24")
+            .arg("520x352x24")
             .arg("-xkbdir")
             .arg(&keyboards)
             .arg("-fbdir")

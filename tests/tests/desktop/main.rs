@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod bridge;
 mod install;
 mod outlet;
 mod person;

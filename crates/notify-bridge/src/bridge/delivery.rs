@@ -220,7 +220,9 @@ impl Bridge {
                 Line::GaveUp { seq, outlet }
             }
         };
-        let late = matches!(line, Line::Shown { .. }) && self.is_closed(seq);
+        // One that took its place meanwhile stands there now, and stays.
+        let replaced = self.desk.ledger.newest(id).is_some_and(|(at, _)| at != seq);
+        let late = matches!(line, Line::Shown { .. }) && self.is_closed(seq) && !replaced;
         self.desk.ledger.note(line)?;
         if late {
             // It was withdrawn while it was being shown.

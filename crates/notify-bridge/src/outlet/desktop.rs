@@ -50,7 +50,7 @@ impl Desktop {
         Self {
             bus,
             feedback,
-            link: watch::Sender::new(Link::Away("not connected yet".to_owned())),
+            link: watch::Sender::new(Link::Unknown),
             shown: Mutex::default(),
         }
     }
@@ -63,14 +63,19 @@ impl Desktop {
 
     /// The daemon that is there, started by the bus if it can be.
     async fn daemon(&self) -> Result<Daemon, OutletError> {
+        let mut changes = self.link.subscribe();
+        // The first look takes milliseconds, and an alert that waited for a bridge waits for it.
+        let looked = changes.wait_for(|link| !matches!(link, Link::Unknown));
+        drop(timeout(APPEARS, looked).await);
         let link = self.link.borrow().clone();
         let connection = match link {
             Link::Present(daemon) => return Ok(daemon),
-            Link::Away(why) => return Err(OutletError::Unavailable(why)),
+            Link::Unknown | Link::Away(_) => {
+                return Err(OutletError::Unavailable(link.to_string()));
+            }
             Link::Alone(connection) => connection,
         };
         call::start_daemon(&connection).await?;
-        let mut changes = self.link.subscribe();
         let present = changes.wait_for(|link| matches!(link, Link::Present(_)));
         if let Ok(Ok(link)) = timeout(APPEARS, present).await
             && let Link::Present(daemon) = &*link

@@ -35,6 +35,8 @@ impl Bus {
 /// What there is on the other side.
 #[derive(Clone, Debug)]
 pub(super) enum Link {
+    /// Nobody has looked yet, or who is there has not said what it can do.
+    Unknown,
     /// No bus, and why.
     Away(String),
     /// A bus, and nobody on it who shows notifications.
@@ -46,6 +48,7 @@ pub(super) enum Link {
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Unknown => f.write_str("the notification daemon has not answered yet"),
             Self::Away(why) => f.write_str(why),
             Self::Alone(_) => f.write_str("nobody on the session bus shows notifications"),
             Self::Present(daemon) => {

@@ -104,7 +104,7 @@ impl Desktop {
         changes: &mut NameOwnerChangedStream,
         met: &mut Met,
     ) -> zbus::Result<Option<Option<OwnedUniqueName>>> {
-        self.link.send_replace(Link::Alone(connection.clone()));
+        self.link.send_replace(Link::Unknown);
         let proxy = NotificationsProxy::builder(connection)
             .destination(owner.clone())
             .build()
