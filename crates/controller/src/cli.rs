@@ -20,6 +20,7 @@ mod targets;
 mod up;
 mod verify;
 mod watch;
+mod watch_disks;
 mod whitelist;
 mod withdraw;
 
@@ -118,6 +119,9 @@ enum Command {
     /// Between a task and the person's SSH agent: started by `up`
     #[command(hide = true)]
     SshAgent(ssh_agent::Args),
+    /// What tasks write to the disk: started by `up`
+    #[command(hide = true)]
+    WatchDisks,
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -150,6 +154,7 @@ impl Command {
             | Command::Targets(_)
             | Command::Init(_)
             | Command::SshAgent(_)
+            | Command::WatchDisks
             | Command::Completions { .. } => return false,
         };
         format.json
@@ -178,6 +183,7 @@ impl Command {
             | Command::Targets(_)
             | Command::Init(_)
             | Command::SshAgent(_)
+            | Command::WatchDisks
             | Command::Completions { .. } => false,
         }
     }
@@ -255,6 +261,7 @@ async fn run(cli: Cli) -> Result<u8> {
         Command::Doctor(args) => doctor::doctor(&context, args).await,
         Command::Targets(args) => targets::targets(&context, args).await,
         Command::Init(args) => init::init(&context, &args).await,
+        Command::WatchDisks => watch_disks::watch_disks(&context).await,
         Command::SshAgent(_) | Command::Completions { .. } => Ok(Exit::Ok.code()),
     }
 }

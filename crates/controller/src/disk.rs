@@ -1,20 +1,26 @@
-//! What a task writes to the host's disk, and who stops it: where the engine cannot bound it, `agentnet run` looks as
-//! long as its command runs, and ends the task.
+//! What a task writes to the host's disk, and who stops it where the engine cannot bound it: `agentnet run` looks as long
+//! as its command runs, and [`watcher`] after all tasks of `agentnet up`.
 //!
 //! Counted are the task's files (what they grew by), its spool, the writable layers of agent and services, and the services'
 //! volumes. Files that may not be read do not count, so there is a second bound that nobody gets around: the disk that
 //! holds the task's files keeps [`RESERVE`].
+
+mod ledger;
+pub mod watcher;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
 
+pub use self::ledger::Ledger;
 use crate::ceiling::{binary, written};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::labels::Role;
+use crate::paths::TaskDir;
 use crate::record::Record;
 
 /// What stays free on the disk of the task's files, where it was free when the command began.
@@ -29,27 +35,48 @@ const MOST_ENTRIES: u64 = 2_000_000;
 const BLOCK: u64 = 512;
 
 /// Waits until the task has written more than it may, and says so. A task without a ceiling is never stopped for its
-/// own sake.
-///
-/// `spool` is the task's: what its agent leaves there counts as well, read or not.
-pub async fn exceeded<E: Engine>(engine: &E, record: &Record, spool: &Path) -> Error {
-    let files = record.workspace.files();
-    let before = below(files.to_owned()).await;
-    let free_before = free(files);
+/// own sake. What is seen on the way is in the task's ledger.
+pub async fn exceeded<E: Engine>(engine: &E, record: &Record, dir: &TaskDir) -> Error {
     loop {
         let begun = Instant::now();
-        let (tree, alerts, rest) = futures_util::join!(
-            below(files.to_owned()),
-            below(spool.to_owned()),
-            containers(engine, record)
-        );
-        let sum = tree.saturating_sub(before).saturating_add(rest);
-        let sum = sum.saturating_add(alerts);
-        if let Some(why) = judge(sum, record.disk, free_before, free(files)) {
+        let ledger = look(engine, record, dir).await;
+        if let Some(why) = &ledger.stopped {
+            ledger.write(dir).ok();
             return Error::Failed(format!("task {} was stopped: {why}", record.task));
         }
         tokio::time::sleep(INTERVAL.max(begun.elapsed() * SHARE)).await;
     }
+}
+
+/// Looks once, and keeps what was seen; `stopped` says that it is too much. The first look at a task says where it began.
+async fn look<E: Engine>(engine: &E, record: &Record, dir: &TaskDir) -> Ledger {
+    let files = record.workspace.files();
+    let (tree, alerts, rest) = futures_util::join!(
+        below(files.to_owned()),
+        below(dir.spool()),
+        containers(engine, record)
+    );
+    let free = free(files);
+    let earlier = Ledger::read(dir).filter(|ledger| ledger.since == record.since);
+    let (before, free_before) = earlier.map_or((tree, free), |l| (l.before, l.free_before));
+    let sum = tree.saturating_sub(before).saturating_add(rest);
+    let written = sum.saturating_add(alerts);
+    let ledger = Ledger {
+        v: 1,
+        since: record.since,
+        before,
+        free_before,
+        at: Timestamp::now(),
+        written,
+        ceiling: record.disk,
+        stopped: judge(written, record.disk, free_before, free),
+    };
+    // That it was stopped is written when it is. A task that was taken down meanwhile has no place for it, and a full
+    // disk none either.
+    if ledger.stopped.is_none() {
+        ledger.write(dir).ok();
+    }
+    ledger
 }
 
 fn judge(

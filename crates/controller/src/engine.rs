@@ -96,6 +96,8 @@ pub trait Engine: Send + Sync {
     ) -> impl Future<Output = EngineResult<()>> + Send;
     /// Starts.
     fn start(&self, container: &str) -> impl Future<Output = EngineResult<()>> + Send;
+    /// Ends all processes of a container at once; takes a name or an id. One that does not run is done.
+    fn kill(&self, container: &str) -> impl Future<Output = EngineResult<()>> + Send;
     /// Removes by id, running or not; a container's anonymous volumes go with it.
     fn remove(&self, kind: Kind, id: &str) -> impl Future<Output = EngineResult<()>> + Send;
 

@@ -4,6 +4,7 @@
 //! STATE/                     $XDG_STATE_HOME/agentnet, --state-dir or AGENTNET_STATE_DIR; mode 0700
 //!   locks/PROJECT.TASK       held while a task is being changed
 //!   locks/PROJECT.TASK.run   held by `agentnet run` to its end
+//!   disk.lock                held by the process that watches what tasks write
 //!   grants/                  what each checkout may ask for
 //!   logins/AGENT/            an agent's login, which all tasks with it share
 //!   notify/out/              what agentnet itself tells whoever notifies people; never mounted
@@ -21,6 +22,7 @@
 //!     secrets/env            what the agent was given, until `down` or `withdraw`
 //!     ssh/agent.sock         leads to the person's SSH agent, until then as well
 //!     verify.json            the last proof
+//!     disk.json              what it was last seen to have written
 //!     passwords.json         made for its services; mode 0600
 //!     spool/out/, spool/in/  alerts of its agent, and answers to them; until `down`
 //!     tree/                  the worktree
@@ -116,6 +118,12 @@ impl StateDir {
         self.root
             .join("locks")
             .join(format!("{}.{}.run", id.project, id.task))
+    }
+
+    /// The lock file of the process that watches what tasks write to the disk.
+    #[must_use]
+    pub fn watcher_lock(&self) -> PathBuf {
+        self.root.join("disk.lock")
     }
 
     /// Where agentnet leaves its own alerts.
@@ -228,6 +236,11 @@ impl TaskDir {
     #[must_use]
     pub fn passwords(&self) -> PathBuf {
         self.root.join("passwords.json")
+    }
+    /// What it was found to have written to the disk.
+    #[must_use]
+    pub fn disk(&self) -> PathBuf {
+        self.root.join("disk.json")
     }
     /// The secrets of the agent.
     #[must_use]

@@ -237,6 +237,7 @@ async fn files(
     report.keep("removing the spool", remove_tree(&dir.spool()));
     report.keep("removing the journal", remove_if_there(&dir.journal()));
     report.keep("removing the proof", remove_written(&dir.verify()));
+    report.keep("removing its figures", remove_written(&dir.disk()));
     if spare.is_empty() {
         report.keep("removing the passwords", remove_written(&dir.passwords()));
     }

@@ -477,13 +477,13 @@ async fn a_task_that_writes_more_than_it_may_is_told_to_stop() {
     let setup = bed.setup("t", "[agent]\ndisk = \"10MiB\"\n");
     let record = bed.up(&setup).await.unwrap().record;
     assert_eq!(record.disk, Some(10 << 20));
-    let spool = bed.state.task(&id("t")).spool();
-    let watched = agentnet_controller::disk::exceeded(&bed.engine, &record, &spool);
+    let dir = bed.state.task(&id("t"));
+    let watched = agentnet_controller::disk::exceeded(&bed.engine, &record, &dir);
     let quiet = tokio::time::timeout(std::time::Duration::from_secs(600), watched).await;
     assert!(quiet.is_err(), "nothing was written");
     bed.engine.write(11 << 20);
     let exceeded = async || {
-        agentnet_controller::disk::exceeded(&bed.engine, &record, &spool)
+        agentnet_controller::disk::exceeded(&bed.engine, &record, &dir)
             .await
             .to_string()
     };
@@ -494,7 +494,7 @@ async fn a_task_that_writes_more_than_it_may_is_told_to_stop() {
     );
     // Alerts that nobody reads are no way around it.
     bed.engine.write(0);
-    fs_err::write(spool.join("out/a.tmp"), vec![1; 12 << 20]).unwrap();
+    fs_err::write(dir.spool().join("out/a.tmp"), vec![1; 12 << 20]).unwrap();
     let error = exceeded().await;
     assert!(error.contains("it wrote 12 MiB to the disk"), "{error}");
 }

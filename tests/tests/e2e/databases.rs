@@ -5,15 +5,18 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use agentnet_e2e::agentnet::Checkout;
 use agentnet_e2e::bed::{root, skip};
 use agentnet_e2e::databases::{IMAGE, PSQL, USER, image, postgres};
 use agentnet_e2e::engine::{BASE_IMAGE, Engine};
-use agentnet_e2e::on_engines;
+use agentnet_e2e::{on_engines, wait};
 use serde_json::Value;
 
 const TASKS: [&str; 2] = ["one", "two"];
+/// The watcher looks every five seconds at most.
+const SOON: Duration = Duration::from_secs(60);
 /// A profile as the engine's own, with io_uring.
 fn profile_with_io_uring(directory: &Path) {
     let own = fs::read_to_string(root().join("compose/socket/seccomp.json")).unwrap();
@@ -258,6 +261,30 @@ fn a_run_tells_its_ceilings(engine: &Engine, fence: &str) {
     assert_eq!(run.code(), Some(125), "{run}");
     let sentence = "and its ceiling is 64 MiB; disk = in [agent] of agentnet.toml raises it";
     assert!(run.stderr.contains(sentence), "{run}");
+
+    // A task that is left alone is watched as well, and its work is still there afterwards.
+    checkout.agentnet(&["up", "alone"]).expect();
+    let status = || checkout.agentnet(&["status", "alone"]).expect();
+    wait::until("a first look", SOON, || {
+        status().contains("\ndisk ").then_some(())
+    });
+    sh(&checkout, "alone", "head -c 100M /dev/zero >big");
+    let ended = wait::until("its end", SOON, || {
+        let status = status();
+        status
+            .contains("it was stopped: it wrote ")
+            .then_some(status)
+    });
+    assert!(
+        ended.contains(sentence) && ended.contains("exited 137"),
+        "{ended}"
+    );
+    let down = checkout.agentnet(&["down", "alone"]);
+    assert!(
+        down.ok() && down.stderr.contains("refs/agentnet/wip/alone"),
+        "{down}"
+    );
+    checkout.agentnet(&["down", "alone", "--discard"]).expect();
     assert_eq!(checkout.leftovers(), []);
 }
 

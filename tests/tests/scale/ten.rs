@@ -12,7 +12,7 @@ use agentnet_e2e::engine::{Engine, Thing};
 use agentnet_e2e::listing::Listing;
 use agentnet_e2e::name::unique;
 use agentnet_e2e::repository::git;
-use agentnet_e2e::{on_engines, probe};
+use agentnet_e2e::{on_engines, probe, wait};
 
 const TASKS: [&str; 10] = ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9"];
 const APP: u16 = 7001;
@@ -165,6 +165,11 @@ fn ten_at_once(engine: &Engine) {
     if let (Some(after), Some(before)) = (engines(), &before.0) {
         assert_eq!(after.since(before), Vec::<String>::new());
     }
+    // Who watched the tasks' disks ends by itself.
+    let watcher = checkout.state().join("disk.lock");
+    wait::until("the watcher's end", PATIENCE, || {
+        (!watcher.exists()).then_some(())
+    });
     // Of the state, the directories that tasks and locks come and go in; of the repository, what was synced.
     let home_after = Listing::of_directory(home, &["checkout"]).since(&home_before);
     let left = ["state", "state/locks", "state/tasks"];

@@ -6,12 +6,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Global;
+use crate::disk::watcher;
 use crate::engine::bollard::BollardEngine;
 use crate::error::{Error, Result};
 use crate::interrupt;
 use crate::output::Output;
 use crate::paths::StateDir;
-use crate::record::Record;
+use crate::record::{Phase, Record};
 use crate::task::{Slug, TaskId};
 
 /// State, engine address and output of this run.
@@ -140,6 +141,21 @@ impl Context {
         }
     }
 
+    /// Sees to it that somebody watches what these tasks write. Without it they work as well: it is only told.
+    pub(super) fn watch_disks(&self, records: &[&Record]) {
+        if records.iter().all(|record| record.phase != Phase::Up) {
+            return;
+        }
+        let started = std::env::current_exe()
+            .map_err(Error::from)
+            .and_then(|program| watcher::ensure(&self.state, &program));
+        if let Err(e) = started {
+            self.output.warn(&format!(
+                "nobody watches what the task writes to the disk: {e}"
+            ));
+        }
+    }
+
     /// A task that is up, for commands that need its containers.
     pub(super) fn find_up(&self, task: &Slug) -> Result<(TaskId, Record)> {
         let (id, record) = self.find(task)?;
@@ -149,6 +165,7 @@ impl Context {
             )));
         }
         if record.phase.is_up() {
+            self.watch_disks(&[&record]);
             return Ok((id, record));
         }
         Err(Error::Failed(format!(

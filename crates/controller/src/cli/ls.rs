@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Format;
 use super::context::Context;
 use crate::config::{Fence, Mode};
+use crate::disk::Ledger;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::output::table;
@@ -27,6 +28,7 @@ struct Line {
     mode: Mode,
     fence: Option<Fence>,
     files: std::path::PathBuf,
+    disk: Option<Ledger>,
     #[serde(flatten)]
     stats: Stats,
 }
@@ -44,6 +46,7 @@ pub(super) async fn ls(context: &Context, _: Args) -> Result<u8> {
             Err(e) => context.output.warn(&e.to_string()),
         }
     }
+    context.watch_disks(&records.iter().collect::<Vec<_>>());
     let now = Timestamp::now();
     let lines = join_all(records.iter().map(|record| async move {
         Line {
@@ -52,6 +55,7 @@ pub(super) async fn ls(context: &Context, _: Args) -> Result<u8> {
             mode: record.mode,
             fence: record.fence,
             files: record.workspace.files().to_owned(),
+            disk: Ledger::read(&context.state.task(&record.task)),
             stats: stats(context, record, now).await,
         }
     }))
@@ -67,8 +71,8 @@ pub(super) async fn ls(context: &Context, _: Args) -> Result<u8> {
         return Ok(Exit::Ok.code());
     }
     let header = [
-        "TASK", "PROJECT", "STATE", "HEALTH", "NETWORK", "CPU", "MEMORY", "PIDS", "UP", "DOWN",
-        "REFUSED", "AGE", "FILES",
+        "TASK", "PROJECT", "STATE", "HEALTH", "NETWORK", "CPU", "MEMORY", "PIDS", "DISK", "UP",
+        "DOWN", "REFUSED", "AGE", "FILES",
     ];
     let rows: Vec<_> = lines.into_iter().map(row).collect();
     context.output.data(&table(&header, &rows))?;
@@ -102,6 +106,7 @@ fn row(line: Line) -> Vec<String> {
         cpu(load),
         memory(load),
         pids(load),
+        line.disk.as_ref().map(Ledger::figure).unwrap_or_default(),
         figure(|traffic| bytes(traffic.up)),
         figure(|traffic| bytes(traffic.down)),
         figure(|traffic| traffic.denied.to_string()),

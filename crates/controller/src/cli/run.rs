@@ -152,7 +152,6 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     };
     let agent = up.record.task.resource(Role::Agent);
     let dir = context.state.task(&setup.task);
-    let spool = dir.spool();
     let over = async {
         match span {
             Some(span) => tokio::time::sleep(span).await,
@@ -170,7 +169,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     let (outcome, ended) = tokio::select! {
         never = deserted => match never {},
         () = cancel.cancelled() => (Err(Error::Interrupted), Ended::Interrupted),
-        error = disk::exceeded(&engine, &up.record, &spool) => (Err(error), Ended::Failed),
+        error = disk::exceeded(&engine, &up.record, &dir) => (Err(error), Ended::Failed),
         () = over => {
             context.output.warn("the command took longer than --timeout allows, and is stopped");
             (Ok(TIMED_OUT), Ended::TimedOut)
@@ -225,6 +224,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
     if args.keep && !matches!(outcome, Ok(0) | Err(Error::Interrupted)) {
         record.phase = Phase::Up;
         record.write(&dir)?;
+        context.watch_disks(&[&record]);
         let task = &setup.task;
         context.output.say(&format!(
             "task {task} is kept as it is: agentnet shell {task} looks at it, agentnet down {task} ends it"

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::Format;
 use super::context::Context;
 use crate::ceiling::{self, Strain};
+use crate::disk::Ledger;
 use crate::error::Result;
 use crate::exit::Exit;
 use crate::output::table;
@@ -31,6 +32,8 @@ struct Status<'a> {
     stats: Stats,
     /// What ran into a ceiling.
     strains: Vec<Strain>,
+    /// What it was last seen to have written to the disk.
+    disk: Option<Ledger>,
     proof: Option<Proof>,
 }
 
@@ -38,12 +41,14 @@ pub(super) async fn status(context: &Context, args: Args) -> Result<u8> {
     let (id, record) = context.find(&args.task)?;
     let engine = context.engine_of(&record)?;
     let stats = Stats::gather(&engine, &record, &mut Before::new(), Timestamp::now()).await;
+    context.watch_disks(&[&record]);
     let proof = Proof::read(&context.state.task(&id));
     let status = Status {
         v: 1,
         record: &record,
         stats,
         strains: ceiling::strains(&engine, &record).await,
+        disk: Ledger::read(&context.state.task(&id)),
         proof,
     };
     if context.output.json {
@@ -101,6 +106,10 @@ fn text(status: &Status<'_>) -> String {
             pids(Some(load))
         ));
     }
+    if let Some(disk) = &status.disk {
+        let at = disk.at;
+        out.push_str(&format!("disk     {} written by {at:.0}\n", disk.figure()));
+    }
     if let Some(traffic) = &stats.traffic {
         out.push_str(&told(traffic));
     }
@@ -134,6 +143,9 @@ fn text(status: &Status<'_>) -> String {
             "CONTAINER",
         ];
         out.push_str(&table(&header, &rows));
+    }
+    if let Some(why) = status.disk.as_ref().and_then(|disk| disk.stopped.as_ref()) {
+        out.push_str(&format!("\nit was stopped: {why}\n"));
     }
     for sentence in status.strains.iter().flat_map(|strain| &strain.sentences) {
         out.push_str(&format!("\n{sentence}\n"));

@@ -54,6 +54,7 @@ pub(super) async fn up(context: &Context, args: Args) -> Result<u8> {
     ))
     .await?;
     progress.finish();
+    context.watch_disks(&[&up.record]);
     warn(context, &up);
     if let Some(sentence) = ssh_agent::unreachable(&engine, &up.record).await {
         context.output.warn(&sentence);

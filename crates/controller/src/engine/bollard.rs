@@ -266,6 +266,14 @@ impl Engine for BollardEngine {
         done.map_err(|e| self.failed(e))
     }
 
+    async fn kill(&self, container: &str) -> EngineResult<()> {
+        let done = self.docker.kill_container(container, None).await;
+        match done.map_err(|e| self.failed(e)) {
+            Err(EngineError::Refused { status: 409, .. }) => Ok(()),
+            other => other,
+        }
+    }
+
     async fn remove(&self, kind: Kind, id: &str) -> EngineResult<()> {
         let done = match kind {
             Kind::Container => {

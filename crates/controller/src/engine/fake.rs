@@ -433,6 +433,17 @@ impl Engine for FakeEngine {
         .await
     }
 
+    async fn kill(&self, container: &str) -> EngineResult<()> {
+        self.change(format!("kill {container}"), |world| {
+            let id = world.by_name_or_id(container)?.id.clone();
+            if let Some(found) = world.containers.get_mut(&id) {
+                found.running = Running::Exited(137);
+            }
+            Ok(())
+        })
+        .await
+    }
+
     async fn remove(&self, kind: Kind, id: &str) -> EngineResult<()> {
         self.change(format!("remove {kind} {id}"), |world| {
             world.remove(kind, id)
