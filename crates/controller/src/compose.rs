@@ -1,10 +1,11 @@
-//! Services that a compose file describes: what `docker compose config --format json` prints, overrides of the user's
+//! Services that a compose file describes: what `docker compose config` prints, as YAML or as JSON, overrides of the user's
 //! merged and variables filled in by compose itself.
 //!
 //! An allow-list: every field is honoured or refused by name, with what to do about it. Nothing is dropped without
 //! the user's word (`[compose] ignore`), and what a compose file can ask for beyond a task's own network, volumes and
 //! ceilings cannot be written down in a [`Service`] at all (THREATS W12, W15, W21, W30, W35).
 
+mod document;
 mod duration;
 mod reader;
 mod refusal;
@@ -22,14 +23,14 @@ use crate::error::{Error, Result};
 use crate::task::Slug;
 
 /// What a person types to get such a file.
-const HOW: &str = "docker compose config --format json > compose.json";
+const HOW: &str = "docker compose config > .agentnet/compose.yaml";
 
 /// The services of a compose file; an error says everything that is wrong, a line each.
 pub fn import(file: &Path, text: &str, options: &Compose) -> Result<BTreeMap<Slug, Service>> {
     let wrong = |why: &str| Error::Config(format!("{}: {why}", file.display()));
-    let document: Value = serde_json::from_str(text).map_err(|e| {
+    let document = document::read(text).map_err(|why| {
         wrong(&format!(
-            "is not what compose prints as JSON ({e}); make it with {HOW}"
+            "is not what compose prints: {why}; make it with {HOW}"
         ))
     })?;
     let Some(Value::Object(services)) = document.get("services") else {

@@ -48,6 +48,23 @@ pub async fn exceeded<E: Engine>(engine: &E, record: &Record, dir: &TaskDir) -> 
     }
 }
 
+/// Keeps where the task's files begin. Before its command does: what that writes at once is to count.
+pub async fn begin(record: &Record, dir: &TaskDir) {
+    let files = record.workspace.files();
+    let ledger = Ledger {
+        v: 1,
+        since: record.since,
+        before: below(files.to_owned()).await,
+        free_before: free(files),
+        at: Timestamp::now(),
+        written: 0,
+        ceiling: record.disk,
+        stopped: None,
+    };
+    // The first look begins it, where this cannot.
+    ledger.write(dir).ok();
+}
+
 /// Looks once, and keeps what was seen; `stopped` says that it is too much. The first look at a task says where it began.
 async fn look<E: Engine>(engine: &E, record: &Record, dir: &TaskDir) -> Ledger {
     let files = record.workspace.files();

@@ -40,6 +40,8 @@ fn tests() -> BTreeSet<(Vec<String>, String)> {
             if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
                 attribute = true;
             }
+            // As `on_engines!` has them.
+            attribute |= line.starts_with('[') && line.contains("] fn ");
             let Some((_, name)) = line.split_once("fn ").filter(|_| attribute) else {
                 continue;
             };

@@ -266,7 +266,8 @@ fn only_what_is_not_honoured_can_be_left_out() {
 #[test]
 fn a_file_that_compose_did_not_print_says_how_to_make_one() {
     for text in [
-        "services:\n  db:\n    image: x\n",
+        "x-image: &image x\nservices:\n  db:\n    image: *image\n",
+        "services:\n  db: [\n",
         "{}",
         "[]",
         "{\"services\":[]}",
@@ -274,7 +275,7 @@ fn a_file_that_compose_did_not_print_says_how_to_make_one() {
     ] {
         let problem = read(text, &options(&[], &[])).unwrap_err().to_string();
         assert!(
-            problem.contains("docker compose config --format json"),
+            problem.contains("docker compose config > .agentnet/compose.yaml"),
             "{text}: {problem}"
         );
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Compose {
-    /// What `docker compose config --format json` printed, below the checkout.
+    /// What `docker compose config` printed, YAML or JSON, below the checkout.
     pub file: Option<PathBuf>,
     /// Services of it that no task has: the one that the agent stands in for, above all.
     pub skip: Vec<String>,

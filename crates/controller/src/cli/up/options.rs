@@ -31,7 +31,7 @@ pub(in crate::cli) struct Options {
     /// (then settings come from --config only; #BRANCH behind it names a branch)
     #[arg(long, value_name = "URL", conflicts_with = "workspace", num_args = 0..=1)]
     clone: Option<Option<Address>>,
-    /// Services of a compose file: what docker compose config --format json printed
+    /// Services of a compose file: what docker compose config printed
     #[arg(long, value_name = "FILE")]
     compose: Option<PathBuf>,
     /// Build this fence instead of the best the engine can
