@@ -21,7 +21,7 @@ use crate::plan::tool_limits;
 use crate::record::Record;
 use crate::spec::{ContainerSpec, ImageRef, Mount, SystemCalls};
 use crate::task::{TaskId, fnv64};
-use crate::workspace::{GIT, Workspace};
+use crate::workspace::{GIT, Module, Workspace};
 
 pub use bounded::Sink;
 pub use job::Job;
@@ -78,6 +78,14 @@ impl<'a, E: Engine> Extractor<'a, E> {
             mounts.extend(git.mounts(state.task(&record.task).root(), false));
             let own = git.environment(branch).into_iter();
             env.extend(own.map(|(key, value)| (key.to_owned(), value)));
+            let modules = git.modules.iter().map(|module| {
+                format!(
+                    "{}\t{}\n",
+                    module.path.display(),
+                    module.repository.display()
+                )
+            });
+            env.insert("AGENTNET_MODULES".to_owned(), modules.collect());
         }
         let template = ContainerSpec {
             env,
@@ -96,6 +104,26 @@ impl<'a, E: Engine> Extractor<'a, E> {
         Extractor {
             engine,
             task: task.clone(),
+            template,
+        }
+    }
+
+    /// For one of the task's submodules: the same, with its files and its git.
+    #[must_use]
+    pub fn in_module(&self, module: &Module, branch: &str) -> Extractor<'a, E> {
+        let mut template = self.template.clone();
+        let tree = format!("{TREE}/{}", module.path.display());
+        let own = [
+            ("GIT_WORK_TREE", tree.clone()),
+            ("AGENTNET_TREE", tree),
+            ("AGENTNET_MODULES", String::new()),
+        ];
+        let all = own.into_iter().chain(module.git.environment(branch));
+        let all = all.map(|(key, value)| (key.to_owned(), value));
+        template.env.extend(all);
+        Extractor {
+            engine: self.engine,
+            task: self.task.clone(),
             template,
         }
     }

@@ -14,7 +14,7 @@
 //!     record.json            what the task is, where, and how far it came
 //!     journal.jsonl          every step of `up`, before and after
 //!     policy/                project.txt, task.txt, presets/: read-only in the proxy's container
-//!     gitfile                covers .git in the containers
+//!     gitfile, gitfile-*     cover .git in the containers, and that of each submodule
 //!     alternates             covers objects/info/alternates of the private git directory there
 //!     no-alternates          covers the repository's own lists of alternates there
 //!     git/                   the private git directory: the agent's to write

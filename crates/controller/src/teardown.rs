@@ -212,10 +212,7 @@ async fn files(
 ) {
     if let Some(workspace) = workspace {
         // Everything is committed and in the user's repository: the tree holds nothing else.
-        let whole = report
-            .saved
-            .as_ref()
-            .is_some_and(|saved| saved.wip.is_none() && saved.unsaved.is_empty());
+        let whole = report.saved.as_ref().is_some_and(sync::Report::is_whole);
         let fate = workspace
             .dismantle(whole || changes == Changes::Discard)
             .await;

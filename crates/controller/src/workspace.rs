@@ -7,6 +7,7 @@
 mod alternates;
 pub(crate) mod command;
 pub(crate) mod git;
+mod kept;
 mod private;
 mod source;
 mod tree;
@@ -16,18 +17,21 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use git::Repository;
+use kept::{kept, shares};
 use private::Start;
-pub use private::{GIT, Objects, PrivateGit};
+pub use private::{GIT, Module, Objects, PrivateGit};
 pub use source::{Address, Source};
 pub(crate) use tree::remove as remove_tree;
 
 use crate::error::{Error, Result};
 use crate::paths::{StateDir, TaskDir};
-use crate::record::{Phase, Record};
 use crate::task::TaskId;
 
 /// What covers `.git` in a container: there is a git directory, and it is not the user's.
 pub const GITFILE: &str = "gitdir: /agentnet/git\n";
+
+/// The file of that text, beside the tree.
+const GITFILE_NAME: &str = "gitfile";
 
 /// Where the task's files come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,18 +101,23 @@ impl Workspace {
 
     async fn of(repository: &Repository, id: &TaskId, dir: &TaskDir, own: bool) -> Result<Self> {
         // A kept tree began where its branch did, wherever the checkout is by now.
-        let (base, own) = match kept(dir, repository.root())? {
+        let (base, own, modules) = match kept(dir, repository.root())? {
             Some((_, git, _)) if own && !git.own => return Err(shares(id)),
-            Some((base, git, _)) => (base, git.own),
-            None => (repository.head().await?, own),
+            Some((base, git, _)) => (base, git.own, git.modules),
+            None => {
+                let base = repository.head().await?;
+                let modules = private::modules(repository, &base, dir, own).await?;
+                (base, own, modules)
+            }
         };
+        let git = PrivateGit::of(repository, dir, own).await?;
         Ok(Workspace::Worktree {
             checkout: repository.root().to_owned(),
             tree: dir.tree(),
             branch: id.branch(),
             base,
             owner: given_to(),
-            git: Box::new(PrivateGit::of(repository, dir, own).await?),
+            git: Box::new(PrivateGit { modules, ..git }),
             source: None,
         })
     }
@@ -269,6 +278,9 @@ impl Workspace {
                 let _alone = repository.alone().await?;
                 repository.add_worktree(tree, branch, base).await?;
             }
+            for module in &git.modules {
+                module.add(tree, branch).await?;
+            }
             if let Some((uid, gid)) = *owner {
                 let tree = tree.clone();
                 blocking(move || tree::give_away(&tree, uid, gid)).await?;
@@ -281,10 +293,15 @@ impl Workspace {
         let from = from.as_deref();
         let start = Start { branch, base, from };
         git.make(&repository, tree, start, *owner).await?;
-        // git in a container wants it to be the agent's own.
-        fs_err::write(self.gitfile(), GITFILE)?;
-        if let Some((uid, gid)) = *owner {
-            std::os::unix::fs::lchown(self.gitfile(), Some(uid), Some(gid))?;
+        let modules = git.modules.iter().map(Module::gitfile);
+        let whole = (GITFILE_NAME.to_owned(), GITFILE.to_owned());
+        for (name, text) in modules.chain([whole]) {
+            let file = tree.with_file_name(name);
+            fs_err::write(&file, text)?;
+            // git in a container wants it to be the agent's own.
+            if let Some((uid, gid)) = *owner {
+                std::os::unix::fs::lchown(file, Some(uid), Some(gid))?;
+            }
         }
         match fresh {
             true => tree::mark(&self.marker()),
@@ -295,11 +312,6 @@ impl Workspace {
     /// Its time is when the tree was as we made it. Lies outside the tree.
     fn marker(&self) -> PathBuf {
         self.files().with_extension("made")
-    }
-
-    /// What covers `.git` in the containers. Lies outside the tree.
-    fn gitfile(&self) -> PathBuf {
-        self.files().with_file_name("gitfile")
     }
 
     /// Did anybody change the files, or commit?
@@ -334,7 +346,11 @@ impl Workspace {
         blocking(move || tree::remove(&doomed)).await?;
         let repository = checkout.is_dir().then(|| Repository::at(checkout.clone()));
         git.remove(repository.as_ref(), branch).await?;
-        crate::paths::remove_if_there(&self.gitfile())?;
+        for module in &git.modules {
+            crate::paths::remove_if_there(&tree.with_file_name(module.gitfile().0))?;
+            module.forget(tree, branch).await?;
+        }
+        crate::paths::remove_if_there(&tree.with_file_name(GITFILE_NAME))?;
         crate::paths::remove_if_there(&self.marker())?;
         if let Some(repository) = repository {
             let _alone = repository.alone().await?;
@@ -352,33 +368,6 @@ impl Workspace {
 /// Whom a new tree is given to: an agent is never root.
 fn given_to() -> Option<(u32, u32)> {
     rustix::process::geteuid().is_root().then_some((1000, 1000))
-}
-
-/// Where a task began, its git directory, and where its repository came from.
-type Kept = (String, Box<PrivateGit>, Option<Source>);
-
-/// What an earlier task of the name, of the same repository, left.
-fn kept(dir: &TaskDir, repository: &Path) -> Result<Option<Kept>> {
-    let kept = Record::read(dir)?
-        .filter(|record| record.phase == Phase::Down && record.workspace.files().exists());
-    Ok(match kept.map(|record| record.workspace) {
-        Some(Workspace::Worktree {
-            checkout,
-            base,
-            git,
-            source,
-            ..
-        }) if checkout == repository => Some((base, git, source)),
-        Some(_) | None => None,
-    })
-}
-
-fn shares(id: &TaskId) -> Error {
-    Error::InUse(format!(
-        "the kept files of task {0} share the repository's objects, so it cannot become a clone; take it up \
-         without --clone, or agentnet down {0} --discard removes them",
-        id.task
-    ))
 }
 
 /// File work off the async threads.

@@ -87,6 +87,8 @@ async fn task(bed: &Bed) -> (Record, PathBuf) {
             format: "sha1".into(),
             promisor: None,
             own: false,
+            name: None,
+            modules: Vec::new(),
         }),
         source: None,
     };

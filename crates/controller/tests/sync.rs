@@ -329,6 +329,40 @@ async fn names_that_collide_are_refused_and_odd_ones_left_out() {
 }
 
 #[tokio::test]
+async fn names_that_differ_in_case_and_links_out_of_the_tree_come_over_as_they_are() {
+    let scene = Scene::new().await;
+    fs_err::write(scene.bed.directory.path().join("outside"), "mine").unwrap();
+    scene.agent.write("Notes", "upper");
+    scene.agent.write("NOTES", "all");
+    scene.agent.write("dir/x", "x");
+    scene.agent.write("Dir/x", "X");
+    for (target, name) in [("/etc/passwd", "absolute"), ("../../../outside", "dir/up")] {
+        std::os::unix::fs::symlink(target, scene.agent.tree.join(name)).unwrap();
+    }
+    let one = scene.agent.commit("notes", "lower");
+    scene.agent.git(&["branch", "topic"]);
+    scene.agent.git(&["branch", "Topic"]);
+    let report = scene.sync().await.unwrap();
+    assert_eq!(scene.at(BRANCH), Some(one));
+    for name in ["topic", "Topic"] {
+        let name = format!("refs/agentnet/task/t/{name}");
+        assert!(scene.at(&name).is_some(), "{name}");
+    }
+    let files = git(&scene.root, &["ls-tree", "-r", "--name-only", BRANCH]);
+    for name in ["NOTES", "Notes", "notes", "Dir/x", "dir/x"] {
+        assert!(files.lines().any(|file| file == name), "{name}: {files}");
+    }
+    // A link is its text; nobody followed it.
+    let link = git(&scene.root, &["cat-file", "-p", "agentnet/t:dir/up"]);
+    assert_eq!(link, "../../../outside");
+    let planted: Vec<_> = report.planted.iter().map(|p| p.path.as_str()).collect();
+    assert_eq!(planted, ["absolute", "dir/up"]);
+    assert_eq!(scene.down().await.fate, Some(Fate::Removed));
+    let outside = scene.bed.directory.path().join("outside");
+    assert_eq!(fs_err::read_to_string(outside).unwrap(), "mine");
+}
+
+#[tokio::test]
 async fn nonsense_from_the_container_is_refused() {
     let object = "a".repeat(40);
     let said: [(&str, Vec<u8>); 6] = [

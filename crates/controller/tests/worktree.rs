@@ -302,7 +302,7 @@ async fn the_private_directory_holds_no_secret_no_program_and_no_place_of_the_ho
 #[tokio::test]
 async fn git_in_the_private_directory_finds_a_clean_tree_in_every_kind_of_repository() {
     type Make = fn(&Path, &Path);
-    let kinds: [(&str, Make); 5] = [
+    let kinds: [(&str, Make); 6] = [
         ("sha256", |_, root| {
             git(
                 root.parent().unwrap(),
@@ -326,6 +326,15 @@ async fn git_in_the_private_directory_finds_a_clean_tree_in_every_kind_of_reposi
                     &url,
                     root.to_str().unwrap(),
                 ],
+            );
+        }),
+        ("partial", |origin, root| {
+            git(origin, &["config", "uploadpack.allowFilter", "true"]);
+            let url = format!("file://{}", origin.display());
+            let root = root.to_str().unwrap();
+            git(
+                origin,
+                &["clone", "--quiet", "--filter=blob:none", &url, root],
             );
         }),
         ("shared", |origin, root| {
@@ -430,6 +439,34 @@ async fn the_users_filters_do_not_run_in_a_tasks_tree() {
     git(&root, &["config", "filter.loud.required", "true"]);
     bed.up(&setup(&bed, &root).await).await.unwrap();
     assert!(!ran.exists());
+}
+
+#[tokio::test]
+async fn a_file_of_lfs_is_its_pointer_and_no_change() {
+    let bed = Bed::docker28();
+    let root = repository(&bed);
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n";
+    fs_err::write(root.join(".gitattributes"), "*.bin filter=lfs -text\n").unwrap();
+    fs_err::write(root.join("big.bin"), pointer).unwrap();
+    git(&root, &["add", "--all"]);
+    git(&root, &["commit", "--quiet", "-m", "a large file"]);
+    // As git-lfs install writes it, of a git-lfs that cannot be had.
+    for (key, value) in [
+        ("filter.lfs.process", "/nonexistent/git-lfs filter-process"),
+        ("filter.lfs.smudge", "/nonexistent/git-lfs smudge -- %f"),
+        ("filter.lfs.clean", "/nonexistent/git-lfs clean -- %f"),
+        ("filter.lfs.required", "true"),
+    ] {
+        git(&root, &["config", key, value]);
+    }
+    let up = bed.up(&setup(&bed, &root).await).await.unwrap();
+    let tree = up.record.workspace.files();
+    assert_eq!(
+        fs_err::read_to_string(tree.join("big.bin")).unwrap(),
+        pointer
+    );
+    let agent = harness::stand_in::Agent::of(&up.record.workspace);
+    assert_eq!(agent.git(&["status", "--porcelain"]), "");
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ mod results;
 mod secrets;
 mod snapshots;
 mod ssh_agent;
+mod submodules;
 mod tasks;
 mod watched;
 mod whole_loop;

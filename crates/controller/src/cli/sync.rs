@@ -69,6 +69,9 @@ pub(super) fn tell_saved(context: &Context, id: &TaskId, branch: Option<&str>, d
     }
 }
 
+/// The end of that sentence.
+const NOTHING_NEW: &str = "has nothing that the repository has not";
+
 /// A line for each thing that a person wants to know.
 pub(super) fn describe(id: &TaskId, branch: &str, report: &Report) -> String {
     let short = |oid: &str| oid.chars().take(12).collect::<String>();
@@ -82,7 +85,7 @@ pub(super) fn describe(id: &TaskId, branch: &str, report: &Report) -> String {
             ));
         }
         Some(Branch::Same | Branch::Ahead) if report.refs.is_empty() && report.wip.is_none() => {
-            lines.push(format!("task {id} has nothing that the repository has not"));
+            lines.push(format!("task {id} {NOTHING_NEW}"));
         }
         Some(Branch::Same | Branch::Ahead | Branch::Parted | Branch::Gone) | None => {}
     }
@@ -93,6 +96,21 @@ pub(super) fn describe(id: &TaskId, branch: &str, report: &Report) -> String {
         .filter(|moved| moved.name != own && !moved.name.starts_with("refs/agentnet/wip/"))
     {
         lines.push(format!("{} is at {}", moved.name, short(&moved.object)));
+    }
+    for module in &report.modules {
+        let path = module.path.display();
+        let text = describe(id, branch, &module.report);
+        let news = text.lines().filter(|line| !line.ends_with(NOTHING_NEW));
+        lines.extend(news.map(|line| format!("{path}: {line}")));
+        let saved = module.report.wip.iter();
+        lines.extend(saved.map(|_| {
+            format!(
+                "{path}: what was not committed is saved as refs/agentnet/wip/{id} there",
+                id = id.task
+            )
+        }));
+        let unsaved = module.report.unsaved.iter();
+        lines.extend(unsaved.map(|what| format!("{path}: no commit holds {what}")));
     }
     lines.extend(report.notes.iter().cloned());
     lines.extend(sentence(&report.planted));

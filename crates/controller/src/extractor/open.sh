@@ -48,3 +48,17 @@ fresh_index() {
     rm -f "$GIT_DIR/index"
     ! git rev-parse --verify --quiet 'HEAD^{commit}' >/dev/null || git read-tree HEAD
 }
+
+# The submodules that the task began with and whose .git is the file that was put there, a line each: it leads to a
+# worktree of the person's repository of it. Any other is a repository inside, whatever it says.
+: >/tmp/ours
+printf '%s' "${AGENTNET_MODULES:-}" | while IFS='	' read -r path place; do
+    file=$GIT_WORK_TREE/$path/.git
+    [ -f "$file" ] && [ ! -L "$file" ] || continue
+    rest=$(head -c 4096 "$file")
+    rest=${rest#"gitdir: $place/worktrees/"}
+    case $rest in
+    "" | .* | *[!A-Za-z0-9._-]*) ;;
+    *) printf './%s\n' "$path" >>/tmp/ours ;;
+    esac
+done

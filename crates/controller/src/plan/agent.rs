@@ -158,6 +158,8 @@ fn files(inputs: &Inputs<'_>, workdir: &str) -> Vec<Mount> {
     match inputs.workspace {
         Workspace::Worktree { git, .. } => {
             mounts.push(gitfile());
+            let modules = git.modules.iter();
+            mounts.extend(modules.map(|module| module.cover(&inputs.directory, workdir)));
             mounts.extend(git.mounts(&inputs.directory, true));
         }
         Workspace::Directory { git, .. } => match git {

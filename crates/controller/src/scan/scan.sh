@@ -29,6 +29,9 @@ planted() (
             if (up >= $1 || substr($3, 1, 1) == "/") print "link\t" $2
         }'
     } | head -n 1000 | while IFS='	' read -r what path; do
+        if [ "$what" = repository ] && printf './%s\n' "${path%/.git}" | grep -qxFf /tmp/ours; then
+            continue
+        fi
         was=$(git rev-parse --verify --quiet "$began:$path" 2>/dev/null) || was=
         is=
         if [ -L "$path" ]; then

@@ -14,12 +14,21 @@ names() {
     tr '\n\0' '?\n' | head -n 20 | sed "s/^/$1 /"
 }
 
+# Submodules are saved for themselves: their .git leads to a place of the host, and git gives up where it is not.
+add_all() {
+    set -- .
+    while read -r path; do
+        set -- "$@" ":(exclude,literal)${path#./}"
+    done </tmp/ours
+    git add --all --ignore-errors -- "$@"
+}
+
 if [ "$1" = yes ] && [ -d "$AGENTNET_TREE" ]; then
     if ! fresh_index 2>/tmp/words; then
         printf 'unsaved %s\n' "$(tail -n 1 /tmp/words | tr -d '\000-\037')"
     else
         # A repository inside is not entered: its files are not ours to add.
-        git add --all --ignore-errors -- . 2>/tmp/words || printf 'unsaved %s\n' "$(grep -v '^hint:' /tmp/words | tail -n 1 | tr -d '\000-\037')"
+        add_all 2>/tmp/words || printf 'unsaved %s\n' "$(grep -v '^hint:' /tmp/words | tail -n 1 | tr -d '\000-\037')"
         tree=$(git write-tree)
         parent=
         was=
@@ -33,7 +42,7 @@ if [ "$1" = yes ] && [ -d "$AGENTNET_TREE" ]; then
             tip wip "$wip"
         fi
     fi
-    find . -mindepth 2 -name .git -prune -printf '%h\0' | names nested
+    find . -mindepth 2 -name .git -prune -printf '%h\0' | { grep -zvxFf /tmp/ours || :; } | names nested
     git ls-files -z --others --ignored --exclude-standard --directory | names ignored
 fi
 

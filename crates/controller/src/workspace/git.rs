@@ -71,6 +71,13 @@ impl Repository {
         })
     }
 
+    /// Is this commit in it?
+    pub(super) async fn has_commit(&self, commit: &str) -> bool {
+        let commit = format!("{commit}^{{commit}}");
+        let args = ["cat-file", "-e", &commit];
+        git(&self.root, &args, "cat-file").await.is_ok()
+    }
+
     /// The branch that is checked out, by its full name.
     pub(super) async fn head_branch(&self) -> Option<String> {
         let args = ["symbolic-ref", "--quiet", "HEAD"];

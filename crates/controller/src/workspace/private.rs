@@ -4,8 +4,11 @@
 
 mod clone;
 mod layout;
+mod module;
 mod settings;
 
+pub use module::Module;
+pub(super) use module::find as modules;
 pub(super) use settings::without_secrets;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +20,7 @@ use super::{blocking, tree};
 use crate::error::{Error, Result};
 use crate::paths::TaskDir;
 use crate::spec::Mount;
+use crate::task::fnv64;
 
 /// Where it is in a container.
 pub const GIT: &str = "/agentnet/git";
@@ -42,6 +46,12 @@ pub struct PrivateGit {
     /// object directories are there.
     #[serde(default)]
     pub own: bool,
+    /// The submodule's name, if it is one's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The submodules that the task has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<Module>,
 }
 
 /// Where a task begins.
@@ -81,15 +91,40 @@ impl PrivateGit {
             format: repository.object_format().await?,
             promisor: repository.promisor().await?,
             own,
+            name: None,
+            modules: Vec::new(),
         })
+    }
+
+    /// Where it is in a container.
+    fn place(&self) -> String {
+        match &self.name {
+            None => GIT.to_owned(),
+            Some(name) => format!("{GIT}/modules/{name}"),
+        }
+    }
+
+    /// Its object directories, and where they are in a container.
+    fn borrowed(&self) -> impl Iterator<Item = (&Objects, String)> {
+        // A submodule's do not move when others come and go: their names stand in its own files.
+        let label = self.name.as_ref().map_or_else(String::new, |name| {
+            format!("{:016x}-", fnv64(name.as_bytes()))
+        });
+        let all = self.objects.iter().enumerate();
+        all.map(move |(n, objects)| (objects, format!("{OBJECTS}/{label}{n}")))
+    }
+
+    fn alternates(&self) -> String {
+        self.borrowed()
+            .map(|(_, place)| format!("{place}\n"))
+            .collect()
     }
 
     /// Small files of ours that containers mount over files of the directory.
     #[must_use]
     pub fn covers(&self) -> [(String, String); 2] {
-        let lines = (0..self.objects.len()).map(|n| format!("{OBJECTS}/{n}\n"));
         [
-            (ALTERNATES.to_owned(), lines.collect()),
+            (ALTERNATES.to_owned(), self.alternates()),
             (NO_ALTERNATES.to_owned(), String::new()),
         ]
     }
@@ -113,8 +148,8 @@ impl PrivateGit {
                 format!("{GIT}/objects/info/alternates"),
             ),
         ];
-        for (n, objects) in self.objects.iter().enumerate() {
-            let target = format!("{OBJECTS}/{n}");
+        let modules = self.modules.iter().flat_map(|module| module.git.borrowed());
+        for (objects, target) in self.borrowed().chain(modules) {
             mounts.push(read_only(objects.directory.clone(), target.clone()));
             if objects.borrows {
                 mounts.push(read_only(
@@ -128,12 +163,12 @@ impl PrivateGit {
 
     /// The variables of an extractor that reads it.
     #[must_use]
-    pub fn environment(&self, branch: &str) -> [(&'static str, String); 4] {
-        let own = std::iter::once(format!("{GIT}/objects"));
-        let all: Vec<_> = own
-            .chain((0..self.objects.len()).map(|n| format!("{OBJECTS}/{n}")))
-            .collect();
+    pub fn environment(&self, branch: &str) -> [(&'static str, String); 5] {
+        let place = self.place();
+        let own = std::iter::once(format!("{place}/objects"));
+        let all: Vec<_> = own.chain(self.borrowed().map(|(_, place)| place)).collect();
         [
+            ("AGENTNET_GIT", place),
             ("GIT_ALTERNATE_OBJECT_DIRECTORIES", all.join(":")),
             ("AGENTNET_OBJECT_FORMAT", self.format.clone()),
             (
@@ -153,10 +188,28 @@ impl PrivateGit {
         start: Start<'_>,
         owner: Option<(u32, u32)>,
     ) -> Result<()> {
-        let Start { branch, .. } = start;
         if self.directory.exists() {
             return Ok(());
         }
+        let draft = self.directory.with_extension("new");
+        self.write(repository, tree, start, owner, &draft).await?;
+        for module in &self.modules {
+            module.write(&draft, tree, start.branch, owner).await?;
+        }
+        // Whole or not at all.
+        Ok(fs_err::rename(&draft, &self.directory)?)
+    }
+
+    /// Writes it to a place, and pins what it shows.
+    async fn write(
+        &self,
+        repository: &Repository,
+        tree: &Path,
+        start: Start<'_>,
+        owner: Option<(u32, u32)>,
+        draft: &Path,
+    ) -> Result<()> {
+        let branch = start.branch;
         let admin = repository.admin_of(tree).await?.ok_or_else(|| {
             Error::Failed(format!(
                 "the repository {} knows no worktree {}; agentnet gc cleans up",
@@ -171,25 +224,30 @@ impl PrivateGit {
         repository.pin(branch, &shown).await?;
         let config = settings::config(repository, self, branch, &shown).await?;
         let common = repository.common_dir().await?;
-        let draft = self.directory.with_extension("new");
         let mut tips: Vec<_> = shown.iter().map(|shown| shown.oid.clone()).collect();
-        let (place, branch) = (draft.clone(), branch.to_owned());
+        let (place, branch) = (draft.to_owned(), branch.to_owned());
+        // A submodule's is no mount of its own, and its list is no secret of ours: nothing but git in the
+        // container and in the extractor reads it.
+        let alternates = match self.name {
+            None => String::new(),
+            Some(_) => self.alternates(),
+        };
         blocking(move || {
             tree::remove(&place)?;
             layout::write(&place, &branch, &config, &shown)?;
+            fs_err::write(place.join("objects/info/alternates"), alternates)?;
             layout::copy(&place, &admin, &common)
         })
         .await?;
         if self.own {
             tips.push(start.base.to_owned());
-            clone::fill(self, repository, &draft, &tips).await?;
+            clone::fill(self, repository, draft, &tips).await?;
         }
         if let Some((uid, gid)) = owner {
-            let place = draft.clone();
+            let place = draft.to_owned();
             blocking(move || tree::give_away(&place, uid, gid)).await?;
         }
-        // Whole or not at all.
-        Ok(fs_err::rename(&draft, &self.directory)?)
+        Ok(())
     }
 
     /// The refs that the task sees: branches but other tasks', tags, remote-tracking branches. Fewer

@@ -206,15 +206,13 @@ impl Source {
         git.args(args)
             .text(&format!("fetch {}", self.address))
             .await?;
-        let commit = format!("{base}^{{commit}}");
-        let args = ["cat-file", "-e", &commit];
-        let there = Git::at(to).args(args).text("cat-file").await;
-        there.map(drop).map_err(|_| {
-            Error::Failed(format!(
-                "the branch {} of {} was rewritten while it was fetched; run agentnet up again",
-                self.branch, self.address
-            ))
-        })
+        if Repository::at(to.to_owned()).has_commit(base).await {
+            return Ok(());
+        }
+        Err(Error::Failed(format!(
+            "the branch {} of {} was rewritten while it was fetched; run agentnet up again",
+            self.branch, self.address
+        )))
     }
 
     async fn init(&self, place: &Path, base: &str) -> Result<()> {

@@ -222,6 +222,8 @@ pub(crate) fn plan_with(
                 format: "sha1".into(),
                 promisor: None,
                 own: false,
+                name: None,
+                modules: Vec::new(),
             }),
             source: None,
         },

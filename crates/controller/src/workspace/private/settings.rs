@@ -45,6 +45,12 @@ pub(super) async fn config(
     if let Some(promisor) = &git.promisor {
         lines.push(("extensions.partialclone".to_owned(), promisor.clone()));
     }
+    // For git submodule: it is initialized.
+    let names = git
+        .modules
+        .iter()
+        .filter_map(|module| module.git.name.as_ref());
+    lines.extend(names.map(|name| (format!("submodule.{name}.active"), "true".to_owned())));
     if repository.is_sparse().await? {
         lines.push(("core.sparsecheckout".to_owned(), "true".to_owned()));
     }
