@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::{Instant, sleep_until};
 
@@ -51,6 +52,9 @@ pub(super) struct Args {
     /// Earlier decisions of each task to begin with [default: 500, with lines 10]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=5000))]
     tail: Option<u32>,
+    /// End with whoever started it, however that ends
+    #[arg(long, hide = true)]
+    with_parent: bool,
     #[command(flatten)]
     pub(super) format: Format,
 }
@@ -87,6 +91,10 @@ impl Surroundings for Here {
 }
 
 pub(super) async fn watch(context: &Context, args: Args) -> Result<u8> {
+    if args.with_parent {
+        // A task that says nothing gives no line whose writing would fail.
+        set_parent_process_death_signal(Some(Signal::TERM)).map_err(std::io::Error::from)?;
+    }
     let only = match &args.task {
         Some(task) => Some(context.find(task)?.0),
         None => None,

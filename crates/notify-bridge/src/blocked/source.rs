@@ -87,7 +87,14 @@ async fn follow(source: &Source, seen: mpsc::Sender<Sighting>, trouble: Trouble<
 /// One run of `agentnet watch`; why it ended.
 async fn watch(controller: &Controller, seen: &mpsc::Sender<Sighting>) -> String {
     let name = controller.name();
-    let mut command = controller.command(&["--quiet", "watch", "--json", "--tail", HISTORY]);
+    let mut command = controller.command(&[
+        "--quiet",
+        "watch",
+        "--json",
+        "--with-parent",
+        "--tail",
+        HISTORY,
+    ]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut child = match child {
         Ok(child) => child,
