@@ -123,8 +123,9 @@ impl Reloader {
                     listener.shared.journal.set_level(level);
                 }
                 let rules = listener.policy.now().policy.rules().len();
+                let plural = if rules == 1 { "" } else { "s" };
                 diagnostic::note(format_args!(
-                    "listener {name}: new policy in force, {rules} rules"
+                    "listener {name}: new policy in force, {rules} rule{plural}"
                 ));
                 warnings.iter().for_each(diagnostic::problem);
                 report(Outcome::Changed, warnings)

@@ -124,10 +124,10 @@ async fn check_and_explain_take_the_presets_that_the_proxy_would_take() {
     let ended = run(&["check", "--presets"], &[&presets, &w], &[]).await;
     assert_eq!(
         (ended.code, ended.stdout.as_str()),
-        (Some(0), "ok: 1 rules\n")
+        (Some(0), "ok: 1 rule\n")
     );
     let ended = run(&["check"], &[&w], &[("AGENTNET_PRESETS", &presets)]).await;
-    assert_eq!(ended.stdout, "ok: 1 rules\n");
+    assert_eq!(ended.stdout, "ok: 1 rule\n");
     let ended = run(&["check"], &[&w], &[]).await;
     assert_eq!(ended.stdout, "ok: 2 rules\n");
     let explain = ["explain", "https://pypi.org/", "--whitelist"];

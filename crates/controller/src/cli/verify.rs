@@ -65,7 +65,7 @@ fn print(context: &Context, proof: &Proof, brief: bool) -> Result<()> {
     for (outcome, words) in [
         (Outcome::Leak, "open"),
         (Outcome::Broken, "could not be proven"),
-        (Outcome::Skipped, "do not apply"),
+        (Outcome::Skipped, "not applicable"),
     ] {
         if count(outcome) > 0 {
             tally.push_str(&format!(", {} {words}", count(outcome)));

@@ -63,7 +63,8 @@ fn tell(listener: &str, loaded: Result<Loaded, Vec<Problem>>) -> u8 {
                 print(&format!("{warning}\n"));
             }
             let rules = loaded.policy.rules().len();
-            print(&format!("{listener}ok: {rules} rules\n"));
+            let plural = if rules == 1 { "" } else { "s" };
+            print(&format!("{listener}ok: {rules} rule{plural}\n"));
             OK
         }
         Err(problems) => {

@@ -237,7 +237,7 @@ async fn checks_and_explains_what_a_configuration_would_serve() {
     assert_eq!(checked.code, Some(0), "{}", checked.stderr);
     let warning = "tinyproxy.conf:4: warning: \"User\" is not used";
     assert!(checked.stdout.contains(warning), "{}", checked.stdout);
-    assert!(checked.stdout.ends_with("\nok: 1 rules\n"));
+    assert!(checked.stdout.ends_with("\nok: 1 rule\n"));
     let explain = async |url: &str| run(&["explain", "-c", &conf, url], &[]).await;
     let allowed = explain("https://example.org/").await;
     assert_eq!(allowed.code, Some(0), "{}", allowed.stderr);
@@ -268,7 +268,7 @@ async fn checks_and_explains_what_a_configuration_would_serve() {
     let checked = run(&["check", "-c", &toml], &[]).await;
     assert_eq!(checked.code, Some(1));
     assert!(
-        checked.stdout.starts_with("listener a: ok: 1 rules\n"),
+        checked.stdout.starts_with("listener a: ok: 1 rule\n"),
         "{}",
         checked.stdout
     );

@@ -292,7 +292,7 @@ async fn serves_the_two_listeners_of_the_documentation() {
         .replace("egress:9100", "127.0.0.1:0");
     let config = files.add("proxy.toml", &example);
     let checked = run(&["check", "-c", &config], &[]).await;
-    let said = "listener agent: ok: 1 rules\nlistener docker: ok: 1 rules\n";
+    let said = "listener agent: ok: 1 rule\nlistener docker: ok: 1 rule\n";
     assert_eq!((checked.code, checked.stdout.as_str()), (Some(0), said));
     let program = Program::start(&["-c", &config], &[]);
     // The second lets pass what it does not list, but not into the proxy itself.
