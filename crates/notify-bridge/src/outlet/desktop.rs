@@ -1,11 +1,11 @@
 //! Desktop notifications: `org.freedesktop.Notifications` on the session bus.
 //!
 //! [`Desktop::run`] keeps a connection and knows who shows notifications now: it reads what that
-//! daemon can do when it appears, passes its signals on, and says [`Feedback::Lost`] when another
+//! daemon can do when it appears, passes its signals on, and says [`Feedback::Lost`](crate::outlet::Feedback::Lost) when another
 //! one takes its place. [`Desktop::show`] talks to the daemon whose abilities it has read, by that
 //! daemon's own bus name: a text that was escaped for one is never shown by another.
 //!
-//! No call waits longer than [`PATIENCE`], so a daemon that hangs holds up this outlet and nothing
+//! No call waits longer than `PATIENCE`, so a daemon that hangs holds up this outlet and nothing
 //! else. The signals of a call's answer wait for the call: a click is never faster than its id.
 
 mod call;
