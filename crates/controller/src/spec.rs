@@ -127,6 +127,8 @@ pub struct Limits {
     pub pids: Option<u32>,
     /// Open files a process.
     pub nofile: Option<u64>,
+    /// Bytes that a process may lock in memory; the engine's own default for `None`.
+    pub memlock: Option<u64>,
     /// Bytes of `/dev/shm`.
     pub shm: Option<u64>,
     /// Bytes of the container's writable layer.

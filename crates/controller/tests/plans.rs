@@ -299,6 +299,7 @@ fn the_agents_container_in_the_network_fence() {
         "milli_cpus": 2000,
         "pids": 512,
         "nofile": 65536,
+        "memlock": null,
         "shm": 268435456,
         "disk": null
       },
@@ -412,6 +413,7 @@ fn the_proxys_container_in_the_network_fence() {
         "milli_cpus": 7000,
         "pids": 256,
         "nofile": null,
+        "memlock": null,
         "shm": null,
         "disk": null
       },

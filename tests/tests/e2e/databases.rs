@@ -44,6 +44,7 @@ image = "{BASE_IMAGE}"
 user = "1000:1000"
 command = ["sleep", "infinity"]
 seccomp = "uring.json"
+memlock = "16MiB"
 "#,
         postgres = postgres()
     )
@@ -126,6 +127,21 @@ fn databases_of_two_tasks_are_apart(engine: &Engine, fence: &str) {
             checkout.agentnet(&words).expect(),
             "14",
             "its service has its own"
+        );
+        let locked = [
+            "exec",
+            task,
+            "--service",
+            "uring",
+            "--",
+            "sh",
+            "-c",
+            "ulimit -l",
+        ];
+        assert_eq!(
+            checkout.agentnet(&locked).expect(),
+            "16384",
+            "KiB that it may lock"
         );
         checkout.agentnet(&["verify", task]).expect();
     }

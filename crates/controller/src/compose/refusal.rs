@@ -71,7 +71,7 @@ pub(super) fn why(field: &str) -> &'static str {
         }
         "use_api_socket" => "no container of a task can reach the engine",
         "sysctls" => "a task sets the kernel's parameters of its network by itself",
-        "ulimits" => "only nofile is honoured, with one number for soft and hard",
+        "ulimits" => "only nofile and memlock are honoured, with one number for soft and hard",
         "restart" | "restart_policy" => {
             "a service that ends is not started again, so that its end is seen"
         }

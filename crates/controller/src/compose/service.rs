@@ -267,10 +267,18 @@ fn ulimits(reader: &mut Reader<'_>, at: &str, value: &Value, service: &mut Servi
     for (key, value) in value.as_object().into_iter().flatten() {
         let at = format!("{at}.{key}");
         // One number for both, or each.
-        let number = |name: &str| value.get(name).unwrap_or(value).as_u64();
+        let number = |name: &str| value.get(name).unwrap_or(value).as_i64();
         let (soft, hard) = (number("soft"), number("hard"));
-        match (key.as_str(), soft.and_then(|n| u32::try_from(n).ok())) {
-            ("nofile", Some(files)) if soft == hard => service.nofile = Some(files),
+        let same = soft.filter(|_| soft == hard);
+        match (key.as_str(), same) {
+            ("nofile", Some(files)) if u32::try_from(files).is_ok() => {
+                service.nofile = u32::try_from(files).ok();
+            }
+            // Without a bound of its own; the ceiling on memory holds for what is locked as well.
+            ("memlock", Some(-1)) => service.memlock = Some(Bytes(i64::MAX.unsigned_abs())),
+            ("memlock", Some(bytes)) if bytes >= 0 => {
+                service.memlock = Some(Bytes(bytes.unsigned_abs()));
+            }
             _ => reader.refuse(&at, "ulimits", value),
         }
     }

@@ -51,6 +51,7 @@ fn what_compose_prints_is_read_whole() {
         cpus: Some(Cpus(500)),
         pids: Some(200),
         nofile: Some(4096),
+        memlock: Some(Bytes(i64::MAX.unsigned_abs())),
         shm: Some(Bytes(128 << 20)),
         ..Service::default()
     };
@@ -170,7 +171,8 @@ fn no_field_that_reaches_out_of_the_task_gets_through() {
             r#""deploy":{"resources":{"limits":{"memory":"lots"}}}"#,
             "\"lots\" is not a size",
         ),
-        (r#""ulimits":{"memlock":-1}"#, "services.s.ulimits.memlock"),
+        (r#""ulimits":{"memlock":-2}"#, "services.s.ulimits.memlock"),
+        (r#""ulimits":{"core":0}"#, "services.s.ulimits.core"),
         (
             r#""ulimits":{"nofile":{"soft":1,"hard":2}}"#,
             "services.s.ulimits.nofile",

@@ -52,6 +52,9 @@ pub struct Service {
     pub pids: Option<u32>,
     /// Ceiling on open files a process.
     pub nofile: Option<u32>,
+    /// Memory that a process may lock, as io_uring and databases do; the engine's default, often 64 KiB to 8 MiB,
+    /// where it is not said. What is locked counts as memory.
+    pub memlock: Option<Bytes>,
     /// Size of `/dev/shm`.
     pub shm: Option<Bytes>,
     /// Ceiling on what the container writes into its own layer, where the engine can enforce one.
@@ -116,6 +119,7 @@ impl Service {
             cpus: self.cpus.or(base.cpus),
             pids: self.pids.or(base.pids),
             nofile: self.nofile.or(base.nofile),
+            memlock: self.memlock.or(base.memlock),
             shm: self.shm.or(base.shm),
             disk: self.disk.or(base.disk),
             gpus: self.gpus.or(base.gpus),

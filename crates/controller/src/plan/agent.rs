@@ -84,6 +84,7 @@ pub(super) fn agent(
         cpus: config.cpus,
         pids: config.pids,
         nofile: config.nofile,
+        memlock: None,
         shm: config.shm,
         disk: config.disk,
     };

@@ -22,6 +22,7 @@ pub(super) struct Wanted {
     pub(super) cpus: Option<Cpus>,
     pub(super) pids: Option<u32>,
     pub(super) nofile: Option<u32>,
+    pub(super) memlock: Option<Bytes>,
     pub(super) shm: Option<Bytes>,
     pub(super) disk: Option<Bytes>,
 }
@@ -111,6 +112,7 @@ pub(super) fn limits(role: Role, wanted: Wanted, facts: &Facts) -> Limits {
             .pids
             .then(|| wanted.pids.unwrap_or(default.pids)),
         nofile,
+        memlock: wanted.memlock.map(|bytes| bytes.0),
         shm: wanted
             .shm
             .map(|bytes| bytes.0)

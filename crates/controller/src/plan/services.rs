@@ -270,6 +270,7 @@ fn service_spec(
         cpus: service.cpus,
         pids: service.pids,
         nofile: service.nofile,
+        memlock: service.memlock,
         shm: service.shm,
         disk: service.disk,
     };

@@ -8,10 +8,15 @@ use bollard::models;
 
 use crate::labels::Labels;
 use crate::spec::{
-    Attachment, ContainerNetwork, ContainerSpec, Exposure, Gpus, Mount, NetworkSpec,
+    Attachment, ContainerNetwork, ContainerSpec, Exposure, Gpus, Limits, Mount, NetworkSpec,
 };
 
 pub(super) use like::like;
+
+/// The API has signed numbers only.
+fn number(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
 
 /// The API counts nanoseconds.
 const SECOND: i64 = 1_000_000_000;
@@ -81,7 +86,6 @@ fn security_options(spec: &ContainerSpec) -> Vec<String> {
 
 fn host_config(spec: &ContainerSpec) -> models::HostConfig {
     let list = |items: Vec<String>| Some(items).filter(|items| !items.is_empty());
-    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let memory = spec.mounts.iter().filter_map(|m| match m {
         Mount::Memory { target, size } => {
             let size = size.map_or_else(String::new, |bytes| format!(",size={bytes}"));
@@ -128,13 +132,7 @@ fn host_config(spec: &ContainerSpec) -> models::HostConfig {
             config: None,
         }),
         shm_size: spec.limits.shm.map(number),
-        ulimits: spec.limits.nofile.map(|files| {
-            vec![models::ResourcesUlimits {
-                name: Some("nofile".to_owned()),
-                soft: Some(number(files)),
-                hard: Some(number(files)),
-            }]
-        }),
+        ulimits: ulimits(&spec.limits),
         storage_opt: spec
             .limits
             .disk
@@ -142,6 +140,22 @@ fn host_config(spec: &ContainerSpec) -> models::HostConfig {
         device_requests: spec.gpus.map(|gpus| vec![gpu_request(gpus)]),
         ..Default::default()
     }
+}
+
+/// What the kernel bounds for each process; soft and hard are one number.
+fn ulimits(limits: &Limits) -> Option<Vec<models::ResourcesUlimits>> {
+    let set: Vec<_> = [("nofile", limits.nofile), ("memlock", limits.memlock)]
+        .into_iter()
+        .filter_map(|(name, most)| {
+            let most = Some(number(most?));
+            Some(models::ResourcesUlimits {
+                name: Some(name.to_owned()),
+                soft: most,
+                hard: most,
+            })
+        })
+        .collect();
+    (!set.is_empty()).then_some(set)
 }
 
 /// What the secret part says wins.
