@@ -44,7 +44,7 @@ image = "{BASE_IMAGE}"
 user = "1000:1000"
 command = ["sleep", "infinity"]
 seccomp = "uring.json"
-memlock = "16MiB"
+memlock = "6MiB"
 "#,
         postgres = postgres()
     )
@@ -140,7 +140,7 @@ fn databases_of_two_tasks_are_apart(engine: &Engine, fence: &str) {
         ];
         assert_eq!(
             checkout.agentnet(&locked).expect(),
-            "16384",
+            "6144",
             "KiB that it may lock"
         );
         checkout.agentnet(&["verify", task]).expect();
@@ -286,15 +286,12 @@ fn a_run_tells_its_ceilings(engine: &Engine, fence: &str) {
     });
     sh(&checkout, "alone", "head -c 100M /dev/zero >big");
     let ended = wait::until("its end", SOON, || {
+        // The reason is there a moment before the containers have ended.
         let status = status();
-        status
-            .contains("it was stopped: it wrote ")
+        (status.contains("it was stopped: it wrote ") && status.contains("exited 137"))
             .then_some(status)
     });
-    assert!(
-        ended.contains(sentence) && ended.contains("exited 137"),
-        "{ended}"
-    );
+    assert!(ended.contains(sentence), "{ended}");
     let down = checkout.agentnet(&["down", "alone"]);
     assert!(
         down.ok() && down.stderr.contains("refs/agentnet/wip/alone"),
