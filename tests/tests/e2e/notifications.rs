@@ -75,7 +75,9 @@ impl<'a> Bridge<'a> {
             let mut processes = fs::read_dir("/proc").unwrap().flatten();
             let left = processes.any(|process| {
                 let words = fs::read(process.path().join("cmdline")).unwrap_or_default();
-                String::from_utf8_lossy(&words).contains(&watches)
+                let words = String::from_utf8_lossy(&words);
+                // Not the one that looks after the task's disk: that ends with the last task.
+                words.contains(&watches) && words.contains("\0watch\0")
             });
             (!left).then_some(())
         });
