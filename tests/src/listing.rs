@@ -43,8 +43,9 @@ impl Listing {
         ];
         for words in host {
             let text = run(engine.command(&tool(words[0])).args(&words[1..])).expect();
-            // Comments have the time in them, chains the packets so far, and a link may go up and down.
-            let lines = text.lines().filter(|line| !line.starts_with('#'));
+            // Comments have the time in them, chains the packets so far, and a link may go up and down. A table is there
+            // for good once a rule was looked for in it; its rules are what counts.
+            let lines = text.lines().filter(|line| !line.starts_with(['#', '*']));
             let lines = lines.map(|line| match words {
                 ["ip", _, "link"] => line.split_whitespace().next().unwrap_or_default(),
                 _ => line
