@@ -126,7 +126,8 @@ pub trait Engine: Send + Sync {
         image: &ImageRef,
         progress: &(dyn Fn(&str) + Send + Sync),
     ) -> impl Future<Output = EngineResult<()>> + Send;
-    /// Builds an image.
+    /// Builds an image; `progress` hears what the build says as the engine hands it over: in pieces,
+    /// not in lines.
     fn build(
         &self,
         spec: BuildSpec,

@@ -6,8 +6,9 @@ mod elf;
 mod ignore;
 mod recipe;
 mod stages;
+mod transcript;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -30,9 +31,7 @@ const AGENT_DOCKERFILE: &str = include_str!("../../../images/agent/Dockerfile");
 const AGENT_INSTALL: &str = include_str!("../../../images/agent/install.sh");
 
 pub use recipe::Recipe;
-
-/// How much of a failing build is said again.
-const LAST_LINES: usize = 20;
+use transcript::Transcript;
 
 /// What is done about an image that is not on the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,17 +137,16 @@ pub async fn follow<E: Engine>(
             network: way.network.clone(),
             fresh: way.fresh,
         };
-        let last = Mutex::new(VecDeque::new());
-        let hear = |text: &str| {
-            progress.detail(text);
-            if let Ok(mut last) = last.lock() {
-                last.extend(text.lines().map(ToOwned::to_owned));
-                let surplus = last.len().saturating_sub(LAST_LINES);
-                last.drain(..surplus);
+        let transcript = Mutex::new(Transcript::default());
+        let hear = |piece: &str| {
+            if let Ok(mut transcript) = transcript.lock() {
+                for line in transcript.hear(piece) {
+                    progress.detail(&line);
+                }
             }
         };
         let outcome = engine.build(spec, &hear).await;
-        let said: Vec<_> = last.into_inner().unwrap_or_default().into();
+        let said = transcript.into_inner().unwrap_or_default().last();
         outcome.map_err(|e| {
             // What the failing step printed says more than its status.
             if let EngineError::Refused { message, .. } = &e

@@ -405,8 +405,8 @@ impl Engine for BollardEngine {
             if let Some(message) = info.error_detail.and_then(|e| e.message) {
                 return Err(cause::refused(500, message));
             }
-            if let Some(text) = info.stream.filter(|text| !text.trim().is_empty()) {
-                progress(text.trim_end());
+            if let Some(piece) = info.stream {
+                progress(&piece);
             }
         }
         Ok(())

@@ -555,7 +555,7 @@ impl Engine for FakeEngine {
         progress: &(dyn Fn(&str) + Send + Sync),
     ) -> EngineResult<()> {
         let network = spec.network.clone().unwrap_or_else(|| "default".to_owned());
-        progress("built");
+        progress("built\n");
         self.change(format!("build {} on {network}", spec.tag), |world| {
             match network.strip_prefix("container:") {
                 Some(container) => world.by_name_or_id(container).map(drop)?,
