@@ -1,8 +1,9 @@
 //! A program of the user's, once a notice. No shell: what an agent wrote is one argument, whole, and
 //! never an option (THREATS W126).
 
+use std::io;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -17,6 +18,9 @@ use crate::text;
 
 /// What a program says on standard error is kept to this, in bytes; the rest is read and dropped.
 const KEPT: usize = 1024;
+
+/// How long what a program said is waited for when it has ended.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// "Try again later" of sysexits.h.
 const TEMPORARY: i32 = 75;
@@ -163,12 +167,11 @@ impl Command {
             .kill_on_drop(true)
             .spawn()
             .map_err(|e| OutletError::Unavailable(format!("{}: {e}", program.display())))?;
-        let said = child.stderr.take();
-        let ended = tokio::time::timeout(self.timeout, async {
-            tokio::join!(keep(said), child.wait())
-        });
-        let Ok((said, status)) = ended.await else {
-            end_group(&child);
+        let group = Group::of(&child);
+        let mut said = Vec::new();
+        let Ok(status) = tokio::time::timeout(self.timeout, end_of(&mut child, &mut said)).await
+        else {
+            drop(group);
             let seconds = self.timeout.as_secs();
             let text = format!(
                 "{} ran longer than {seconds} s and was ended",
@@ -176,9 +179,10 @@ impl Command {
             );
             return Err(OutletError::Unknown(text));
         };
+        group.let_go();
         let status = status.map_err(|e| OutletError::Unknown(e.to_string()))?;
         let text = || {
-            let said = text::line(&said, 200);
+            let said = text::line(&String::from_utf8_lossy(&said), 200);
             format!("{}: {status}: {said}", program.display())
         };
         match status.code() {
@@ -189,9 +193,23 @@ impl Command {
     }
 }
 
-/// The beginning of what a program says, read to its end so that it never waits for us.
-async fn keep(from: Option<impl AsyncRead + Unpin>) -> String {
-    let mut kept = Vec::new();
+/// Waits for a program's end, and keeps the beginning of what it says.
+async fn end_of(child: &mut Child, said: &mut Vec<u8>) -> io::Result<ExitStatus> {
+    let keeping = keep(child.stderr.take(), said);
+    tokio::pin!(keeping);
+    tokio::select! {
+        biased;
+        () = &mut keeping => child.wait().await,
+        status = child.wait() => {
+            // What it left running has its standard error, too, and may keep it for hours.
+            drop(tokio::time::timeout(LAST_WORDS, keeping).await);
+            status
+        }
+    }
+}
+
+/// Read to its end, so that no program waits for us.
+async fn keep(from: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     if let Some(mut from) = from {
         let mut buffer = [0; 1024];
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
@@ -199,14 +217,29 @@ async fn keep(from: Option<impl AsyncRead + Unpin>) -> String {
             kept.extend(buffer.iter().take(read.min(room)));
         }
     }
-    String::from_utf8_lossy(&kept).into_owned()
 }
 
-fn end_group(child: &Child) {
-    let pid = child.id().and_then(|id| i32::try_from(id).ok());
-    if let Some(pid) = pid.and_then(Pid::from_raw) {
-        // It may have ended in this moment: no error says more.
-        kill_process_group(pid, Signal::KILL).unwrap_or_default();
+/// A program with all that it started, ended when this is dropped: too late, or the bridge ends.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        let pid = child.id().and_then(|id| i32::try_from(id).ok());
+        Self(pid.and_then(Pid::from_raw))
+    }
+
+    /// It ended by itself: what it left running it meant to leave, and its number may be another's.
+    fn let_go(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(pid) = self.0 {
+            // It may have ended in this moment: no error says more.
+            kill_process_group(pid, Signal::KILL).unwrap_or_default();
+        }
     }
 }
 
@@ -233,140 +266,4 @@ impl Outlet for Command {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Config, OutletKind};
-    use crate::notice::{NoticeKind, TaskName};
-    use std::fs;
-    use std::path::Path;
-
-    fn notice(body: &str) -> Notice {
-        let task = TaskName::new("shop", "fix-42").unwrap();
-        Notice::new(NoticeId("a".into()), task, NoticeKind::Complete, body)
-    }
-
-    fn read(toml: &str) -> Result<CommandConfig, String> {
-        let text = format!("[[outlet]]\ntype = \"command\"\n{toml}");
-        let config = Config::parse(&text, Path::new("notify.toml")).map_err(|e| e.to_string())?;
-        let OutletKind::Command(command) = config.outlets[0].kind.clone() else {
-            panic!("a command");
-        };
-        Ok(command)
-    }
-
-    fn command(toml: &str) -> Command {
-        Command::new("command".into(), &read(toml).unwrap())
-    }
-
-    /// The example of `docs/notifications.md`.
-    fn macos() -> Command {
-        let document = include_str!("../../../../docs/notifications.md");
-        let (_, from) = document.split_once("<!-- macos -->\n```toml\n").unwrap();
-        let (example, _) = from.split_once("```").unwrap();
-        let toml = example
-            .replace("[[outlet]]", "")
-            .replace("type = \"command\"", "");
-        command(&toml)
-    }
-
-    #[test]
-    fn w126_on_macos_the_text_is_an_argument_and_never_script() {
-        let hostile = "\" & (do shell script \"id\") & \"";
-        let arguments = macos().arguments(&notice(hostile));
-        assert_eq!(
-            arguments,
-            [
-                "/usr/bin/osascript",
-                "-e",
-                "on run argv",
-                "-e",
-                "display notification (item 2 of argv) with title (item 1 of argv)",
-                "-e",
-                "end run",
-                "fix-42: done",
-                hostile,
-            ]
-        );
-    }
-
-    #[test]
-    fn w126_no_text_becomes_an_option() {
-        let run = "run = [\"notify-send\", \"--\", \"{title}\", \"{text}\", \"{task}\"]";
-        let arguments = command(run).arguments(&notice("-u critical"));
-        assert_eq!(
-            arguments[1..],
-            ["--", "fix-42: done", " -u critical", "fix-42"]
-        );
-        let arguments = macos().arguments(&notice("--help"));
-        assert_eq!(arguments.last().unwrap(), " --help");
-    }
-
-    #[test]
-    fn a_field_inside_a_larger_argument_is_refused() {
-        let error = read("run = [\"sh\", \"-c\", \"echo {text}\"]").unwrap_err();
-        assert!(error.contains("argument of its own"), "{error}");
-        for bad in [
-            "run = []",
-            "run = [\"{title}\"]",
-            "run = [\"a\"]\ntimeout = 0",
-            "run = [\"a\"]\nat_once = 99",
-        ] {
-            assert!(read(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[tokio::test]
-    async fn it_is_run_without_a_shell_and_its_failure_is_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let seen = dir.path().join("seen");
-        let run = format!(
-            "run = [\"/bin/sh\", \"-c\", 'printf \"%s|\" \"$@\" > {}', \"x\", \"{{title}}\", \"{{text}}\"]",
-            seen.display()
-        );
-        let outlet = command(&run);
-        outlet
-            .show(&notice("$(id); `id`\n\"'"), None)
-            .await
-            .unwrap();
-        assert_eq!(
-            fs::read_to_string(seen).unwrap(),
-            "fix-42: done|$(id); `id`\n\"'|"
-        );
-
-        let failed = command("run = [\"/bin/sh\", \"-c\", \"echo why >&2; exit 3\"]");
-        let error = failed.show(&notice("x"), None).await.unwrap_err();
-        assert!(
-            matches!(&error, OutletError::Unknown(text) if text.contains("why")),
-            "{error}"
-        );
-        let later = command("run = [\"/bin/sh\", \"-c\", \"exit 75\"]");
-        let error = later.show(&notice("x"), None).await.unwrap_err();
-        assert!(matches!(error, OutletError::Unavailable(_)), "{error}");
-        let missing = command("run = [\"/nonexistent/program\"]");
-        let error = missing.show(&notice("x"), None).await.unwrap_err();
-        assert!(matches!(error, OutletError::Unavailable(_)), "{error}");
-    }
-
-    #[tokio::test]
-    async fn one_that_does_not_end_is_ended_with_what_it_started() {
-        let dir = tempfile::tempdir().unwrap();
-        let pid = dir.path().join("pid");
-        let run = format!(
-            "run = [\"/bin/sh\", \"-c\", 'sleep 600 & echo $! > {}; wait']\ntimeout = 1",
-            pid.display()
-        );
-        let error = command(&run).show(&notice("x"), None).await.unwrap_err();
-        assert!(error.to_string().contains("longer than 1 s"), "{error}");
-        let pid = fs::read_to_string(pid).unwrap();
-        let stat = format!("/proc/{}/stat", pid.trim());
-        // The kernel takes a moment; a zombie is ended, too.
-        for _ in 0..500 {
-            let text = fs::read_to_string(&stat).unwrap_or_default();
-            if text.is_empty() || text.contains(") Z ") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("it still runs");
-    }
-}
+mod tests;
