@@ -177,11 +177,7 @@ impl Config {
             let at = raw.r#type.span().start;
             let outlet = raw.check().map_err(|what| wrong(Some(at), what))?;
             if outlets.iter().any(|other| other.name == outlet.name) {
-                let what = format!(
-                    "two outlets have the name {:?}; give one a name",
-                    outlet.name
-                );
-                return Err(wrong(Some(at), what));
+                return Err(wrong(Some(at), outlet.is_a_second()));
             }
             outlets.push(outlet);
         }
@@ -195,6 +191,25 @@ impl Config {
             metrics_file: raw.metrics_file.map(Spanned::into_inner),
             outlets,
         })
+    }
+}
+
+impl OutletConfig {
+    /// What to say of it where another one has its name.
+    fn is_a_second(&self) -> String {
+        match self.kind {
+            OutletKind::Desktop => {
+                "there is one desktop: put what it shall show into one [[outlet]] table \
+                 of type = \"desktop\""
+                    .to_owned()
+            }
+            OutletKind::Terminal
+            | OutletKind::Log(_)
+            | OutletKind::Command(_)
+            | OutletKind::Webhook(_) => {
+                format!("two outlets have the name {:?}; give one a name", self.name)
+            }
+        }
     }
 }
 

@@ -91,7 +91,7 @@ fn what_is_wrong_is_said_with_its_line() {
         (
             "[[outlet]]\ntype = \"desktop\"\n[[outlet]]\ntype = \"desktop\"",
             4,
-            "two outlets",
+            "one desktop",
         ),
     ] {
         let error = parse(text).unwrap_err();
@@ -128,4 +128,15 @@ fn the_examples_of_the_documentation_are_read() {
         }
     }
     assert!(seen >= 2);
+}
+
+#[test]
+fn a_second_desktop_is_told_what_to_do_instead() {
+    let two =
+        "[[outlet]]\ntype = \"desktop\"\n[[outlet]]\ntype = \"desktop\"\nkinds = [\"error\"]\n";
+    let error = parse(two).unwrap_err();
+    assert_eq!(
+        error,
+        "notify.toml:4: there is one desktop: put what it shall show into one [[outlet]] table of type = \"desktop\""
+    );
 }
