@@ -29,7 +29,7 @@ mod line;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 pub(crate) use self::entry::{Entry, Progress, Taken};
@@ -77,17 +77,25 @@ impl Ledger {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(named(e)),
         };
+        let whole = text
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |at| at + 1);
         let mut ledger = Self {
-            file: create(&path.with_extension("new")).map_err(named)?,
+            file: go_on(&path).map_err(named)?,
             path: path.clone(),
-            length: 0,
-            least: 0,
+            length: whole as u64,
+            least: whole as u64,
             next: 0,
             entries: BTreeMap::new(),
             folded: HashMap::new(),
             known: HashSet::new(),
         };
-        let mut left = Left::default();
+        let (text, torn) = text.split_at(whole);
+        let mut left = Left {
+            unreadable: u64::from(!torn.is_empty()),
+            ..Left::default()
+        };
         for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             match serde_json::from_slice(line) {
                 Ok(line) => ledger.replay(line),
@@ -104,7 +112,10 @@ impl Ledger {
                 }
             }
         }
-        ledger.rewrite().map_err(named)?;
+        if ledger.rewrite().is_err() {
+            // A full disk: the old one goes on, without a line that was torn.
+            ledger.file.set_len(ledger.length).map_err(named)?;
+        }
         Ok((ledger, left))
     }
 
@@ -232,14 +243,17 @@ impl Ledger {
             self.replay(line);
         }
         self.entries.retain(|_, entry| !entry.is_over());
-        if self.length > LONG.max(2 * self.least) {
-            self.rewrite()?;
+        if self.length > LONG.max(2 * self.least) && self.rewrite().is_err() {
+            // No room for a second journal. The lines are in this one, so they are written: who was told
+            // otherwise would take the same alert again.
+            self.least = self.length;
         }
         Ok(())
     }
 
     fn append(&mut self, bytes: &[u8], sync: bool) -> io::Result<()> {
-        self.file.write_all(bytes)?;
+        // By its place: an attempt that failed half way has moved on the file's own.
+        self.file.write_all_at(bytes, self.length)?;
         if sync {
             self.file.sync_data()?;
         }
@@ -310,10 +324,20 @@ impl Ledger {
         self.entries.retain(|_, entry| !entry.is_over());
         let text = text_of(&self.lines())?;
         let new = self.path.with_extension("new");
-        let mut file = create(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        std::fs::rename(&new, &self.path)?;
+        let written = create(&new).and_then(|mut file| {
+            file.write_all(&text)?;
+            file.sync_all()?;
+            std::fs::rename(&new, &self.path)?;
+            Ok(file)
+        });
+        let file = match written {
+            Ok(file) => file,
+            Err(e) => {
+                // What there is of it takes room that others wait for.
+                drop(std::fs::remove_file(&new));
+                return Err(e);
+            }
+        };
         if let Some(parent) = self.path.parent() {
             File::open(parent)?.sync_all()?;
         }
@@ -363,6 +387,15 @@ fn text_of(lines: &[Line]) -> io::Result<Vec<u8>> {
         text.push(b'\n');
     }
     Ok(text)
+}
+
+fn go_on(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
 }
 
 fn create(path: &Path) -> io::Result<File> {

@@ -33,7 +33,8 @@ impl Lock {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {
                     file.set_len(0)?;
-                    writeln!(file, "{}", std::process::id())?;
+                    // Only for messages: a full disk is no reason not to begin.
+                    drop(writeln!(file, "{}", std::process::id()));
                     return Ok(Ok(Self { _file: file }));
                 }
                 Err(Errno::WOULDBLOCK) => {

@@ -3,6 +3,7 @@ use crate::notice::{Choice, Notice, NoticeKind, TaskName};
 use crate::outlet::Handle;
 use crate::text;
 use std::fs;
+use std::io::Seek;
 
 fn notice(id: &str) -> Notice {
     let task = TaskName::new("shop", "fix-42").unwrap();
@@ -151,4 +152,60 @@ fn folded_counts_are_kept_until_they_are_told() {
     ledger.note(Line::Told { speaker }).unwrap();
     drop(ledger);
     assert!(reopened(&dir).0.folded().is_empty());
+}
+
+#[test]
+fn an_attempt_that_failed_half_way_leaves_no_hole_before_the_next_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ledger, _) = reopened(&dir);
+    take(&mut ledger, notice("a"));
+    // What a disk does that becomes full within a line.
+    let path = dir.path().join("ledger.jsonl");
+    let whole = std::mem::replace(&mut ledger.file, File::open(&path).unwrap());
+    (&whole).seek(io::SeekFrom::End(0)).unwrap();
+    (&whole).write_all(b"{\"took\":{\"half").unwrap();
+    let lost = ledger.note(Line::Closed { seq: 0 });
+    assert!(lost.is_err());
+    whole.set_len(ledger.length).unwrap();
+    ledger.file = whole;
+    take(&mut ledger, notice("b"));
+    drop(ledger);
+    let (ledger, left) = reopened(&dir);
+    assert_eq!((ledger.len(), left), (2, Left::default()));
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_anew_goes_on_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut ledger, _) = reopened(&dir);
+    take(&mut ledger, notice("kept"));
+    let path = dir.path().join("ledger.jsonl");
+    OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .unwrap()
+        .write_all(b"{\"took\"")
+        .unwrap();
+    // No place for a second one, at the start and while it grows.
+    fs::create_dir_all(dir.path().join("ledger.new/x")).unwrap();
+    let (mut ledger, left) = reopened(&dir);
+    assert_eq!((ledger.len(), left.unreadable), (1, 1));
+    let speaker = Speaker {
+        side: crate::notice::Side::Agent,
+        task: TaskName::new("shop", "fix-42").unwrap(),
+    };
+    while ledger.length <= LONG {
+        let (speaker, count) = (speaker.clone(), 1);
+        ledger.note(Line::Folded { speaker, count }).unwrap();
+    }
+    take(&mut ledger, notice("told once"));
+    assert_eq!(ledger.len(), 2);
+    drop(ledger);
+    fs::remove_dir_all(dir.path().join("ledger.new")).unwrap();
+    let (ledger, left) = reopened(&dir);
+    let ids: Vec<&str> = ledger
+        .entries()
+        .map(|(_, e)| e.notice.id.0.as_str())
+        .collect();
+    assert_eq!((ids, left), (vec!["kept", "told once"], Left::default()));
 }
