@@ -6,6 +6,7 @@
 
 mod arguments;
 mod grant;
+mod memory;
 mod program;
 mod refusal;
 mod source;

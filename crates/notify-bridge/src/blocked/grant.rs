@@ -58,18 +58,18 @@ impl Grants {
         words.extend(lasts);
         // A host may begin with a hyphen.
         words.extend(["--", &notice.task.task, target]);
-        let output = timeout(PATIENCE, self.controller.command(&words).output());
+        let output = timeout(PATIENCE, self.controller.said(&words));
         let name = self.controller.name();
         let output = output
             .await
             .map_err(|_| format!("{name} {verb} did not end within {} s", PATIENCE.as_secs()))?
             .map_err(|e| format!("{name} could not be run: {e}"))?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
+            let said = String::from_utf8_lossy(&output.complaint);
             let said = text::line(said.trim(), LONGEST);
             return Err(format!("{target} stays as it was: {said}"));
         }
-        let effect = serde_json::from_slice(&output.stdout)
+        let effect = serde_json::from_slice(&output.answer)
             .ok()
             .and_then(|changed: Changed| changed.effects.into_iter().next());
         match (choice, effect) {

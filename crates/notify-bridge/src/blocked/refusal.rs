@@ -54,6 +54,20 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// Of a host that was parsed.
+    pub(super) fn new(host: Host, port: u16) -> Self {
+        Self { host, port }
+    }
+
+    /// The host as [`Host::parse`] takes it, and the port.
+    pub(super) fn parts(&self) -> (String, u16) {
+        let host = match &self.host {
+            Host::Ip(std::net::IpAddr::V6(address)) => format!("[{address}]"),
+            Host::Ip(std::net::IpAddr::V4(_)) | Host::Name(_) => self.host.to_string(),
+        };
+        (host, self.port)
+    }
+
     /// As a whitelist and `agentnet allow` have it: `host:port`.
     pub(super) fn line(&self) -> String {
         match &self.host {

@@ -7,12 +7,13 @@ use std::time::Duration;
 use agentnet_policy::event::Event;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use super::memory::Memory;
 use super::program::Controller;
 use super::refusal::{LONGEST_LINE, Sighting, of_event, of_watch};
 use super::stream::{Events, open};
-use super::tracker::Tracker;
+use super::tracker::{Tracker, id};
 use crate::desk::unix_now;
 use crate::incoming::{Incoming, IncomingSender};
 use crate::notice::TaskName;
@@ -27,12 +28,12 @@ const TICK: Duration = Duration::from_secs(5);
 const HISTORY: &str = "500";
 /// Seconds that such a decision may be old.
 const STALE: u64 = 60 * 60;
+/// How long a program may take to end that has closed its output.
+const PARTING: Duration = Duration::from_secs(5);
 /// Bytes that are read at once.
 const PIECE: usize = 16 << 10;
 /// Sightings on their way.
 const ROOM: usize = 256;
-/// Seconds between two notes of how far we are.
-const NOTED: u64 = 5;
 
 /// Where decisions come from.
 #[derive(Debug)]
@@ -116,9 +117,11 @@ async fn watch(controller: &Controller, seen: &mpsc::Sender<Sighting>) -> String
             }
         }
     }
-    match child.wait().await {
-        Ok(status) => format!("{name} watch ended ({status}); it is started again"),
-        Err(e) => format!("{name} watch: {e}"),
+    // It says no more. One that lives on has no other chance.
+    match timeout(PARTING, child.wait()).await {
+        Ok(Ok(status)) => format!("{name} watch ended ({status}); it is started again"),
+        Ok(Err(e)) => format!("{name} watch: {e}"),
+        Err(_) => format!("{name} watch has nothing to say any more; it is started again"),
     }
 }
 
@@ -147,44 +150,66 @@ async fn stream(events: &Events, seen: &mpsc::Sender<Sighting>) -> String {
 
 /// Makes notices of what was seen.
 async fn tell(mut sightings: mpsc::Receiver<Sighting>, path: PathBuf, sender: &IncomingSender) {
-    let mut tracker = Tracker::default();
     let now = unix_now();
-    // What an earlier bridge has told of; without one, nothing before this moment.
-    let old = std::fs::read_to_string(&path).ok();
-    let old = old.and_then(|text| text.trim().parse().ok());
-    let since: u64 = old.map_or(now, |at: u64| at.max(now.saturating_sub(STALE)));
-    let (mut newest, mut noted) = (since, 0);
+    let mut tracker = Tracker::default();
+    let mut memory = Memory::open(path, now);
+    for (task, target, at) in memory.told() {
+        tracker.remember(task, target, at, now);
+    }
+    // Without an earlier bridge, nothing before this moment.
+    let since = memory
+        .newest()
+        .map_or(now, |at| at.max(now.saturating_sub(STALE)));
+    let mut begin = Begin { since, before: now };
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let due: Vec<Incoming> = tokio::select! {
             seen = sightings.recv() => {
                 let Some(seen) = seen else { return };
-                if seen.at < since {
+                if begin.is_before(seen.at, unix_now()) {
                     continue;
                 }
-                newest = newest.max(seen.at);
-                tracker.take(seen, unix_now()).into_iter().collect()
+                memory.saw(seen.at);
+                let (task, target) = (seen.task.clone(), seen.target.clone());
+                let due = tracker.take(seen, unix_now());
+                let alone = id(&task, &target.line());
+                if matches!(&due, Some(Incoming::Show(notice)) if notice.id == alone) {
+                    memory.told_of(task, &target, unix_now());
+                }
+                due.into_iter().collect()
             }
             _ = tick.tick() => tracker.tick(unix_now()),
+            () = memory.due() => {
+                memory.write(unix_now());
+                continue;
+            }
         };
         for incoming in due {
             if sender.send(incoming).await.is_err() {
                 return;
             }
         }
-        if newest >= noted + NOTED {
-            noted = newest;
-            note(&path, newest);
-        }
     }
 }
 
-/// Torn or lost, it is as if nothing had been told: then a notice takes its own place.
-fn note(path: &std::path::Path, at: u64) {
-    let temporary = path.with_extension("tmp");
-    if std::fs::write(&temporary, format!("{at}\n")).is_ok() {
-        drop(std::fs::rename(&temporary, path));
+/// Up to when an earlier bridge has told of everything.
+struct Begin {
+    since: u64,
+    /// The time when that was known.
+    before: u64,
+}
+
+impl Begin {
+    fn is_before(&mut self, at: u64, now: u64) -> bool {
+        if now < self.before {
+            // The clock was set back: what it said of earlier says nothing any more.
+            *self = Self {
+                since: self.since.min(now),
+                before: now,
+            };
+        }
+        at < self.since
     }
 }
 

@@ -23,6 +23,9 @@ const SUMMARY: u64 = 60;
 const MOST_HOSTS: usize = 512;
 /// Tasks that are remembered.
 const MOST_TASKS: usize = 256;
+/// What was told more seconds in the future was told by a clock that was set back since, and is
+/// forgotten: nothing is silent until that time comes again.
+const AHEAD: u64 = 60;
 
 /// The keys of the three choices.
 pub(super) const ONCE: &str = "once";
@@ -75,9 +78,8 @@ impl Tracker {
         self.forget_a_task_for(&seen.task);
         let told = self.tasks.entry(seen.task.clone()).or_default();
         told.last = now;
-        told.hosts
-            .retain(|_, host| now < host.at.saturating_add(QUIET));
-        told.alone.retain(|at| now < at.saturating_add(WINDOW));
+        told.hosts.retain(|_, host| is_within(host.at, QUIET, now));
+        told.alone.retain(|at| is_within(*at, WINDOW, now));
         if told.hosts.contains_key(&seen.target) {
             return None;
         }
@@ -96,6 +98,21 @@ impl Tracker {
             return Some(Incoming::Show(Box::new(shown)));
         }
         told.sum(&seen.task, now)
+    }
+
+    /// Takes up what an earlier bridge told alone.
+    pub(super) fn remember(&mut self, task: TaskName, target: Target, at: u64, now: u64) {
+        if !is_within(at, QUIET, now) {
+            return;
+        }
+        self.forget_a_task_for(&task);
+        let told = self.tasks.entry(task).or_default();
+        told.last = told.last.max(at);
+        if is_within(at, WINDOW, now) {
+            told.alone.push(at);
+        }
+        let open = is_within(at, OPEN, now);
+        told.hosts.insert(target, Seen { at, open });
     }
 
     /// What is due although nothing was seen.
@@ -117,10 +134,15 @@ impl Tracker {
     }
 }
 
+/// Whether `at` is less than `seconds` ago, and not ahead.
+fn is_within(at: u64, seconds: u64, now: u64) -> bool {
+    now < at.saturating_add(seconds) && at <= now.saturating_add(AHEAD)
+}
+
 impl Told {
     fn sum(&mut self, task: &TaskName, now: u64) -> Option<Incoming> {
         // A summary that nobody saw grow for a window is history.
-        if now >= self.summed.saturating_add(WINDOW) && !self.grown {
+        if !is_within(self.summed, WINDOW, now) && !self.grown {
             self.more = 0;
         }
         self.more += 1;
@@ -129,7 +151,7 @@ impl Told {
     }
 
     fn flush(&mut self, task: &TaskName, now: u64) -> Option<Incoming> {
-        if !self.grown || now < self.summed.saturating_add(SUMMARY) {
+        if !self.grown || is_within(self.summed, SUMMARY, now) {
             return None;
         }
         self.grown = false;
@@ -149,7 +171,7 @@ impl Told {
 }
 
 /// Told again after a restart, it takes its own place.
-fn id(task: &TaskName, what: &str) -> NoticeId {
+pub(super) fn id(task: &TaskName, what: &str) -> NoticeId {
     NoticeId(format!("blocked/{task}/{what}"))
 }
 
@@ -309,5 +331,59 @@ mod tests {
             "{}",
             notice.body
         );
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_silence_a_host_until_that_time_comes_again() {
+        let mut tracker = Tracker::default();
+        let ahead = NOW + 400 * 24 * 3600;
+        for number in 0..=MOST {
+            let seen = sighting(&format!("n{number}.example"), 443);
+            shown(tracker.take(seen, ahead));
+        }
+        let again = shown(tracker.take(sighting("n0.example", 443), NOW));
+        assert!(again.asks(), "alone, and with buttons: {again:?}");
+        assert_eq!(tracker.take(sighting("n0.example", 443), NOW + 1), None);
+        // A second is what clocks are set back by every day, and is no reason to say it twice.
+        assert_eq!(tracker.take(sighting("n0.example", 443), NOW - 1), None);
+    }
+
+    #[test]
+    fn what_an_earlier_bridge_told_counts_and_can_be_withdrawn() {
+        let mut tracker = Tracker::default();
+        let seen = |host: &str| sighting(host, 443);
+        let remember = |tracker: &mut Tracker, host: &str, at: u64| {
+            let Sighting { task, target, .. } = seen(host);
+            tracker.remember(task, target, at, NOW);
+        };
+        for (host, at) in [
+            ("long-ago.example", NOW - QUIET),
+            ("ahead.example", NOW + 400 * 24 * 3600),
+            ("a.example", NOW - QUIET + 1),
+            ("b.example", NOW - 60),
+        ] {
+            remember(&mut tracker, host, at);
+        }
+        assert_eq!(tracker.take(seen("a.example"), NOW), None);
+        assert_eq!(tracker.take(seen("b.example"), NOW), None);
+        assert_eq!(
+            tracker.take(allowed("a.example"), NOW),
+            None,
+            "its buttons are gone"
+        );
+        assert!(matches!(
+            tracker.take(allowed("b.example"), NOW),
+            Some(Incoming::Withdraw(_))
+        ));
+        // Four more are left of five in ten minutes.
+        for host in [
+            "long-ago.example",
+            "ahead.example",
+            "c.example",
+            "d.example",
+        ] {
+            assert!(shown(tracker.take(seen(host), NOW)).asks(), "{host}");
+        }
+        assert!(!shown(tracker.take(seen("e.example"), NOW)).asks());
     }
 }

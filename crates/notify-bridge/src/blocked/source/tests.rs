@@ -57,7 +57,7 @@ async fn what_the_controller_prints_is_told_and_what_was_told_before_is_not() {
         fresh("newer.example", 20),
         fresh("last.example", 20),
     ];
-    let source = || Source::Controller(controller(dir.path(), &lines));
+    let source = Source::Controller(controller(dir.path(), &lines));
     let hosts = |notices: Vec<Notice>| -> Vec<String> {
         notices
             .into_iter()
@@ -65,22 +65,81 @@ async fn what_the_controller_prints_is_told_and_what_was_told_before_is_not() {
             .collect()
     };
     // Without a note nothing before this moment is told.
-    let first = hosts(told(source(), &noted, 3).await);
+    let first = hosts(told(source, &noted, 3).await);
     assert_eq!(
         first,
         ["new.example:443", "newer.example:443", "last.example:443"]
     );
-    // The next bridge begins where this one was.
-    let second = hosts(told(source(), &noted, 2).await);
-    assert_eq!(second, ["newer.example:443", "last.example:443"]);
     // A note of long ago is not a reason to tell of yesterday.
-    fs::write(&noted, "5\n").unwrap();
+    fs::write(&noted, "{\"newest\":5,\"told\":[]}").unwrap();
     let lines = [
         fresh("yesterday.example", -2 * 3600),
         fresh("old.example", -60),
     ];
     let source = Source::Controller(controller(dir.path(), &lines));
     assert_eq!(hosts(told(source, &noted, 1).await), ["old.example:443"]);
+}
+
+#[tokio::test]
+async fn the_next_bridge_tells_nothing_again_of_what_this_one_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let noted = dir.path().join("blocked");
+    let lines = [fresh("a.example", 1), fresh("b.example", 1)];
+    let source = Source::Controller(controller(dir.path(), &lines));
+    let (sender, mut receiver) = mpsc::channel(8);
+    let until_noted = async {
+        while fs::read_to_string(&noted).map_or(true, |text| !text.contains("b.example")) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let nothing = |_: &str| {};
+    tokio::select! {
+        () = run(vec![source], noted.clone(), sender, &nothing) => panic!("the source ended"),
+        () = until_noted => {}
+    }
+    assert_eq!(std::iter::from_fn(|| receiver.try_recv().ok()).count(), 2);
+    // Of the same second, and one that is new.
+    let lines = [lines.as_slice(), &[fresh("c.example", 2)]].concat();
+    let source = Source::Controller(controller(dir.path(), &lines));
+    let next = told(source, &noted, 1).await;
+    assert_eq!(next[0].about.as_deref(), Some("c.example:443"));
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_make_what_happens_now_look_old() {
+    let mut begin = Begin {
+        since: 1000,
+        before: 1000,
+    };
+    assert!(begin.is_before(999, 1001));
+    assert!(!begin.is_before(1000, 1001));
+    assert!(!begin.is_before(500, 500));
+    assert!(begin.is_before(499, 501));
+    // And put right again, nothing is told twice for it.
+    assert!(!begin.is_before(1000, 1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_closes_its_output_and_lives_on_is_ended_and_started_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("agentnet");
+    fs::write(&program, "#!/bin/sh\nexec sleep 1000 >&-\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let controller = Controller::find(Some(&program), "/state".as_ref());
+    let (seen, _sightings) = mpsc::channel(1);
+    let why = watch(&controller, &seen).await;
+    assert!(why.contains("nothing to say any more"), "{why}");
+}
+
+#[test]
+fn a_line_without_an_end_costs_no_memory_and_the_next_one_is_read() {
+    let mut lines = Lines::default();
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..1024 {
+        assert!(lines.feed(&piece).is_empty());
+        assert!(lines.line.capacity() <= 2 * LONGEST_LINE);
+    }
+    assert_eq!(lines.feed(b"\nnext\n"), [b"next".to_vec()]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,7 +152,7 @@ async fn a_controller_that_is_not_there_is_complained_of_and_tried_again_ever_sl
     let said = Mutex::new(Vec::new());
     let trouble = |text: &str| said.lock().unwrap().push(text.to_owned());
     let patience = Duration::from_secs(600);
-    let followed = tokio::time::timeout(patience, follow(&source, seen, &trouble));
+    let followed = timeout(patience, follow(&source, seen, &trouble));
     assert!(followed.await.is_err());
     let said = said.into_inner().unwrap();
     assert!((10..30).contains(&said.len()), "{}", said.len());
