@@ -62,6 +62,14 @@ pub(crate) enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
+/// The state directory was removed, or another one is in its place: this bridge hears nothing any more,
+/// and its lock and its journal are nobody's. The next one begins with what is there.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the state directory is not there any more, or another one has its name; start the bridge again"
+)]
+pub(crate) struct Orphaned;
+
 /// A bridge that holds its lock and has read its journal.
 pub(crate) struct Bridge {
     desk: Desk,
@@ -99,7 +107,18 @@ impl Bridge {
             let lines = left.unreadable;
             metrics.trouble(&format!("{lines} lines of the journal could not be read"));
         }
-        for (outlet, notice) in &left.unconfirmed {
+        let is_shown_again = |outlet: &str, notice: &NoticeId| {
+            let clicked = setup
+                .mounted
+                .iter()
+                .any(|m| m.outlet.name() == outlet && m.outlet.takes_clicks());
+            clicked && ledger.open_one(notice).is_some()
+        };
+        let (again, lost): (Vec<_>, Vec<_>) = left
+            .unconfirmed
+            .into_iter()
+            .partition(|(outlet, notice)| is_shown_again(outlet, notice));
+        for (outlet, notice) in &lost {
             metrics.notice(outlet, Ended::Unconfirmed);
             metrics.trouble(&format!(
                 "notice {notice} was on its way to {outlet} when the last bridge died; it is not shown again"
@@ -110,7 +129,7 @@ impl Bridge {
         let inbox = Inbox::new(State::open(&setup.state_dir)?);
         answerers.insert(NoticeKind::Clarification, Arc::new(inbox));
         let mut desk = Desk::new(ledger, setup.mounted, metrics, setup.a_minute);
-        Self::put_back(&mut desk, &names)?;
+        Self::put_back(&mut desk, &names, &again)?;
         Ok(Self {
             intake: Intake::new(state, &desk)?,
             delivery: Delivery::new(names.len()),
@@ -131,15 +150,21 @@ impl Bridge {
     }
 
     /// Open notices are shown again in their place; outlets that are no longer configured are not
-    /// waited for.
-    fn put_back(desk: &mut Desk, names: &[String]) -> io::Result<()> {
+    /// waited for. `asked`: open ones of which nobody knows whether they stand there. A second one on the
+    /// screen is better than the only one with buttons that reach nobody.
+    fn put_back(desk: &mut Desk, names: &[String], asked: &[(String, NoticeId)]) -> io::Result<()> {
         let mut again = Vec::new();
         let mut nobodys = Vec::new();
         for (seq, entry) in desk.ledger.entries() {
             for outlet in entry.outlets.keys() {
                 if !names.contains(outlet) {
                     nobodys.push((seq, outlet.clone()));
-                } else if entry.open && entry.handles.contains_key(outlet) {
+                    continue;
+                }
+                let is_asked =
+                    |(name, id): &(String, NoticeId)| name == outlet && *id == entry.notice.id;
+                let stands = entry.handles.contains_key(outlet) || asked.iter().any(is_asked);
+                if entry.open && stands {
                     again.push((seq, outlet.clone()));
                 }
             }
@@ -154,21 +179,27 @@ impl Bridge {
     }
 
     /// Runs until `end`.
-    pub(crate) async fn run(mut self, end: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// [`Orphaned`].
+    pub(crate) async fn run(mut self, end: impl Future<Output = ()>) -> Result<(), Orphaned> {
         tokio::pin!(end);
-        loop {
+        let ended = loop {
             self.turn();
+            if self.intake.is_orphaned() {
+                break Err(Orphaned);
+            }
             let pause = (self.paused > Instant::now()).then_some(self.paused);
             let wake = self.wake();
             tokio::select! {
-                () = &mut end => break,
+                () = &mut end => break Ok(()),
                 () = self.intake.ready(), if pause.is_none() => {}
                 Some(done) = self.working.next() => self.finished(done),
                 heard = receive(&mut self.feedback) => self.heard(heard),
                 came = receive(&mut self.incoming), if pause.is_none() => self.came(came),
                 () = until(pause.or(wake)) => {}
             }
-        }
+        };
         let parting = async {
             while let Some(done) = self.working.next().await {
                 self.finished(done);
@@ -176,6 +207,7 @@ impl Bridge {
         };
         drop(tokio::time::timeout(PARTING, parting).await);
         self.reporter.stopped();
+        ended
     }
 
     /// Everything that is due now.
@@ -221,10 +253,8 @@ impl Bridge {
     /// Unanswered ones whose time is over go.
     fn expire(&mut self) -> io::Result<()> {
         let now = unix_now();
-        let over = self.desk.ledger.entries().filter(|(_, entry)| {
-            let until = entry.notice.until;
-            entry.open && until.is_some_and(|until| until <= now)
-        });
+        let entries = self.desk.ledger.entries();
+        let over = entries.filter(|(_, entry)| entry.is_past(now));
         let over: Vec<NoticeId> = over.map(|(_, entry)| entry.notice.id.clone()).collect();
         for id in over {
             self.close(&id)?;
@@ -260,6 +290,10 @@ impl Bridge {
                     side: Side::Proxy,
                     task: notice.task.clone(),
                 };
+                // Its source was killed before it could note that it had told this, and tells it again.
+                if self.desk.ledger.open_one(&notice.id).is_some() {
+                    return;
+                }
                 self.desk.metrics.taken(Side::Proxy, notice.kind);
                 if self.desk.admit(&speaker) {
                     self.desk.take(*notice, None)

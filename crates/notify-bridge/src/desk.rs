@@ -243,7 +243,7 @@ impl Desk {
 }
 
 /// The time of the day here.
-fn local_time() -> jiff::civil::Time {
+pub(crate) fn local_time() -> jiff::civil::Time {
     jiff::Zoned::now().time()
 }
 

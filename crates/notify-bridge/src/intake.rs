@@ -13,13 +13,16 @@ use tokio::time::Instant;
 use crate::desk::{Desk, unix_now};
 use crate::hints::{Heard, Hints};
 use crate::notice::TaskName;
-use crate::spool::{Source, State, Sweep, is_absent};
+use crate::spool::{MOST_TASKS, Source, State, Sweep, is_absent};
 
 /// Everything is looked at after so long, whatever inotify said.
 const RESCAN: Duration = Duration::from_secs(10);
 
 /// The same where inotify cannot be had.
 const RESCAN_BLIND: Duration = Duration::from_secs(1);
+
+/// After inotify could not be had, it is asked for again so much later: somebody may have let go of it.
+const DEAF: Duration = Duration::from_secs(60);
 
 /// A new task's directories appear one after the other.
 const SOON: Duration = Duration::from_millis(200);
@@ -77,6 +80,9 @@ pub(crate) struct Intake {
     looked: bool,
     /// No spool was looked at before this process: files of an earlier one may be there.
     first: bool,
+    orphaned: bool,
+    /// When inotify is tried again, after it could not be had.
+    deaf_until: Instant,
 }
 
 impl Intake {
@@ -100,6 +106,8 @@ impl Intake {
             listen: now,
             looked: false,
             first: true,
+            orphaned: false,
+            deaf_until: now + DEAF,
         })
     }
 
@@ -131,6 +139,13 @@ impl Intake {
         }
     }
 
+    fn listen_again(&mut self, now: Instant) {
+        if self.hints.is_none() && self.deaf_until <= now {
+            self.hints = Hints::new().ok();
+            self.deaf_until = now + DEAF;
+        }
+    }
+
     /// Whether all tasks were looked for since this was asked last.
     pub(crate) fn has_looked(&mut self) -> bool {
         std::mem::take(&mut self.looked)
@@ -151,6 +166,11 @@ impl Intake {
         }
     }
 
+    /// Whether the state directory is not there any more, or another one: as of the last look at all of it.
+    pub(crate) fn is_orphaned(&self) -> bool {
+        self.orphaned
+    }
+
     /// Does what is due, a bounded part of it. `true` where notices were taken or told.
     ///
     /// # Errors
@@ -159,6 +179,11 @@ impl Intake {
         let now = Instant::now();
         let mut took = false;
         if self.rescan <= now {
+            self.orphaned = !self.state.is_there();
+            if self.orphaned {
+                return Ok(false);
+            }
+            self.listen_again(now);
             took |= take::leftovers(desk, &self.taken)?;
             self.discover(desk, now);
         }
@@ -192,6 +217,11 @@ impl Intake {
             Ok(found) => found,
             Err(e) => return desk.metrics.trouble(&format!("the state directory: {e}")),
         };
+        if tasks.len() >= MOST_TASKS {
+            desk.metrics.trouble(&format!(
+                "there are {MOST_TASKS} tasks and perhaps more: the rest is not looked at"
+            ));
+        }
         let mut watched = Ok(());
         for parent in parents {
             watched = watched.and(self.watch(&parent, Place::Tree));
@@ -234,6 +264,7 @@ impl Intake {
             desk.metrics
                 .trouble(&format!("inotify: {e}; spools are looked at every second"));
             self.hints = None;
+            self.deaf_until = now + DEAF;
             self.rescan = self.rescan.min(now + RESCAN_BLIND);
         }
     }

@@ -45,6 +45,12 @@ pub trait Outlet: Send + Sync {
         earlier: Option<Handle>,
     ) -> BoxFuture<'a, Result<Option<Handle>, OutletError>>;
 
+    /// Whether a person can click on what it shows. What waits for a click is shown there again after a
+    /// restart, because a click reaches only who sent it.
+    fn takes_clicks(&self) -> bool {
+        false
+    }
+
     /// How many notices may be on their way at once. More than one only where order does not matter.
     fn at_once(&self) -> usize {
         1
@@ -70,6 +76,15 @@ pub enum Feedback {
     Answered(Answered),
     /// The person closed it, or the daemon did: it is not shown again.
     Dismissed(NoticeId),
+    /// What an outlet calls a notice of which it said that nobody knows whether it was shown.
+    Placed {
+        /// Which one.
+        notice: NoticeId,
+        /// Whose.
+        outlet: String,
+        /// Its place.
+        handle: Handle,
+    },
     /// Whatever was on the screen of this outlet is gone (the daemon restarted): open notices are
     /// shown again there.
     Lost(String),

@@ -24,7 +24,7 @@ use crate::name::AlertName;
 use crate::notice::TaskName;
 use crate::spool_file::{hold, hold_beneath};
 
-/// Tasks beyond this are not looked at; nobody runs a thousand at once.
+/// Tasks beyond this are not looked at, which is said; nobody runs a thousand at once.
 pub(crate) const MOST_TASKS: usize = 1024;
 
 impl Source {
@@ -85,6 +85,15 @@ impl State {
         make(&path.join("notify").join("bridge").join("taken")).map_err(named)?;
         let root = hold(&path).map_err(named)?;
         Ok(Self { root, path })
+    }
+
+    /// Whether the directory that is held is still the one of this name. One that was removed or moved
+    /// away gets nothing new, and whoever makes another one is not heard.
+    pub(crate) fn is_there(&self) -> bool {
+        let held = rustix::fs::fstat(&self.root);
+        let named = rustix::fs::stat(&self.path);
+        matches!((held, named), (Ok(held), Ok(named))
+            if (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino))
     }
 
     /// The bridge's own directory.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::Bridge;
-use crate::desk::{Desk, unix_now};
-use crate::ledger::{Line, Progress};
+use crate::desk::{Desk, Mounted, local_time, unix_now};
+use crate::ledger::{Entry, Line, Progress};
 use crate::metrics::Ended;
 use crate::notice::NoticeId;
 use crate::outlet::{Handle, OutletError};
@@ -72,7 +72,7 @@ impl Delivery {
     pub(crate) fn retry(&self, desk: &Desk) -> Option<Instant> {
         let doing = self.outlets.iter().zip(&desk.mounted);
         doing
-            .filter(|(_, mounted)| pending(desk, mounted.outlet.name()).is_some())
+            .filter(|(_, mounted)| pending(desk, mounted).is_some())
             .filter_map(|(doing, _)| doing.retry)
             .min()
     }
@@ -87,13 +87,15 @@ impl Delivery {
     }
 }
 
-/// The oldest notice that waits for an outlet.
-fn pending(desk: &Desk, outlet: &str) -> Option<u64> {
-    let waits = |at: Option<&Progress>| at == Some(&Progress::Pending);
+/// The oldest notice that waits for an outlet and may be shown at this hour.
+fn pending(desk: &Desk, mounted: &Mounted) -> Option<u64> {
+    let (outlet, now) = (mounted.outlet.name(), local_time());
+    let waits = |entry: &Entry| {
+        entry.outlets.get(outlet) == Some(&Progress::Pending)
+            && !mounted.rule.holds_back(&entry.notice, now)
+    };
     let mut entries = desk.ledger.entries();
-    entries
-        .find(|(_, entry)| waits(entry.outlets.get(outlet)))
-        .map(|(seq, _)| seq)
+    entries.find(|(_, entry)| waits(entry)).map(|(seq, _)| seq)
 }
 
 impl Bridge {
@@ -118,7 +120,7 @@ impl Bridge {
         }
         let outlet = Arc::clone(&mounted.outlet);
         let name = outlet.name().to_owned();
-        let Some(seq) = pending(&self.desk, &name) else {
+        let Some(seq) = pending(&self.desk, mounted) else {
             return Ok(false);
         };
         let Some(entry) = self.desk.ledger.get(seq) else {

@@ -5,9 +5,21 @@ use std::sync::Arc;
 
 use super::Bridge;
 use super::delivery::Done;
+use crate::desk::unix_now;
 use crate::ledger::Line;
-use crate::notice::{Notice, NoticeId, Urgency};
-use crate::outlet::{Answered, Feedback};
+use crate::notice::{Notice, NoticeId, NoticeKind, TaskName, Urgency};
+use crate::outlet::{Answered, Feedback, Handle};
+
+/// What a click on a notice comes to whose time is over.
+fn too_late(notice: &Notice) -> String {
+    let TaskName { project, task } = &notice.task;
+    match (&notice.about, notice.kind) {
+        (Some(target), NoticeKind::Blocked) => format!(
+            "Too late, nothing was changed. Type: agentnet allow {task} {target} --project {project} --for 10m"
+        ),
+        _ => "Too late: nobody waits for an answer any more.".to_owned(),
+    }
+}
 
 impl Bridge {
     /// Something came from an outlet.
@@ -19,6 +31,11 @@ impl Bridge {
             }
             Some(Feedback::Answered(answered)) => self.answered(&answered),
             Some(Feedback::Dismissed(id)) => self.dismissed(&id),
+            Some(Feedback::Placed {
+                notice,
+                outlet,
+                handle,
+            }) => self.placed(&notice, outlet, handle),
             Some(Feedback::Lost(outlet)) => {
                 self.lost(&outlet);
                 Ok(())
@@ -45,6 +62,12 @@ impl Bridge {
         };
         let answerer = Arc::clone(answerer);
         let notice = Box::new(entry.notice.clone());
+        if entry.is_past(unix_now()) {
+            // The machine slept, or the click was on its way while the notice was taken away.
+            self.desk.ledger.note(Line::Closed { seq })?;
+            self.desk.metrics.answered(kind, "stale");
+            return self.tell_in_place(&notice, Urgency::Normal, &too_late(&notice));
+        }
         // First: a second click, or one after a crash, finds nothing to answer.
         self.desk.ledger.note(Line::Closed { seq })?;
         let choice = answered.choice.clone();
@@ -69,8 +92,12 @@ impl Bridge {
             Urgency::Normal
         };
         let (Ok(text) | Err(text)) = result;
+        self.tell_in_place(notice, urgency, &text)
+    }
+
+    fn tell_in_place(&mut self, notice: &Notice, urgency: Urgency, text: &str) -> io::Result<()> {
         let id = NoticeId(format!("{}/answer", notice.id));
-        let mut told = Notice::new(id, notice.task.clone(), notice.kind, &text);
+        let mut told = Notice::new(id, notice.task.clone(), notice.kind, text);
         told.urgency = urgency;
         told.replaces = Some(notice.id.clone());
         self.desk.take_in_place(told)
@@ -91,6 +118,22 @@ impl Bridge {
             Some((seq, _)) => self.desk.ledger.note(Line::Closed { seq }),
             None => Ok(()),
         }
+    }
+
+    /// It stands there after all: it can be taken away and be shown again in its place.
+    fn placed(&mut self, id: &NoticeId, outlet: String, handle: Handle) -> io::Result<()> {
+        self.desk.place(id, &outlet, handle);
+        let Some((seq, _)) = self.desk.ledger.open_one(id) else {
+            // Its time went by meanwhile.
+            self.withdraw(id);
+            return Ok(());
+        };
+        let handle = Some(handle);
+        self.desk.ledger.note(Line::Shown {
+            seq,
+            outlet,
+            handle,
+        })
     }
 
     /// Asks every outlet that has shown it to take it away.

@@ -51,6 +51,10 @@ impl Outlet for Screen {
         self.name
     }
 
+    fn takes_clicks(&self) -> bool {
+        self.name == "screen"
+    }
+
     fn show<'a>(
         &'a self,
         notice: &'a Notice,
@@ -102,6 +106,27 @@ struct Ends {
     incoming: mpsc::Sender<Incoming>,
 }
 
+impl Ends {
+    /// A source tells of this.
+    async fn tells(&self, notice: Box<Notice>) {
+        self.incoming.send(Incoming::Show(notice)).await.unwrap();
+    }
+
+    /// A person clicks.
+    async fn clicks(&self, id: &str, choice: &str) {
+        self.says(Feedback::Answered(Answered {
+            notice: NoticeId(id.into()),
+            choice: choice.into(),
+        }))
+        .await;
+    }
+
+    /// An outlet says something.
+    async fn says(&self, feedback: Feedback) {
+        self.feedback.send(feedback).await.unwrap();
+    }
+}
+
 fn task(name: &str) -> TaskName {
     TaskName::new("shop", name).unwrap()
 }
@@ -147,8 +172,8 @@ impl World {
         &self.screens[0].0
     }
 
-    /// Runs a bridge until `during` has ended.
-    async fn with_bridge<T>(&self, during: impl AsyncFnOnce(&Ends) -> T) -> T {
+    /// A bridge that does not run yet.
+    fn bridge(&self) -> (Bridge, Ends) {
         let (feedback_sender, feedback) = mpsc::channel(8);
         let (incoming_sender, incoming) = mpsc::channel(8);
         let mounted = self.screens.iter().map(|(outlet, rule)| Mounted {
@@ -168,8 +193,14 @@ impl World {
             feedback: feedback_sender,
             incoming: incoming_sender,
         };
+        (bridge.unwrap(), ends)
+    }
+
+    /// Runs a bridge until `during` has ended.
+    async fn with_bridge<T>(&self, during: impl AsyncFnOnce(&Ends) -> T) -> T {
+        let (bridge, ends) = self.bridge();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let run = bridge.unwrap().run(async {
+        let run = bridge.run(async {
             // Whoever drops it wants the end, too.
             drop(stopped.await);
         });
@@ -178,7 +209,9 @@ impl World {
             drop(stop);
             value
         };
-        tokio::join!(run, during).1
+        let (ended, value) = tokio::join!(run, during);
+        ended.unwrap();
+        value
     }
 
     /// Until the screen has shown so many.
@@ -215,11 +248,4 @@ fn blocked(id: &str) -> Box<Notice> {
         label: text::line("Allow once", 40),
     });
     Box::new(notice)
-}
-
-fn click(id: &str, choice: &str) -> Feedback {
-    Feedback::Answered(Answered {
-        notice: NoticeId(id.into()),
-        choice: choice.into(),
-    })
 }

@@ -136,10 +136,10 @@ async fn bridge(
         }
     };
     manager.tell(READY);
-    tokio::select! {
-        () = bridge.run(end) => {}
-        () = beside => {}
-    }
+    let ended = tokio::select! {
+        ended = bridge.run(end) => ended,
+        () = beside => Ok(()),
+    };
     manager.tell(STOPPING);
-    Ok(())
+    ended.map_err(|e| (FAILED, format!("{}: {e}", state_dir.display())))
 }

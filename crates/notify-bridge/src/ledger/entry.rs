@@ -30,7 +30,18 @@ pub(crate) struct Entry {
     pub(super) origin: Option<Origin>,
 }
 
+/// A notice that was taken so many seconds in the future was taken by a clock that was set back since.
+const AHEAD: u64 = 3600;
+
 impl Entry {
+    /// It waits for a click, and its time is over. Also where nobody can say any more when that is:
+    /// a button that opens a host for ten minutes must not wait for years.
+    pub(crate) fn is_past(&self, now: u64) -> bool {
+        let over = self.notice.until.is_some_and(|until| until <= now);
+        let ahead = self.notice.until.is_some() && self.at > now.saturating_add(AHEAD);
+        self.open && (over || ahead)
+    }
+
     /// Nothing is left to do with it.
     pub(super) fn is_over(&self) -> bool {
         !self.open && self.outlets.values().all(|at| *at == Progress::Done)

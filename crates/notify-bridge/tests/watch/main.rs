@@ -15,3 +15,4 @@ mod hostile;
 mod names;
 mod once;
 mod races;
+mod troubles;

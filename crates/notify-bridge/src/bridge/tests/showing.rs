@@ -175,3 +175,61 @@ async fn what_was_between_a_spool_and_the_journal_is_shown_once() {
     assert_eq!(world.screen().texts(), ["written", "moved"]);
     assert_eq!(fs::read_dir(taken).unwrap().count(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_shown_before_the_quiet_hours_waits_for_their_end() {
+    let mut world = World::new();
+    // Quiet at every hour but in the minute that is the farthest from now: wanted when it came, as far
+    // as the journal knows.
+    let now = crate::desk::local_time();
+    let (from, to) = (
+        now - jiff::Span::new().hours(2),
+        now + jiff::Span::new().hours(2),
+    );
+    let hours = format!("{}-{}", from.strftime("%H:%M"), to.strftime("%H:%M"));
+    let quiet = crate::rule::Quiet::try_from(hours).unwrap();
+    world.screens[0].1.quiet = Some(quiet);
+    let state = State::open(world.dir.path()).unwrap();
+    let (mut ledger, _) = Ledger::open(&state.bridge()).unwrap();
+    for (id, urgency) in [("a", Urgency::Normal), ("b", Urgency::Critical)] {
+        let mut notice = Notice::new(NoticeId(id.into()), task("fix-42"), NoticeKind::Error, id);
+        notice.urgency = urgency;
+        let taken = crate::ledger::Taken {
+            notice,
+            origin: None,
+            outlets: vec!["screen".into()],
+            earlier: BTreeMap::new(),
+            closes: Vec::new(),
+            tells: None,
+        };
+        ledger.take(unix_now(), taken).unwrap();
+    }
+    drop(ledger);
+    world.with_bridge(async |_| a_minute().await).await;
+    assert_eq!(world.screen().texts(), ["b"]);
+    world.screens[0].1.quiet = None;
+    world.with_bridge(async |_| world.shown(2).await).await;
+    assert_eq!(world.screen().texts(), ["b", "a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_whose_state_directory_is_gone_ends_and_says_so() {
+    for again in [false, true] {
+        let world = World::new();
+        let bridge = world.bridge().0;
+        let path = world.dir.path();
+        fs::remove_dir_all(path).unwrap();
+        if again {
+            // Another one of its name: nothing that is written there would be heard.
+            fs::create_dir(path).unwrap();
+        }
+        let ended =
+            tokio::time::timeout(Duration::from_secs(60), bridge.run(std::future::pending()));
+        let error = ended.await.unwrap().unwrap_err();
+        assert!(
+            error.to_string().contains("start the bridge again"),
+            "{error}"
+        );
+        fs::create_dir_all(path).unwrap();
+    }
+}
