@@ -13,4 +13,5 @@ mod install;
 mod outlet;
 mod person;
 mod restarts;
+mod rude;
 mod shown;

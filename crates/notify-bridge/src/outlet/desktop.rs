@@ -5,24 +5,28 @@
 //! one takes its place. [`Desktop::show`] talks to the daemon whose abilities it has read, by that
 //! daemon's own bus name: a text that was escaped for one is never shown by another.
 //!
-//! No call waits longer than `PATIENCE`, so a daemon that hangs holds up this outlet and nothing
-//! else. The signals of a call's answer wait for the call: a click is never faster than its id.
+//! No call is waited for longer than `PATIENCE`, so a daemon that hangs holds up this outlet and nothing
+//! else; an answer that comes later still makes the buttons of what it shows good. Signals are never
+//! waited with: what comes before the id that it is about is kept for it.
 
 mod call;
 mod daemon;
+mod late;
 mod message;
 mod run;
 mod shown;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::notice::{Notice, NoticeId};
 use crate::outlet::{FeedbackSender, Handle, Outlet, OutletError};
 use daemon::{Daemon, Link};
+use late::{Late, Waiting};
 use message::Message;
 use shown::Shown;
 
@@ -41,6 +45,7 @@ pub struct Desktop {
     feedback: FeedbackSender,
     link: watch::Sender<Link>,
     shown: Mutex<Shown>,
+    late: Late,
 }
 
 impl Desktop {
@@ -52,7 +57,13 @@ impl Desktop {
             feedback,
             link: watch::Sender::new(Link::Unknown),
             shown: Mutex::default(),
+            late: Late::default(),
         }
+    }
+
+    /// What is on the screen. Never held while anything is waited for.
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Who shows notifications now, in one line for `status`; or why nobody does.
@@ -94,18 +105,59 @@ impl Desktop {
     ) -> Result<Option<Handle>, OutletError> {
         let daemon = self.daemon().await?;
         let message = Message::of(notice, daemon.capabilities, SystemTime::now());
-        // Held over the call, so that a click waits until its id is known.
-        let mut shown = self.shown.lock().await;
         let in_place_of = earlier.and_then(|handle| daemon.life.id(handle));
-        let answer = call::notify(&daemon, in_place_of.unwrap_or(0), &message).await;
-        match answer {
-            Ok(id) => {
-                shown.put(id, notice);
-                Ok(Some(daemon.life.handle(id)))
+        // From here on a click may come before the id that it is about.
+        let call = self.shown().call(notice, in_place_of);
+        let mut answer = Box::pin(call::notify(
+            daemon.clone(),
+            in_place_of.unwrap_or(0),
+            message,
+        ));
+        match timeout(PATIENCE, &mut answer).await {
+            Ok(answer) => self.answered(&daemon, call, answer).await,
+            Err(_) => {
+                let waiting = Waiting {
+                    daemon: daemon.clone(),
+                    call,
+                    answer,
+                };
+                self.late.put(waiting, &mut self.shown());
+                Err(OutletError::Unknown(format!(
+                    "{} did not answer within {} s",
+                    daemon.name,
+                    PATIENCE.as_secs()
+                )))
             }
-            Err(call::Failure::Died(why)) => Err(shown.died(&notice.id, why)),
-            Err(call::Failure::Outlet(error)) => Err(error),
         }
+    }
+
+    /// What the daemon said to a call, in time or late.
+    async fn answered(
+        &self,
+        daemon: &Daemon,
+        call: shown::Call,
+        answer: Result<u32, call::Failure>,
+    ) -> Result<Option<Handle>, OutletError> {
+        let notice = call.notice.clone();
+        let (result, early) = match answer {
+            Ok(id) => {
+                let early = self.shown().answered(call, id);
+                (Ok(Some(daemon.life.handle(id))), early)
+            }
+            Err(failure) => {
+                let mut shown = self.shown();
+                shown.give_up(call);
+                let error = match failure {
+                    call::Failure::Died(why) => shown.died(&notice, why),
+                    call::Failure::Outlet(error) => error,
+                };
+                (Err(error), None)
+            }
+        };
+        if let Some(feedback) = early {
+            self.tell(feedback).await;
+        }
+        result
     }
 
     async fn withdraw_now(&self, id: &NoticeId, handle: Option<Handle>) {
@@ -113,7 +165,7 @@ impl Desktop {
             return;
         };
         // Forgotten first: that it closes is no answer of the person's.
-        let known = self.shown.lock().await.remove(id);
+        let known = self.shown().remove(id);
         let Some(id) = known.or_else(|| daemon.life.id(handle?)) else {
             return;
         };
@@ -124,6 +176,10 @@ impl Desktop {
 impl Outlet for Desktop {
     fn name(&self) -> &str {
         run::NAME
+    }
+
+    fn takes_clicks(&self) -> bool {
+        true
     }
 
     fn show<'a>(

@@ -58,11 +58,11 @@ pub(super) enum Failure {
     Outlet(OutletError),
 }
 
-/// Shows a message; the daemon's id for it.
+/// Shows a message; the daemon's id for it. It has no end of its own.
 pub(super) async fn notify(
-    daemon: &Daemon,
+    daemon: Daemon,
     replaces: u32,
-    message: &Message,
+    message: Message,
 ) -> Result<u32, Failure> {
     let hints = HashMap::from([
         ("urgency", Variant::from(message.urgency)),
@@ -80,14 +80,7 @@ pub(super) async fn notify(
         &hints,
         message.expires,
     );
-    match timeout(PATIENCE, call).await {
-        Ok(answer) => answer.map_err(|error| failure(&daemon.name, &error)),
-        Err(_) => Err(Failure::Outlet(OutletError::Unknown(format!(
-            "{} did not answer within {} s",
-            daemon.name,
-            PATIENCE.as_secs()
-        )))),
-    }
+    call.await.map_err(|error| failure(&daemon.name, &error))
 }
 
 /// Takes a notification from the screen, if it is there.

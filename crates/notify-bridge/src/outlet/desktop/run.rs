@@ -11,6 +11,8 @@ use zbus::{Connection, Message, Proxy};
 
 use super::call::NotificationsProxy;
 use super::daemon::{Capabilities, Daemon, Life, Link};
+use super::late::Answered;
+use super::shown::Signal;
 use super::{Desktop, PATIENCE};
 use crate::outlet::Feedback;
 
@@ -56,7 +58,8 @@ impl Desktop {
                 Err(why) => format!("no session bus: {why}"),
             };
             self.link.send_replace(Link::Away(why));
-            self.shown.lock().await.clear();
+            self.late.clear();
+            self.shown().clear();
             met = Met::Gone;
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -131,11 +134,13 @@ impl Desktop {
                     Some(signal) => self.heard(&signal).await,
                     None => break None,
                 },
+                late = self.late.next() => self.came_late(late).await,
                 next = change(connection, changes) => break next?,
             }
         };
         *met = Met::Gone;
-        self.shown.lock().await.clear();
+        self.late.clear();
+        self.shown().clear();
         Ok(next)
     }
 
@@ -148,15 +153,13 @@ impl Desktop {
                 let Ok((id, action)) = body.deserialize::<(u32, &str)>() else {
                     return;
                 };
-                let answer = self.shown.lock().await.clicked(id, action);
-                answer.map(Feedback::Answered)
+                self.shown().heard(id, Signal::Clicked(action.to_owned()))
             }
             Some("NotificationClosed") => {
                 let Ok((id, _reason)) = body.deserialize::<(u32, u32)>() else {
                     return;
                 };
-                let notice = self.shown.lock().await.close(id);
-                notice.map(Feedback::Dismissed)
+                self.shown().heard(id, Signal::Closed)
             }
             _ => None,
         };
@@ -165,7 +168,28 @@ impl Desktop {
         }
     }
 
-    async fn tell(&self, feedback: Feedback) {
+    /// A daemon that hung has shown it after all: now its buttons are good, and it can be taken away.
+    async fn came_late(&self, late: Answered) {
+        let Answered {
+            daemon,
+            call,
+            answer,
+        } = late;
+        let (notice, asks) = (call.notice.clone(), call.asks());
+        if let Ok(Some(handle)) = self.answered(&daemon, call, answer).await
+            && asks
+        {
+            let outlet = NAME.to_owned();
+            self.tell(Feedback::Placed {
+                notice,
+                outlet,
+                handle,
+            })
+            .await;
+        }
+    }
+
+    pub(super) async fn tell(&self, feedback: Feedback) {
         // Nobody listens only while the bridge ends.
         drop(self.feedback.send(feedback).await);
     }
