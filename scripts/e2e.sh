@@ -26,8 +26,16 @@ tidy() {
 trap 'tidy; rm -f "$AGENTNET_SKIPPED"' EXIT
 trap 'exit 130' INT TERM
 
+# By their names in the whole workspace, not by their package: cargo would build every dependency anew for the fewer
+# features that the package alone wants.
+programs=
+for program in "$root"/tests/tests/*; do
+    programs="$programs --test $(basename "$program" .rs)"
+done
+
 status=0
-(cd "$root" && cargo test --locked --package agentnet-e2e -- "$@") || status=$?
+# shellcheck disable=SC2086 # words
+(cd "$root" && cargo test --locked --workspace $programs -- "$@") || status=$?
 
 # The summary is the last thing that is said.
 tidy

@@ -127,7 +127,8 @@ impl Drop for Pty {
 
 /// What a terminal makes of it: texts at places, and a cleared screen. Everything else that programs say to a terminal
 /// changes no text.
-fn picture(drawn: &str) -> String {
+#[must_use]
+pub fn picture(drawn: &str) -> String {
     let mut rows: Vec<Vec<char>> = Vec::new();
     let (mut row, mut column) = (0, 0);
     let mut chars = drawn.chars();
@@ -184,13 +185,4 @@ fn resize(slave: &File, columns: u16, rows: u16) {
         ws_ypixel: 0,
     };
     tcsetwinsize(slave, size).expect("a terminal");
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_picture_is_what_the_last_words_left() {
-        let drawn = "shell\u{1b}[2J\u{1b}[1;1Habc\u{1b}[38;5;1m\u{1b}[2;3Hx\u{1b}[1;2HB\u{1b}[?25l";
-        assert_eq!(super::picture(drawn), "aBc\n  x\n");
-    }
 }

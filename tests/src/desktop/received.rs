@@ -21,7 +21,8 @@ pub struct Received {
 
 impl Received {
     /// Reads what `dunst -print` says of every notification.
-    pub(super) fn printed(text: &str) -> Vec<Self> {
+    #[must_use]
+    pub fn printed(text: &str) -> Vec<Self> {
         text.split("\n{\n").skip(1).filter_map(Self::one).collect()
     }
 
@@ -46,26 +47,5 @@ impl Received {
             urgency: between("\n\turgency: ", "\n")?,
             actions: actions.collect(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PRINTED: &str = "WARNING: x\n{\n\tappname: 'agentnet'\n\tsummary: 't'\n\tbody: 'a\n&lt;b&gt;'\n\ticon: 'i'\n\turgency: LOW\n\ttransient: 0\n\tformatted: '<b>t</b>\na\n&lt;b&gt;'\n\tfg: #fff\n\tid: 2\n\tactions: {\n\t\t\"once\": \"Allow once\"\n\t}\n\tscript_count: 0\n}\n{\n\tappname: 'x";
-
-    #[test]
-    fn what_dunst_prints_is_read_and_half_a_notification_is_not() {
-        let expected = Received {
-            id: 2,
-            application: "agentnet".into(),
-            summary: "t".into(),
-            body: "a\n&lt;b&gt;".into(),
-            drawn: "<b>t</b>\na\n&lt;b&gt;".into(),
-            urgency: "LOW".into(),
-            actions: vec![("once".into(), "Allow once".into())],
-        };
-        assert_eq!(Received::printed(PRINTED), [expected]);
     }
 }

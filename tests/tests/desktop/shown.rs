@@ -1,6 +1,6 @@
 //! What arrives at a daemon, and how it shows it.
 
-use agentnet_e2e::desktop::Running;
+use agentnet_e2e::desktop::{Received, Running};
 use agentnet_notify::notice::NoticeKind;
 
 use crate::outlet::{Shower, blocked, choice, notice, with_each};
@@ -129,4 +129,21 @@ fn the_history_of_the_daemon_has_what_was_closed() {
         }
         assert_eq!(session.daemon().displayed(), 0);
     });
+}
+
+/// As `dunst -print` has it: one whole notification, and the beginning of another.
+const PRINTED: &str = "WARNING: x\n{\n\tappname: 'agentnet'\n\tsummary: 't'\n\tbody: 'a\n&lt;b&gt;'\n\ticon: 'i'\n\turgency: LOW\n\ttransient: 0\n\tformatted: '<b>t</b>\na\n&lt;b&gt;'\n\tfg: #fff\n\tid: 2\n\tactions: {\n\t\t\"once\": \"Allow once\"\n\t}\n\tscript_count: 0\n}\n{\n\tappname: 'x";
+
+#[test]
+fn what_dunst_prints_is_read_and_half_a_notification_is_not() {
+    let expected = Received {
+        id: 2,
+        application: "agentnet".into(),
+        summary: "t".into(),
+        body: "a\n&lt;b&gt;".into(),
+        drawn: "<b>t</b>\na\n&lt;b&gt;".into(),
+        urgency: "LOW".into(),
+        actions: vec![("once".into(), "Allow once".into())],
+    };
+    assert_eq!(Received::printed(PRINTED), [expected]);
 }

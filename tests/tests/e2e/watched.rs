@@ -8,7 +8,7 @@ use agentnet_e2e::agentnet::Checkout;
 use agentnet_e2e::engine::Engine;
 use agentnet_e2e::on_engines;
 use agentnet_e2e::origin::{ALLOWED, Origin, UNLISTED, whitelist};
-use agentnet_e2e::pty::Pty;
+use agentnet_e2e::pty::{self, Pty};
 use agentnet_e2e::wait::until;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -178,4 +178,10 @@ on_engines! {
     [current] fn what_a_task_behind_a_socket_fence_wants_is_seen_and_opened_by_a_key(engine) {
         is_seen(engine, "socket");
     }
+}
+
+#[test]
+fn a_picture_is_what_the_last_words_left() {
+    let drawn = "shell\u{1b}[2J\u{1b}[1;1Habc\u{1b}[38;5;1m\u{1b}[2;3Hx\u{1b}[1;2HB\u{1b}[?25l";
+    assert_eq!(pty::picture(drawn), "aBc\n  x\n");
 }
