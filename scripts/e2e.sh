@@ -16,7 +16,7 @@ export AGENTNET_SKIPPED
 
 # shellcheck disable=SC2317 # the trap calls it
 tidy() {
-    for name in docker28 docker20; do
+    for name in docker28 docker20 docker28-remap; do
         case $before in
         *"$name running"*) ;;
         *) [ ! -e "$root/target/engines/$name/run" ] || "$engines" down "$name" ;;

@@ -5,21 +5,23 @@
 # target/engines/, and every engine has a network namespace of its own, so its bridges, its firewall rules and its
 # ip_forward are not the machine's. Its way out is slirp4netns, an ordinary process of ours.
 #
-#   engines.sh up NAME…            start docker28 and/or docker20; prints DOCKER_HOST of each
+#   engines.sh up NAME…            start these engines; prints DOCKER_HOST of each
 #   engines.sh down NAME…          end what `up` started, and only that
 #   engines.sh base-image NAME…    build agentnet-test-base once and import it into these engines
 #   engines.sh env NAME            shell lines that point a docker client at the engine
 #   engines.sh exec NAME -- CMD…   run CMD on the engine's host: in its network namespace, with the env above
 #   engines.sh status              what runs
 #
-# NAME is docker28, docker20 or all. AGENTNET_ENGINES_DIR moves the state elsewhere.
+# NAME is docker28, docker20, docker28-remap (the programs of docker28 with userns-remap) or all. AGENTNET_ENGINES_DIR
+# moves the state elsewhere.
 # Needs: root, a Debian-family machine with apt, dpkg, ip, nsenter, unshare, flock, perl.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 state=${AGENTNET_ENGINES_DIR:-$(CDPATH='' cd -- "$here/../.." && pwd)/target/engines}
-engines="docker28 docker20"
+engines="docker28 docker20 docker28-remap"
 base_image=agentnet-test-base
+mapped_user=nobody:nogroup
 
 # The suites: the engine below the fence's version comes from where the machine's own packages come from.
 old_suite=bookworm
@@ -105,10 +107,10 @@ WRAPPER
 # shellcheck disable=SC2086
 unpack_engine() {
     case $1 in
-    docker28) unpack "$state/docker28/root" $new_suite $docker28_packages ;;
+    docker28*) unpack "$state/docker28/root" $new_suite $docker28_packages ;;
     docker20) unpack "$state/docker20/root" $old_suite $docker20_packages ;;
     esac
-    borrow_libraries "$state/$1/root/usr/sbin/dockerd"
+    borrow_libraries "$root/usr/sbin/dockerd"
 }
 
 # One client for both: the new one speaks the old API, and only it has the compose and buildx plugins.
@@ -183,11 +185,12 @@ end() {
 locate() {
     name=$1
     home=$state/$name
+    root=$state/${name%-remap}/root
     run=$home/run
     [ "${#run}" -le 60 ] || run=/run/agentnet-engines-$(printf '%s' "$state" | cksum | cut -d ' ' -f 1)/$name
     socket=$run/docker.sock
     cgroup=agentnet-$name-$(printf '%s' "$state" | cksum | cut -d ' ' -f 1)
-    programs=$state/bin:$home/root/usr/sbin:$home/root/usr/bin
+    programs=$state/bin:$root/usr/sbin:$root/usr/bin
 }
 
 netns_of() {
@@ -229,14 +232,37 @@ up() {
     await 100 "the way out of $1" nsenter --net="$(netns_of)" ip -4 route show default dev tap0 || fail "see $home/slirp.log"
 
     say "starting $1"
+    mkdir -p "$home/data"
+    data=$home/data
+    engine=$1
+    set --
+    case $engine in
+    *-remap)
+        maps_users
+        # The one directory that everybody may enter, wherever the checkout is: only this daemon sees it there.
+        data=/mnt
+        set -- unshare --mount --propagation slave sh -c "mount --bind '$home/subid' /etc/subuid &&
+            mount --bind '$home/subid' /etc/subgid && mount --bind '$home/data' $data &&
+            exec \"\$@\" --userns-remap $mapped_user" sh
+        ;;
+    esac
     run "$run/dockerd.pid" "$home/dockerd.log" env PATH="$programs:/usr/sbin:/usr/bin:/sbin:/bin" \
-        LD_LIBRARY_PATH="$state/lib" nsenter --net="$(netns_of)" "$home/root/usr/sbin/dockerd" \
-        --host "unix://$socket" --data-root "$home/data" --exec-root "$run/exec" --pidfile "$run/docker.pid" \
+        LD_LIBRARY_PATH="$state/lib" nsenter --net="$(netns_of)" "$@" "$root/usr/sbin/dockerd" \
+        --host "unix://$socket" --data-root "$data" --exec-root "$run/exec" --pidfile "$run/docker.pid" \
         --cgroup-parent "$cgroup" --exec-opt native.cgroupdriver=cgroupfs \
-        --userland-proxy-path "$home/root/usr/sbin/docker-proxy"
+        --userland-proxy-path "$root/usr/sbin/docker-proxy"
+    set -- "$engine"
     await 600 "$1 to answer" engine_answers_or_died || fail "$1 did not start; see $home/dockerd.log"
     alive "$run/dockerd.pid" || fail "$1 ended at once: $(tail -n 1 "$home/dockerd.log")"
     echo "DOCKER_HOST=unix://$socket"
+}
+
+# Whose ids a container's users are given: the machine's lists stay as they are, and the daemon has its own over them.
+maps_users() {
+    for file in /etc/subuid /etc/subgid; do
+        [ -e "$file" ] || fail "an engine that maps users needs $file to be there, empty or not"
+    done
+    printf '%s:1000000:65536\n' "${mapped_user%:*}" "${mapped_user#*:}" >"$home/subid"
 }
 
 engine_answers_or_died() { gone "$run/dockerd.pid" || engine_answers; }
@@ -347,7 +373,7 @@ names() {
     for name in "$@"; do
         case $name in
         all) echo "$engines" ;;
-        docker28 | docker20) echo "$name" ;;
+        docker28 | docker20 | docker28-remap) echo "$name" ;;
         *) fail "there is no engine '$name'; there are: $engines" ;;
         esac
     done

@@ -22,6 +22,8 @@ pub enum Slot {
     Current,
     /// Docker 20.10: no isolated gateway mode.
     Old,
+    /// Docker 28 with userns-remap: root of a container is nobody of the host.
+    Mapping,
 }
 
 /// Runs a test on one engine, with the images built; or says why not.
@@ -42,7 +44,7 @@ pub fn root() -> PathBuf {
 }
 
 /// One test function for every engine it names: `current`, `isolating` (current, and it must have the isolated gateway
-/// mode) or `old`.
+/// mode), `old` or `mapping`.
 ///
 /// ```text
 /// on_engines! {
@@ -66,15 +68,18 @@ macro_rules! on_engines {
     };
     (@ current) => { $crate::bed::with_engine($crate::bed::Slot::Current, false, body) };
     (@ isolating) => { $crate::bed::with_engine($crate::bed::Slot::Current, true, body) };
+    (@ mapping) => { $crate::bed::with_engine($crate::bed::Slot::Mapping, true, body) };
     (@ old) => { $crate::bed::with_engine($crate::bed::Slot::Old, false, body) };
 }
 
 fn engine(slot: Slot) -> Result<&'static Engine, &'static str> {
     static CURRENT: OnceLock<Result<Engine, String>> = OnceLock::new();
     static OLD: OnceLock<Result<Engine, String>> = OnceLock::new();
+    static MAPPING: OnceLock<Result<Engine, String>> = OnceLock::new();
     let found = match slot {
         Slot::Current => CURRENT.get_or_init(|| own().map_or_else(|| unpacked("docker28"), Ok)),
         Slot::Old => OLD.get_or_init(|| unpacked("docker20")),
+        Slot::Mapping => MAPPING.get_or_init(|| unpacked("docker28-remap")),
     };
     found.as_ref().map_err(String::as_str)
 }

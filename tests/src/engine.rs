@@ -14,7 +14,7 @@ pub const BASE_IMAGE: &str = "agentnet-test-base";
 /// An engine that answers.
 #[derive(Debug)]
 pub struct Engine {
-    /// `docker28`, `docker20` or `own`.
+    /// `docker28`, `docker20`, `docker28-remap` or `own`.
     pub name: String,
     /// The server's version as it says it.
     pub version: String,

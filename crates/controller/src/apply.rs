@@ -128,6 +128,7 @@ fn remember(ids: &mut Ids, step: &Step, id: String) {
         | Step::Shared { .. }
         | Step::Spool { .. }
         | Step::Workspace(_)
+        | Step::Vacate(_)
         | Step::Pour(_)
         | Step::GuardLink { .. }
         | Step::Volume(_)
@@ -161,6 +162,7 @@ fn with_ids(step: &Step, ids: &Ids) -> Step {
         | Step::Shared { .. }
         | Step::Spool { .. }
         | Step::Workspace(_)
+        | Step::Vacate(_)
         | Step::Pour(_)
         | Step::Layer(_)
         | Step::Network(_)
@@ -204,6 +206,7 @@ async fn run<E: Engine>(
         Step::Shared { path, owner } => make_for(path, *owner).map(|()| None),
         Step::Spool { path, owner } => make_spool(path, *owner).map(|()| None),
         Step::Workspace(workspace) => workspace.prepare().await.map(|()| None),
+        Step::Vacate(workspace) => workspace.vacate().map(|()| None),
         Step::Pour(pour) => Box::pin(pour.run(engine)).await.map(|()| None),
         Step::Layer(layer) => Box::pin(layer.make(engine)).await.map(Some),
         Step::Network(spec) => engine.create_network(spec).await.map(Some).map_err(failed),

@@ -49,12 +49,12 @@ pub async fn exceeded<E: Engine>(engine: &E, record: &Record, dir: &TaskDir) -> 
 }
 
 /// Keeps where the task's files begin. Before its command does: what that writes at once is to count.
-pub async fn begin(record: &Record, dir: &TaskDir) {
+pub async fn begin<E: Engine>(engine: &E, record: &Record, dir: &TaskDir) {
     let files = record.workspace.files();
     let ledger = Ledger {
         v: 1,
         since: record.since,
-        before: below(files.to_owned()).await,
+        before: tree(engine, record).await,
         free_before: free(files),
         at: Timestamp::now(),
         written: 0,
@@ -69,7 +69,7 @@ pub async fn begin(record: &Record, dir: &TaskDir) {
 async fn look<E: Engine>(engine: &E, record: &Record, dir: &TaskDir) -> Ledger {
     let files = record.workspace.files();
     let (tree, alerts, rest) = futures_util::join!(
-        below(files.to_owned()),
+        tree(engine, record),
         below(dir.spool()),
         containers(engine, record)
     );
@@ -121,13 +121,24 @@ fn judge(
     }
 }
 
+/// The task's files, in their directory or in volumes.
+async fn tree<E: Engine>(engine: &E, record: &Record) -> u64 {
+    let agent = record.places.iter().find(|place| place.role == Role::Agent);
+    match agent {
+        Some(agent) if !agent.volumes.is_empty() => {
+            written(engine, &agent.container, &agent.volumes).await
+        }
+        Some(_) | None => below(record.workspace.files().to_owned()).await,
+    }
+}
+
 /// Layers, and the volumes of services.
 async fn containers<E: Engine>(engine: &E, record: &Record) -> u64 {
     let places = record.places.iter();
     let places = places.filter(|place| matches!(place.role, Role::Agent | Role::Service));
     let all = join_all(places.map(|place| async move {
         let layer = engine.written(&place.container).await.unwrap_or(0);
-        if place.volumes.is_empty() {
+        if place.volumes.is_empty() || place.role == Role::Agent {
             return layer;
         }
         layer.saturating_add(written(engine, &place.container, &place.volumes).await)

@@ -65,11 +65,7 @@ impl<'a, E: Engine> Extractor<'a, E> {
             size: None,
         }];
         if record.workspace.files().exists() {
-            mounts.push(Mount::Bind {
-                source: record.workspace.files().to_owned(),
-                target: TREE.to_owned(),
-                writable: false,
-            });
+            mounts.push(record.workspace.mount(TREE, false));
         }
         let mut env = environment();
         if let Workspace::Worktree { git, branch, .. } = &record.workspace
@@ -79,11 +75,12 @@ impl<'a, E: Engine> Extractor<'a, E> {
             let own = git.environment(branch).into_iter();
             env.extend(own.map(|(key, value)| (key.to_owned(), value)));
             let modules = git.modules.iter().map(|module| {
-                format!(
-                    "{}\t{}\n",
-                    module.path.display(),
-                    module.repository.display()
-                )
+                let leads_to = match git.volume {
+                    // The file that was put there, to the letter.
+                    Some(_) => format!("={}", module.git.place()),
+                    None => module.repository.display().to_string(),
+                };
+                format!("{}\t{leads_to}\n", module.path.display())
             });
             env.insert("AGENTNET_MODULES".to_owned(), modules.collect());
         }

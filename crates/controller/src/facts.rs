@@ -52,10 +52,13 @@ pub struct Facts {
     pub local: bool,
     /// Runs without root; files of a container's root belong to the user who runs it.
     pub rootless: bool,
-    /// Maps users: what a container writes into a directory of the host belongs to nobody there
-    /// (`userns-remap`).
+    /// Maps users (`userns-remap`): what a container writes into a directory of the host belongs to
+    /// nobody there.
     #[serde(default)]
     pub remaps_users: bool,
+    /// Who root of a container is on the host then: uid and gid, where the engine tells.
+    #[serde(default)]
+    pub root_outside: Option<(u32, u32)>,
     /// Networks without any address of the host (DESIGN §5, Docker ≥ 28).
     pub isolated_gateway: bool,
     /// A container can be created on several networks at once.
@@ -152,6 +155,13 @@ impl Facts {
         product == "Docker" && api < API_NO_VSOCK
     }
 
+    /// Who a container's user is on the host, where the engine maps users.
+    #[must_use]
+    pub fn outside(&self, (uid, gid): (u32, u32)) -> (u32, u32) {
+        let (first_uid, first_gid) = self.root_outside.unwrap_or_default();
+        (first_uid.saturating_add(uid), first_gid.saturating_add(gid))
+    }
+
     /// Product and version in one phrase.
     #[must_use]
     pub fn name(&self) -> String {
@@ -170,6 +180,18 @@ mod tests {
         assert_eq!(Version::parse("1.48"), Some(Version(1, 48)));
         assert_eq!(Version::parse("4.3.1"), Some(Version(4, 3)));
         assert_eq!(Version::parse("dev"), None);
+    }
+
+    #[test]
+    fn a_mapped_user_is_another_outside_and_any_other_the_same() {
+        let plain = crate::engine::fake::FakeEngine::docker28();
+        assert_eq!(plain.outside((1000, 100)), (1000, 100));
+        let mapped = Facts {
+            remaps_users: true,
+            root_outside: Some((231_072, 300_000)),
+            ..plain
+        };
+        assert_eq!(mapped.outside((1000, 100)), (232_072, 300_100));
     }
 
     #[test]

@@ -94,8 +94,9 @@ pub async fn collect<E: Engine>(
             .map_err(Error::engine("listing what is ours"))?;
         // What a task that went down left for the next one is not a leftover.
         let spare = match &record {
-            Some(record) if !elsewhere => record.kept_volumes.as_slice(),
-            Some(_) | None => &[],
+            Some(record) if kept && !elsewhere => record.kept(),
+            Some(record) if !elsewhere => record.kept_volumes.clone(),
+            Some(_) | None => Vec::new(),
         };
         let mut objects: Vec<_> = listed
             .into_iter()
@@ -112,7 +113,7 @@ pub async fn collect<E: Engine>(
             let mut report = Report::default();
             if kept {
                 let mine = |owner: &Owner| owner.task == task;
-                teardown::objects(engine, state.id(), &mine, &[], spare, &mut report).await;
+                teardown::objects(engine, state.id(), &mine, &[], &spare, &mut report).await;
             } else {
                 let workspace = record.as_ref().map(|r| &r.workspace);
                 report = teardown::task(engine, state, &task, workspace, Changes::Keep).await;

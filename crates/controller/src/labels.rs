@@ -53,11 +53,15 @@ pub enum Role {
     Volume,
     /// The image that the agent's container was restored from.
     Snapshot,
+    /// The volume with the task's files, where they cannot be a directory of the host.
+    Files,
+    /// The volume with its git directory, then.
+    Git,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 12] = [
+    pub const ALL: [Role; 14] = [
         Role::Proxy,
         Role::Relay,
         Role::Agent,
@@ -70,6 +74,8 @@ impl Role {
         Role::Extractor,
         Role::Volume,
         Role::Snapshot,
+        Role::Files,
+        Role::Git,
     ];
 
     /// The word in labels and names.
@@ -88,6 +94,8 @@ impl Role {
             Role::Extractor => "extractor",
             Role::Volume => "volume",
             Role::Snapshot => "snapshot",
+            Role::Files => "files",
+            Role::Git => "git",
         }
     }
 }

@@ -25,7 +25,7 @@
 //!     disk.json              what it was last seen to have written
 //!     passwords.json         made for its services; mode 0600
 //!     spool/out/, spool/in/  alerts of its agent, and answers to them; until `down`
-//!     tree/                  the worktree
+//!     tree/, tree.made, tree.moved  the worktree, when it was made, that its files are in volumes
 //! ```
 
 use std::fs::Permissions;

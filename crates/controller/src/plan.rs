@@ -8,21 +8,24 @@ mod fence;
 mod gate;
 mod handover;
 mod limits;
+mod place;
 mod relay;
 mod seed;
 mod services;
 mod spool;
 mod step;
+mod volumes;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 pub use fence::choose_fence;
 pub use gate::GATE;
 pub use limits::tool_limits;
+pub use place::{Filter, Place};
 pub use step::{Inverse, Planned, Step};
 
 use crate::config::{Config, Fence, Mode};
@@ -30,11 +33,11 @@ use crate::credentials::Handover;
 use crate::engine::ImageInfo;
 use crate::error::{Error, Result};
 use crate::facts::Facts;
-use crate::labels::{Role, SERVICE};
+use crate::labels::Role;
 use crate::passwords::Passwords;
 use crate::pool::{Block, Block6};
 use crate::snapshot::Seed;
-use crate::spec::{ContainerSpec, ImageRef, Limits, SystemCalls, digest};
+use crate::spec::ImageRef;
 use crate::task::{Slug, TaskId};
 use crate::workspace::Workspace;
 
@@ -90,10 +93,12 @@ pub struct Inputs<'a> {
     pub owner: (u32, u32),
     /// What of the person's it is given.
     pub handover: &'a Handover,
-    /// Who reads that: the agent's user, where it is a number.
+    /// Who reads that: the agent's user, where it is a number, as its container has it.
     pub reader: (u32, u32),
     /// The snapshot that it begins with.
     pub seed: Option<&'a Seed>,
+    /// Its files are in volumes already, of an earlier task of the name.
+    pub moved: bool,
 }
 
 /// Resolved images.
@@ -109,102 +114,6 @@ pub struct ImageSet {
     pub agent: Option<(ImageRef, ImageInfo)>,
     /// The services'.
     pub services: BTreeMap<Slug, ImageInfo>,
-}
-
-/// Who is where once everything runs: what `verify` holds against the engine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// Container name.
-    pub container: String,
-    /// What it is.
-    pub role: Role,
-    /// The networks it is on, by name; empty: none, or its relay's.
-    pub networks: Vec<String>,
-    /// Its addresses in the fence.
-    pub addresses: Vec<IpAddr>,
-    /// Which service, if it is one.
-    #[serde(default)]
-    pub service: Option<Slug>,
-    /// Its ceilings.
-    #[serde(default)]
-    pub limits: Limits,
-    /// The system call filter that it was given instead of the engine's own.
-    #[serde(default)]
-    pub filter: Option<Filter>,
-    /// It has GPUs of the host.
-    #[serde(default)]
-    pub gpus: bool,
-    /// Where its volumes with data are.
-    #[serde(default)]
-    pub volumes: Vec<String>,
-}
-
-/// Which system call filter a container was given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Filter {
-    /// The user's file; `None`: ours.
-    pub file: Option<PathBuf>,
-    /// Fingerprint of its text.
-    pub digest: String,
-}
-
-impl Place {
-    /// Where a planned container is.
-    fn of(
-        spec: &ContainerSpec,
-        role: Role,
-        networks: Vec<String>,
-        addresses: Vec<IpAddr>,
-    ) -> Place {
-        let file = match &spec.system_calls {
-            SystemCalls::Profile(profile) => Some(profile.file.clone()),
-            SystemCalls::Engine | SystemCalls::Ours => None,
-        };
-        let digest = spec.system_calls.text().map(digest);
-        Place {
-            container: spec.name.clone(),
-            role,
-            networks,
-            addresses,
-            service: spec.labels.get(SERVICE).and_then(|name| name.parse().ok()),
-            limits: spec.limits,
-            filter: digest.map(|digest| Filter { file, digest }),
-            gpus: spec.gpus.is_some(),
-            volumes: Vec::new(),
-        }
-    }
-
-    /// Who it is to a person: "the agent", "service postgres".
-    #[must_use]
-    pub fn who(&self) -> String {
-        match &self.service {
-            Some(name) => format!("service {name}"),
-            None => format!("the {}", self.role),
-        }
-    }
-
-    /// What it has of the host beyond every other container, because the user said so; one sentence each.
-    #[must_use]
-    pub fn widened(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        if let Some(Filter {
-            file: Some(file), ..
-        }) = &self.filter
-        {
-            found.push(format!(
-                "{} runs with the system call filter {} instead of the engine's: what that lets through, the host's kernel takes",
-                self.who(),
-                file.display()
-            ));
-        }
-        if self.gpus {
-            found.push(format!(
-                "{} has GPUs of this machine: their driver runs in the host's kernel",
-                self.who()
-            ));
-        }
-        found
-    }
 }
 
 /// The whole plan.
@@ -268,7 +177,9 @@ impl Plan {
             },
             &[],
         );
-        let workspace = draft.add(Step::Workspace(inputs.workspace.clone()), &[]);
+        let volumes = volumes::make(inputs, &mut draft);
+        let workspace = draft.add(Step::Workspace(inputs.workspace.clone()), &volumes);
+        let workspace = volumes::fill(inputs, workspace, &mut draft)?;
         let workspace = seed::workspace(inputs, [files, workspace], &mut draft)?;
         let mut stored = Vec::new();
         if !inputs.passwords.is_empty() {

@@ -201,6 +201,13 @@ impl Record {
             && !self.workspace.files().exists()
     }
 
+    /// The volumes that stay while it is down.
+    #[must_use]
+    pub fn kept(&self) -> Vec<String> {
+        let files = self.workspace.volume_names();
+        self.kept_volumes.iter().cloned().chain(files).collect()
+    }
+
     /// The first container of a role.
     #[must_use]
     pub fn container(&self, role: crate::labels::Role) -> Option<&str> {

@@ -25,7 +25,7 @@ pub use manifest::{Manifest, Origin, Part, What};
 pub use measure::{Estimate, estimate};
 pub(crate) use restore::other_image;
 pub use restore::{RESTORING, restore, unfinished};
-pub use seed::{Hands, Layer, LayerPart, Pour, Seed};
+pub use seed::{Archive, Hands, Layer, LayerPart, Pour, Seed};
 pub use shelf::{Shelf, Stored, sweep};
 pub use which::Which;
 

@@ -1,5 +1,7 @@
 //! What we ask an engine for, in our words. `engine/bollard.rs` translates; nothing here is Docker's.
 
+mod mount;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use self::mount::{Mount, VolumeSpec};
 use crate::labels::Labels;
 use crate::secret::Secret;
 
@@ -46,48 +49,6 @@ pub struct NetworkSpec {
     pub mtu: Option<u16>,
     /// Our labels.
     pub labels: Labels,
-}
-
-/// A volume to create.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct VolumeSpec {
-    /// Engine-wide name.
-    pub name: String,
-    /// Our labels.
-    pub labels: Labels,
-}
-
-/// A place inside a container and what is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
-pub enum Mount {
-    /// A file or directory of the host.
-    Bind {
-        /// On the host, absolute.
-        source: PathBuf,
-        /// In the container.
-        target: String,
-        /// The container may write there.
-        writable: bool,
-    },
-    /// A named volume.
-    Volume {
-        /// The volume. An engine that does not have it makes it: then it is labelled too.
-        volume: VolumeSpec,
-        /// In the container.
-        target: String,
-        /// The container may write there.
-        writable: bool,
-        /// An empty volume is first filled with what the image has at `target`.
-        fill: bool,
-    },
-    /// Memory, gone with the container.
-    Memory {
-        /// In the container.
-        target: String,
-        /// At most so many bytes; `None`: what the container's memory holds.
-        size: Option<u64>,
-    },
 }
 
 /// One network a container is attached to.

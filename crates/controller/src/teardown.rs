@@ -76,6 +76,9 @@ pub async fn task<E: Engine>(
         .as_ref()
         .map(|record| record.kept_volumes.clone())
         .unwrap_or_default();
+    // Its files go when what is in them is safe.
+    let own = workspace.map(Workspace::volume_names).unwrap_or_default();
+    let held: Vec<_> = spare.iter().chain(&own).cloned().collect();
     let entries = report.keep("reading the journal", Journal::read(&dir.journal()));
     let entries = entries.unwrap_or_default();
     let also = journal::objects(&entries);
@@ -85,7 +88,7 @@ pub async fn task<E: Engine>(
         state.id(),
         &|owner| owner.task == *id,
         &also,
-        &spare,
+        &held,
         &mut report,
     )
     .await;
@@ -94,6 +97,10 @@ pub async fn task<E: Engine>(
     }
     if report.errors.is_empty() {
         files(&dir, &entries, workspace, changes, &spare, &mut report).await;
+    }
+    if !own.is_empty() && matches!(report.fate, Some(Fate::Removed)) {
+        let mine = |owner: &Owner| owner.task == *id;
+        objects(engine, state.id(), &mine, &[], &spare, &mut report).await;
     }
     report.kept_volumes = spare;
     report

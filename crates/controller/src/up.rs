@@ -2,6 +2,7 @@
 
 mod fenced;
 mod setup;
+mod users;
 mod way;
 
 use ipnet::IpNet;
@@ -52,6 +53,7 @@ pub async fn dry_run<E: Engine>(
     progress: &Progress,
 ) -> Result<(Plan, Facts)> {
     let (facts, networks, (images, _)) = survey(engine, setup, Missing::Assume, progress).await?;
+    let setup = &setup.fitted(engine, state, &facts).await?;
     let blocks = setup.pick(&taken(&networks))?;
     setup.fits(&images, &state.task(&setup.task))?;
     let passwords = setup.passwords(&state.task(&setup.task))?;
@@ -77,6 +79,7 @@ pub async fn up<E: Engine>(
     };
     let (facts, networks, (mut images, pending)) = surveyed?;
     refuse_unfit(&facts)?;
+    let setup = &setup.fitted(engine, state, &facts).await?;
     names_are_free(setup, &networks)?;
     let mut taken = taken(&networks);
     if !pending.is_empty() {
@@ -248,14 +251,6 @@ fn refuse_unfit(facts: &Facts) -> Result<()> {
             facts.endpoint
         )));
     }
-    if facts.remaps_users {
-        return Err(Error::Unfit(format!(
-            "the engine at {} maps users (userns-remap): the task's files would belong to nobody of \
-             this machine, and its policy could not be read; use an engine without userns-remap, or a \
-             rootless one",
-            facts.endpoint
-        )));
-    }
     Ok(())
 }
 
@@ -303,7 +298,10 @@ async fn undo<E: Engine>(
     if let Some(Fate::Kept(path)) = &report.fate {
         crate::output::tell(&format!(
             "the files in {} were changed and are kept",
-            path.display()
+            match setup.workspace.is_in_volumes() {
+                true => setup.workspace.whereabouts(),
+                false => path.display().to_string(),
+            }
         ));
     }
     if report.errors.is_empty() {

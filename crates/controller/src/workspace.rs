@@ -11,6 +11,7 @@ mod kept;
 mod private;
 mod source;
 mod tree;
+mod volumes;
 
 use std::path::{Path, PathBuf};
 
@@ -22,9 +23,11 @@ use private::Start;
 pub use private::{GIT, Module, Objects, PrivateGit};
 pub use source::{Address, Source};
 pub(crate) use tree::remove as remove_tree;
+pub use volumes::Half;
 
 use crate::error::{Error, Result};
 use crate::paths::{StateDir, TaskDir};
+use crate::spec::VolumeSpec;
 use crate::task::TaskId;
 
 /// What covers `.git` in a container: there is a git directory, and it is not the user's.
@@ -54,6 +57,9 @@ pub enum Workspace {
         /// Where `checkout` was cloned from, if it is a clone of ours and not the user's.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<Source>,
+        /// Where the files are once the task is up, if that is not `tree`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        volume: Option<VolumeSpec>,
     },
     /// A directory as it is.
     Directory {
@@ -119,6 +125,7 @@ impl Workspace {
             owner: given_to(),
             git: Box::new(PrivateGit { modules, ..git }),
             source: None,
+            volume: None,
         })
     }
 
@@ -147,6 +154,7 @@ impl Workspace {
             owner: given_to(),
             git: Box::new(git),
             source: Some(source),
+            volume: None,
         })
     }
 
@@ -264,6 +272,7 @@ impl Workspace {
             owner,
             git,
             source,
+            ..
         } = self
         else {
             return Ok(());
@@ -304,9 +313,14 @@ impl Workspace {
             }
         }
         match fresh {
-            true => tree::mark(&self.marker()),
+            true => self.mark(),
             false => Ok(()),
         }
+    }
+
+    /// What changes from now on is somebody's.
+    fn mark(&self) -> Result<()> {
+        tree::mark(&self.marker())
     }
 
     /// Its time is when the tree was as we made it. Lies outside the tree.
@@ -319,6 +333,10 @@ impl Workspace {
         let Workspace::Worktree { tree, git, .. } = self else {
             return Ok(false);
         };
+        // What is in a volume is not seen from here, and unsure means yes.
+        if self.is_moved() {
+            return Ok(true);
+        }
         let (tree, private, marker) = (tree.clone(), git.directory.clone(), self.marker());
         blocking(move || Ok(tree::changed(&tree, &marker)? || tree::changed(&private, &marker)?))
             .await
@@ -342,6 +360,7 @@ impl Workspace {
         if !discard && self.is_changed().await? {
             return Ok(Fate::Kept(self.files().to_owned()));
         }
+        crate::paths::remove_if_there(&self.moved())?;
         let doomed = tree.clone();
         blocking(move || tree::remove(&doomed)).await?;
         let repository = checkout.is_dir().then(|| Repository::at(checkout.clone()));

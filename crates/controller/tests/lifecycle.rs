@@ -612,16 +612,3 @@ async fn secrets_are_gone_when_the_task_is_however_it_ended() {
         bed.assert_empty(&format!("killed at call {call}"));
     }
 }
-
-#[tokio::test]
-async fn an_engine_that_maps_users_is_refused_before_anything_starts() {
-    let facts = agentnet_controller::facts::Facts {
-        remaps_users: true,
-        ..FakeEngine::docker28()
-    };
-    let bed = Bed::new(facts);
-    let error = bed.up(&bed.setup("t", NETWORK)).await.unwrap_err();
-    assert_eq!(error.exit(), Exit::Engine);
-    assert!(error.to_string().contains("userns-remap"), "{error}");
-    bed.assert_empty("refused");
-}

@@ -87,10 +87,12 @@ async fn task(bed: &Bed) -> (Record, PathBuf) {
             format: "sha1".into(),
             promisor: None,
             own: false,
+            volume: None,
             name: None,
             modules: Vec::new(),
         }),
         source: None,
+        volume: None,
     };
     bed.engine.prints(
         record

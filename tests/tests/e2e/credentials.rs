@@ -14,7 +14,7 @@ use super::secrets::holding;
 const PLANTED: &str = "planted-7f3a91-secret";
 
 on_engines! {
-    [current] fn a_secret_is_in_the_agents_environment_and_nowhere_else(engine) {
+    [current, mapping] fn a_secret_is_in_the_agents_environment_and_nowhere_else(engine) {
         let checkout = Checkout::new(engine, None, "").with_service();
         checkout.add_config("\n[credentials]\nenv = [\"PLANTED_KEY\"]\n");
         let with_key = |words: &[&str]| run(checkout.command(words).env("PLANTED_KEY", PLANTED));

@@ -40,7 +40,7 @@ fn objects(checkout: &Checkout<'_>) -> usize {
 }
 
 /// A request that was on its way when its sender was killed is still carried out: waits until the engine is quiet.
-fn settle(checkout: &Checkout<'_>) {
+pub(crate) fn settle(checkout: &Checkout<'_>) {
     let mut looks = Vec::new();
     agentnet_e2e::wait::until("the engine to be quiet", Duration::from_secs(60), || {
         looks.push(checkout.leftovers());

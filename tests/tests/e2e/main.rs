@@ -19,6 +19,7 @@ mod git;
 mod images;
 mod lifecycle;
 mod logins;
+mod mapped;
 mod matrix;
 mod notifications;
 mod observed;

@@ -5,7 +5,7 @@ use agentnet_e2e::engine::Engine;
 use agentnet_e2e::on_engines;
 use agentnet_e2e::repository::{self, commit, git};
 
-/// In the task: work in the submodule, and in the whole with it; and what must not be writable.
+/// In the task: work in the submodule, and in the whole with it.
 const WORK: &str = r#"
 set -eu
 cd /workspace
@@ -23,10 +23,16 @@ git add third/lib
 git commit --quiet --message 'Move the submodule'
 git submodule status | grep -q '^ '
 test -z "$(git status --porcelain)"
+git -C third/lib rev-parse HEAD
+"#;
+
+/// Where the tree is a directory of the host.
+const TAMPER: &str = r#"
+cd /workspace
 (echo 'gitdir: /workspace/evil' >third/lib/.git) 2>/dev/null && echo "wrote .git"
 mv third/lib/.git third/lib/x 2>/dev/null && echo "moved .git"
 rm -f third/lib/.git 2>/dev/null && echo "removed .git"
-git -C third/lib rev-parse HEAD
+true
 "#;
 
 /// What covers a file does not hold the directories above it: measured, and why `sync` looks at the file.
@@ -63,6 +69,9 @@ fn works(engine: &Engine) {
     checkout.agentnet(&["up", "t"]).expect();
     let agent = checkout.container("t", "agent");
     let tip = engine.shell(&agent, WORK).expect();
+    if engine.name != "docker28-remap" {
+        assert_eq!(engine.shell(&agent, TAMPER).expect().trim(), "");
+    }
     let sync = checkout.agentnet(&["sync", "t"]).expect();
     assert!(sync.contains("third/lib: agentnet/t is at"), "{sync}");
     assert!(!sync.contains("look at these"), "{sync}");
@@ -98,7 +107,7 @@ fn works(engine: &Engine) {
 }
 
 on_engines! {
-    [current] fn submodules_work_and_their_commits_come_back(engine) {
+    [current, mapping] fn submodules_work_and_their_commits_come_back(engine) {
         works(engine);
     }
 }

@@ -320,6 +320,7 @@ mod tests {
             owner: None,
             git: Box::default(),
             source: None,
+            volume: None,
         });
         Saved::prepare(&record, &none(), &[host.to_owned()], &Change::Allow(None))
             .map(|saved| saved.text)

@@ -179,6 +179,12 @@ fn about_engine(facts: &Facts) -> Vec<Finding> {
             "root in a container is your own user outside",
         ));
     }
+    if facts.remaps_users {
+        found.push(good(
+            "users",
+            "mapped (userns-remap): a task's files are in volumes, not in a directory of yours",
+        ));
+    }
     found
 }
 

@@ -117,10 +117,14 @@ async fn one(context: &Context, id: &TaskId, changes: Changes, keep_volumes: boo
         .is_some_and(|r| r.phase == Phase::Down && !r.is_abandoned());
     if idle && changes == Changes::Keep {
         let (record, record_volumes) = record
-            .map(|r| (r.workspace.files().to_owned(), r.kept_volumes))
+            .map(|r| {
+                let place = r.workspace.whereabouts();
+                ((r.workspace.files().to_owned(), place), r.kept_volumes)
+            })
             .unwrap_or_default();
+        let (record, place) = record;
         let what = match record.exists() {
-            true => format!("its changed files are kept in {}", record.display()),
+            true => format!("its changed files are kept in {place}"),
             false => "the volumes of its services are kept".to_owned(),
         };
         context.output.say(&format!(
@@ -159,7 +163,10 @@ async fn one(context: &Context, id: &TaskId, changes: Changes, keep_volumes: boo
     match &report.fate {
         Some(Fate::Kept(path)) => context.output.say(&format!(
             "task {id} is down; changed files are kept in {}; agentnet down {id} --discard removes them",
-            path.display()
+            match workspace.filter(|workspace| workspace.is_in_volumes()) {
+                Some(workspace) => workspace.whereabouts(),
+                None => path.display().to_string(),
+            }
         )),
         Some(Fate::Removed | Fate::Untouched) | None => {
             context.output.say(&format!("task {id} is down"));

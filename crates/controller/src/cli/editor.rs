@@ -26,6 +26,13 @@ impl Editor {
     /// Starts it and does not wait for it. Never through a shell, and never from within the files:
     /// what the agent plants there is an argument, not a place to look for programs.
     pub(super) fn open(self, context: &Context, workspace: &Workspace) -> Result<()> {
+        if workspace.is_in_volumes() {
+            return Err(Error::Usage(format!(
+                "the files are in {} of the engine, where {} does not get: agentnet shell and agentnet sync do",
+                workspace.whereabouts(),
+                self.program()
+            )));
+        }
         let files = workspace.files();
         let started = Command::new(self.program())
             .arg(files)

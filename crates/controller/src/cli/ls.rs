@@ -27,7 +27,10 @@ struct Line {
     task: String,
     mode: Mode,
     fence: Option<Fence>,
+    /// On the host; an empty worktree where they are in a volume.
     files: std::path::PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volume: Option<String>,
     disk: Option<Ledger>,
     #[serde(flatten)]
     stats: Stats,
@@ -55,6 +58,7 @@ pub(super) async fn ls(context: &Context, _: Args) -> Result<u8> {
             mode: record.mode,
             fence: record.fence,
             files: record.workspace.files().to_owned(),
+            volume: record.workspace.volumes().next().map(|v| v.name.clone()),
             disk: Ledger::read(&context.state.task(&record.task)),
             stats: stats(context, record, now).await,
         }
@@ -111,6 +115,9 @@ fn row(line: Line) -> Vec<String> {
         figure(|traffic| bytes(traffic.down)),
         figure(|traffic| traffic.denied.to_string()),
         span(stats.age_seconds),
-        line.files.display().to_string(),
+        match line.volume {
+            Some(volume) => format!("volume {volume}"),
+            None => line.files.display().to_string(),
+        },
     ]
 }

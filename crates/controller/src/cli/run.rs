@@ -158,7 +158,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
             None => std::future::pending().await,
         }
     };
-    disk::begin(&up.record, &dir).await;
+    disk::begin(&engine, &up.record, &dir).await;
     let begun = Instant::now();
     // Told while the command still works: it gets nowhere, and nobody would see why.
     let deserted = async {

@@ -87,7 +87,7 @@ fn text(status: &Status<'_>) -> String {
     out.push_str(&format!(
         "network  {}{fence}\nproof    {proof}\nfiles    {}\n",
         record.mode,
-        record.workspace.files().display()
+        record.workspace.whereabouts()
     ));
     if let Some(branch) = record.workspace.branch() {
         out.push_str(&format!("branch   {branch}\n"));

@@ -138,6 +138,21 @@ pub(super) fn warn(context: &Context, up: &Up) {
     for sentence in up.record.places.iter().flat_map(Place::widened) {
         context.output.warn(&sentence);
     }
+    if up.record.workspace.is_in_volumes() {
+        let task = &up.record.task.task;
+        context.output.say(&format!(
+            "the engine maps users (userns-remap): the task's files are in {} and not in a directory of yours; agentnet \
+             shell {task} looks at them, agentnet sync {task} brings commits to {}, agentnet results {task} DIR brings \
+             the rest, and agentnet down {task} saves it",
+            up.record.workspace.whereabouts(),
+            up.record.workspace.branch().unwrap_or_default(),
+        ));
+        if !up.record.notify {
+            context.output.say(
+                "its agent has no spool for alerts: only root can give a directory to a mapped user",
+            );
+        }
+    }
     if up.facts.rootless {
         context
             .output
@@ -186,7 +201,7 @@ fn print(context: &Context, setup: &Setup, up: &Up, took: std::time::Duration) -
     let mut lines = vec![
         format!("task {task} is up in {:.1} s", took.as_secs_f64()),
         format!("  fence      {fence}"),
-        format!("  files      {}", record.workspace.files().display()),
+        format!("  files      {}", record.workspace.whereabouts()),
     ];
     if let Some(branch) = record.workspace.branch() {
         lines.push(format!("  branch     {branch}"));

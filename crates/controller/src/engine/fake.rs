@@ -54,6 +54,7 @@ impl FakeEngine {
             local: true,
             rootless: false,
             remaps_users: false,
+            root_outside: None,
             isolated_gateway: true,
             many_networks: true,
             start_interval: true,

@@ -14,7 +14,7 @@ use crate::environment::SSH_CONFIG;
 use crate::error::Result;
 use crate::labels::Role;
 use crate::spec::Mount;
-use crate::workspace::{GitEntry, Workspace};
+use crate::workspace::{GIT, GitEntry, Workspace};
 
 #[expect(
     clippy::too_many_arguments,
@@ -117,9 +117,12 @@ pub(super) fn agent(
     told.retain(|name, _| !config.env.contains_key(name));
     spec.secret_env.append(&mut told);
     let addresses = layout.addresses(inputs, layout.agent_place);
-    draft
-        .places
-        .push(Place::of(&spec, Role::Agent, networks_of(&spec), addresses));
+    let mut there = Place::of(&spec, Role::Agent, networks_of(&spec), addresses);
+    if inputs.workspace.is_in_volumes() {
+        let workdir = spec.workdir.clone().unwrap_or_default();
+        there.volumes = vec![workdir, GIT.to_owned()];
+    }
+    draft.places.push(there);
     let mut before = networks.inner();
     before.extend(&door.created);
     before.push(gate.volume);
@@ -146,17 +149,17 @@ pub(super) fn agent(
 /// configuration can be written from inside.
 fn files(inputs: &Inputs<'_>, workdir: &str) -> Vec<Mount> {
     let target = format!("{workdir}/.git");
-    let mut mounts = vec![Mount::Bind {
-        source: inputs.workspace.files().to_owned(),
-        target: workdir.to_owned(),
-        writable: true,
-    }];
+    let mut mounts = vec![inputs.workspace.mount(workdir, true)];
     let gitfile = || Mount::Bind {
         source: inputs.directory.join("gitfile"),
         target: target.clone(),
         writable: false,
     };
     match inputs.workspace {
+        // In a volume no tool of the host finds what is there.
+        Workspace::Worktree { git, .. } if git.volume.is_some() => {
+            mounts.extend(git.mounts(&inputs.directory, true));
+        }
         Workspace::Worktree { git, .. } => {
             mounts.push(gitfile());
             let modules = git.modules.iter();

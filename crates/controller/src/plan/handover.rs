@@ -10,11 +10,12 @@ use crate::ssh_agent::{DIRECTORY, SOCKET};
 /// The steps before the agent's container may be created.
 pub(super) fn steps(inputs: &Inputs<'_>, draft: &mut Draft) -> Vec<usize> {
     let handover = inputs.handover;
+    let owner = inputs.facts.outside(inputs.reader);
     let mut steps = Vec::new();
     if !handover.secrets.is_empty() {
         let secret = Step::Secret {
             path: inputs.directory.join("secrets").join(SECRETS_FILE),
-            owner: inputs.reader,
+            owner,
             text: handover.file(),
         };
         steps.push(draft.add(secret, &[]));
@@ -22,7 +23,7 @@ pub(super) fn steps(inputs: &Inputs<'_>, draft: &mut Draft) -> Vec<usize> {
     if let Some(agent) = &handover.ssh_agent {
         let agent = Step::SshAgent {
             directory: inputs.directory.join("ssh"),
-            owner: inputs.reader,
+            owner,
             agent: agent.clone(),
         };
         steps.push(draft.add(agent, &[]));
@@ -30,7 +31,7 @@ pub(super) fn steps(inputs: &Inputs<'_>, draft: &mut Draft) -> Vec<usize> {
     if let Some((_, path)) = &handover.login {
         let shared = Step::Shared {
             path: path.clone(),
-            owner: inputs.reader,
+            owner,
         };
         steps.push(draft.add(shared, &[]));
     }

@@ -83,7 +83,9 @@ pub(super) fn limits(role: Role, wanted: Wanted, facts: &Facts) -> Limits {
         | Role::Socket
         | Role::Budgets
         | Role::Volume
-        | Role::Snapshot => Usual {
+        | Role::Snapshot
+        | Role::Files
+        | Role::Git => Usual {
             memory: 64 * MIB,
             cpus: spare,
             pids: 16,

@@ -17,7 +17,7 @@ const NOTIFY_DIR: &str = "/agentnet/notify";
 pub(super) fn step(inputs: &Inputs<'_>, draft: &mut Draft) -> Option<usize> {
     let step = Step::Spool {
         path: inputs.directory.join(SPOOL),
-        owner: inputs.reader,
+        owner: inputs.facts.outside(inputs.reader),
     };
     inputs.config.notify.enabled.then(|| draft.add(step, &[]))
 }

@@ -92,7 +92,9 @@ pub enum Step {
     },
     /// Make the task's files available.
     Workspace(Workspace),
-    /// Put a part of a snapshot where it belongs.
+    /// Leave an empty worktree: the files are in volumes.
+    Vacate(Workspace),
+    /// Put an archive where it belongs.
     Pour(Pour),
     /// Make the image of a snapshot's container.
     Layer(Layer),
@@ -177,6 +179,7 @@ impl Step {
             Step::Volume(spec) => remove(Kind::Volume, &spec.name),
             Step::Container(spec) => remove(Kind::Container, &spec.name),
             Step::GuardLink { .. }
+            | Step::Vacate(_)
             | Step::Shared { .. }
             | Step::Connect { .. }
             | Step::Start { .. }
@@ -197,6 +200,9 @@ impl Step {
                 format!("making {}", path.display())
             }
             Step::Workspace(workspace) => workspace.doing(),
+            Step::Vacate(workspace) => {
+                format!("leaving {} empty", workspace.files().display())
+            }
             Step::Pour(pour) => pour.doing.clone(),
             Step::Layer(_) => "making the container's files again".to_owned(),
             Step::Network(spec) => format!("creating network {}", spec.name),

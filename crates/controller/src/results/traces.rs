@@ -46,7 +46,9 @@ impl<E: Engine> Collector<'_, E> {
                 | Role::Budgets
                 | Role::Volume
                 | Role::Snapshot
-                | Role::Extractor => continue,
+                | Role::Extractor
+                | Role::Files
+                | Role::Git => continue,
             };
             let name = format!("logs/{name}.log");
             match self.log(&place.container, &name, lines, most::LOG).await {

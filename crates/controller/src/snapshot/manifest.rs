@@ -177,7 +177,8 @@ impl Manifest {
                 if origin.borrows && git.objects.is_empty() =>
             {
                 Err(Error::Usage(format!(
-                    "{what} borrows objects from your repository, and a --clone has its own: bring it up without --clone"
+                    "{what} borrows objects from your repository, and a --clone, or a task in volumes, has its own: bring it up without --clone, on an engine \
+                     without userns-remap"
                 )))
             }
             (Some(origin), Workspace::Worktree { checkout, .. })

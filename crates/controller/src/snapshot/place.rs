@@ -9,7 +9,7 @@ use crate::labels::{Owner, Role, SERVICE, VOLUME};
 use crate::paths::StateDir;
 use crate::record::Record;
 use crate::spec::{Mount, VolumeSpec};
-use crate::workspace::Workspace;
+use crate::workspace::{PrivateGit, Workspace};
 
 /// Where the task's files are mounted.
 pub(super) const FILES: &str = "/agentnet/place/files";
@@ -21,30 +21,26 @@ const GIT: &str = "/agentnet/place/git";
 pub(super) struct Place {
     pub(super) what: What,
     target: String,
-    source: Source,
-}
-
-#[derive(Debug, Clone)]
-enum Source {
-    Directory(std::path::PathBuf),
-    Volume(VolumeSpec),
+    /// As it is mounted, to be read.
+    mount: Mount,
 }
 
 impl Place {
     /// A directory of the host, or a volume.
-    pub(super) fn files(directory: &std::path::Path) -> Place {
+    pub(super) fn files(workspace: &Workspace) -> Place {
         Place {
             what: What::Files,
             target: FILES.to_owned(),
-            source: Source::Directory(directory.to_owned()),
+            mount: workspace.mount(FILES, false),
         }
     }
 
-    pub(super) fn git(directory: &std::path::Path) -> Place {
+    pub(super) fn git(git: &PrivateGit) -> Place {
+        let (volume, target) = (git.volume.as_ref(), GIT.to_owned());
         Place {
             what: What::Git,
-            target: GIT.to_owned(),
-            source: Source::Directory(directory.to_owned()),
+            target: target.clone(),
+            mount: Mount::either(volume, &git.directory, target, false),
         }
     }
 
@@ -52,13 +48,20 @@ impl Place {
     pub(super) fn volume(volume: VolumeSpec) -> Option<Place> {
         let service = volume.labels.get(SERVICE)?.parse().ok()?;
         let name = volume.labels.get(VOLUME)?.clone();
+        let target = format!("/agentnet/place/volume/{service}.{name}");
+        let mount = Mount::Volume {
+            volume,
+            target: target.clone(),
+            writable: false,
+            fill: false,
+        };
         Some(Place {
-            target: format!("/agentnet/place/volume/{service}.{name}"),
+            target,
             what: What::Volume {
                 service,
                 volume: name,
             },
-            source: Source::Volume(volume),
+            mount,
         })
     }
 
@@ -67,21 +70,12 @@ impl Place {
         &self.target
     }
 
-    pub(super) fn mount(&self, writable: bool) -> Mount {
-        let target = self.target.clone();
-        match &self.source {
-            Source::Directory(source) => Mount::Bind {
-                source: source.clone(),
-                target,
-                writable,
-            },
-            Source::Volume(volume) => Mount::Volume {
-                volume: volume.clone(),
-                target,
-                writable,
-                fill: false,
-            },
+    pub(super) fn mount(&self, may_write: bool) -> Mount {
+        let mut mount = self.mount.clone();
+        if let Mount::Bind { writable, .. } | Mount::Volume { writable, .. } = &mut mount {
+            *writable = may_write;
         }
+        mount
     }
 
     /// What of it is never stored: what is the host's, and what a restore that was killed left.
@@ -102,9 +96,9 @@ pub(super) async fn places<E: Engine>(
     state: &StateDir,
     record: &Record,
 ) -> Result<Vec<Place>> {
-    let mut places = vec![Place::files(record.workspace.files())];
+    let mut places = vec![Place::files(&record.workspace)];
     if let Workspace::Worktree { git, .. } = &record.workspace {
-        places.push(Place::git(&git.directory));
+        places.push(Place::git(git));
     }
     let listed = engine.owned(state.id()).await;
     let listed = listed.map_err(Error::engine("listing what is ours"))?;

@@ -17,7 +17,7 @@ use crate::labels::{Labels, Owner, Role};
 use crate::plan::tool_limits;
 use crate::spec::{Capability, ContainerSpec, ImageRef};
 use crate::task::TaskId;
-use crate::workspace::{PrivateGit, Repository, Workspace};
+use crate::workspace::{Half, PrivateGit, Repository, Workspace};
 
 /// What a new task begins with.
 #[derive(Debug, Clone)]
@@ -32,9 +32,26 @@ pub struct Pour {
     /// What it is, as a participle.
     pub doing: String,
     /// The archive.
-    pub archive: Option<PathBuf>,
+    pub archive: Option<Archive>,
     /// The container.
     pub spec: ContainerSpec,
+}
+
+/// Where an archive comes from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Archive {
+    /// A file.
+    File(PathBuf),
+    /// What the host has just made of a task, packed as it is read.
+    Half {
+        /// Whose.
+        workspace: Box<Workspace>,
+        /// Which half of it.
+        half: Half,
+        /// Who is to own it, `uid:gid` in the container.
+        owner: (u32, u32),
+    },
 }
 
 /// A layer that becomes an image.
@@ -108,9 +125,9 @@ impl Seed {
         covers: &std::path::Path,
         hands: &Hands<'_>,
     ) -> Vec<Pour> {
-        let mut steps = vec![self.pour(&Place::files(workspace.files()), hands, "files")];
+        let mut steps = vec![self.pour(&Place::files(workspace), hands, "files")];
         if let Workspace::Worktree { git, branch, .. } = workspace {
-            steps.push(self.pour(&Place::git(&git.directory), hands, "git"));
+            steps.push(self.pour(&Place::git(git), hands, "git"));
             steps.push(self.branch(git, branch, covers, hands));
         }
         steps.into_iter().flatten().collect()
@@ -133,7 +150,7 @@ impl Seed {
             .within(PATIENCE);
         Some(Pour {
             doing,
-            archive: Some(self.stored.at(&part.file)),
+            archive: Some(Archive::File(self.stored.at(&part.file))),
             spec: job.spec(&hands.template(), hands.name(name), true),
         })
     }
@@ -281,9 +298,17 @@ impl Layer {
 impl Pour {
     /// Does it.
     pub(crate) async fn run<E: Engine>(&self, engine: &E) -> Result<()> {
-        let stdin = match &self.archive {
-            Some(archive) => Some(input(archive).await?),
-            None => None,
+        let (stdin, packing) = match &self.archive {
+            Some(Archive::File(archive)) => (Some(input(archive).await?), None),
+            Some(Archive::Half {
+                workspace,
+                half,
+                owner,
+            }) => {
+                let (stdin, packing) = packed(workspace, *half, *owner)?;
+                (Some(stdin), Some(packing))
+            }
+            None => (None, None),
         };
         let ended = attend(
             engine,
@@ -293,8 +318,36 @@ impl Pour {
             stdin,
             Sink::new(0),
         );
-        ended.await?.ok(&self.doing)
+        let ended = ended.await.and_then(|ended| ended.ok(&self.doing));
+        if let Some(packing) = packing {
+            match packing.await.map_err(std::io::Error::from)? {
+                // Who unpacks does not wait for the last zeros; else it has its own story.
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
+                packed => packed?,
+            }
+        }
+        ended
     }
+}
+
+/// An archive that is written while it is read.
+fn packed(
+    workspace: &Workspace,
+    half: Half,
+    owner: (u32, u32),
+) -> Result<(Input, tokio::task::JoinHandle<std::io::Result<()>>)> {
+    let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
+    reader.set_nonblocking(true)?;
+    let reader = tokio::net::UnixStream::from_std(reader)?;
+    let workspace = workspace.clone();
+    let packing = tokio::task::spawn_blocking(move || {
+        workspace.pack(
+            half,
+            owner,
+            std::io::BufWriter::with_capacity(1 << 16, writer),
+        )
+    });
+    Ok((Box::new(reader), packing))
 }
 
 /// A container ends by itself a little earlier than it is given up.

@@ -29,7 +29,7 @@ use crate::workspace::{GITFILE, Workspace};
 const UNPRIVILEGED: (u32, u32) = (1000, 1000);
 
 /// What `up` needs to know, all read before anything is changed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Setup {
     /// Which task.
     pub task: TaskId,
@@ -53,6 +53,8 @@ pub struct Setup {
     pub issue: Option<String>,
     /// The snapshot that the task begins with.
     pub seed: Option<Seed>,
+    /// An editor of the person's is to show its files.
+    pub opens: bool,
     /// For one command, and not longer than who holds the task's run lock.
     pub once: bool,
 }
@@ -180,6 +182,7 @@ impl Setup {
             handover: &self.handover,
             reader: self.reader(facts),
             seed: self.seed.as_ref(),
+            moved: self.workspace.is_moved(),
         }
     }
 
@@ -208,7 +211,7 @@ impl Setup {
                 "task {0} is down, and {1} of it is kept; agentnet down {0} --discard removes that, or bring the snapshot up \
                  under another name",
                 self.task,
-                record.workspace.files().display()
+                record.workspace.whereabouts()
             )));
         }
         match &images.agent {

@@ -19,7 +19,7 @@ use super::git::{Repository, ShownRef};
 use super::{blocking, tree};
 use crate::error::{Error, Result};
 use crate::paths::TaskDir;
-use crate::spec::Mount;
+use crate::spec::{Mount, VolumeSpec};
 use crate::task::fnv64;
 
 /// Where it is in a container.
@@ -46,6 +46,9 @@ pub struct PrivateGit {
     /// object directories are there.
     #[serde(default)]
     pub own: bool,
+    /// Where it is once the task is up, if that is not `directory`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeSpec>,
     /// The submodule's name, if it is one's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -91,13 +94,14 @@ impl PrivateGit {
             format: repository.object_format().await?,
             promisor: repository.promisor().await?,
             own,
+            volume: None,
             name: None,
             modules: Vec::new(),
         })
     }
 
     /// Where it is in a container.
-    fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         match &self.name {
             None => GIT.to_owned(),
             Some(name) => format!("{GIT}/modules/{name}"),
@@ -138,11 +142,12 @@ impl PrivateGit {
             writable: false,
         };
         let mut mounts = vec![
-            Mount::Bind {
-                source: self.directory.clone(),
-                target: GIT.to_owned(),
+            Mount::either(
+                self.volume.as_ref(),
+                &self.directory,
+                GIT.to_owned(),
                 writable,
-            },
+            ),
             read_only(
                 covers.join(ALTERNATES),
                 format!("{GIT}/objects/info/alternates"),

@@ -118,6 +118,7 @@ impl Bed {
             handover: Handover::default(),
             issue: None,
             seed: None,
+            opens: false,
             once: false,
         }
     }
@@ -222,10 +223,12 @@ pub(crate) fn plan_with(
                 format: "sha1".into(),
                 promisor: None,
                 own: false,
+                volume: None,
                 name: None,
                 modules: Vec::new(),
             }),
             source: None,
+            volume: None,
         },
         directory: "/state/tasks/shop/fix-1".into(),
         files: BTreeMap::from([("gitfile".into(), String::new())]),
@@ -235,6 +238,7 @@ pub(crate) fn plan_with(
         handover,
         reader: (1000, 1000),
         seed: None,
+        moved: false,
     })
 }
 

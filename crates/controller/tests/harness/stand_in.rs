@@ -10,11 +10,21 @@ use agentnet_controller::workspace::Workspace;
 
 /// Runs the script of a spec.
 pub(crate) fn run(spec: &ContainerSpec, input: &[u8]) -> Output {
+    run_on(None, spec, input)
+}
+
+/// The same; `volumes` holds a directory for each volume.
+pub(crate) fn run_on(volumes: Option<&Path>, spec: &ContainerSpec, input: &[u8]) -> Output {
     let scratch = tempfile::tempdir().unwrap();
     let mut places = vec![("/tmp".to_owned(), scratch.path().to_owned())];
     for mount in &spec.mounts {
         if let Mount::Bind { source, target, .. } = mount {
             places.push((target.clone(), source.clone()));
+        }
+        if let (Mount::Volume { volume, target, .. }, Some(volumes)) = (mount, volumes) {
+            let place = volumes.join(&volume.name);
+            fs_err::create_dir_all(&place).unwrap();
+            places.push((target.clone(), place));
         }
     }
     // Longer ones first: one place can lie below another.

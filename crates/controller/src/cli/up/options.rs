@@ -274,6 +274,7 @@ impl Options {
             handover,
             issue,
             seed,
+            opens: self.open.is_some(),
             once: false,
         })
     }

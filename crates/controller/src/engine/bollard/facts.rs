@@ -51,6 +51,7 @@ pub(super) fn facts(
         local,
         rootless,
         remaps_users: security.iter().any(|s| s.contains("name=userns")),
+        root_outside: info.docker_root_dir.as_deref().and_then(root_outside),
         limits: LimitFacts {
             memory: info.memory_limit != Some(false),
             cpus: info.cpu_cfs_quota != Some(false),
@@ -77,6 +78,14 @@ pub(super) fn facts(
     })
 }
 
+/// An engine that maps users keeps everything in a directory that is called after its root: `231072.231072`. It tells
+/// the mapping nowhere else.
+fn root_outside(directory: &str) -> Option<(u32, u32)> {
+    let (_, name) = directory.rsplit_once('/')?;
+    let (uid, gid) = name.split_once('.')?;
+    Some((uid.parse().ok()?, gid.parse().ok()?))
+}
+
 /// Ours: an engine on this machine is seldom given fewer, and one that is elsewhere is no worse a guess.
 fn most_files() -> u64 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
@@ -96,6 +105,17 @@ fn gives_gpus(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_root_is_outside_is_read_from_the_name_of_the_root_directory() {
+        assert_eq!(
+            root_outside("/var/lib/docker/231072.231072"),
+            Some((231_072, 231_072))
+        );
+        for plain in ["/var/lib/docker", "/var/lib/docker.d/data", "/1.x", ""] {
+            assert_eq!(root_outside(plain), None, "{plain}");
+        }
+    }
 
     #[test]
     fn gpus_are_there_where_a_runtime_or_a_device_says_so() {
