@@ -2,6 +2,8 @@
 //! It decides nothing. On an error or Ctrl-C it begins nothing new and waits for what is under way,
 //! so that undoing finds everything that was made.
 
+mod refusal;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -94,6 +96,7 @@ pub async fn apply<E: Engine>(
                 }
             }
             Err(error) => {
+                let error = refusal::explained(&plan.steps, place, error);
                 // The first failure is the story; a journal that cannot be written is not a second.
                 drop(journal.add(Entry::Failed {
                     step: place,
