@@ -10,6 +10,7 @@ use crate::disk::watcher;
 use crate::engine::bollard::BollardEngine;
 use crate::error::{Error, Result};
 use crate::interrupt;
+use crate::lock::TaskLock;
 use crate::output::Output;
 use crate::paths::StateDir;
 use crate::record::{Phase, Record};
@@ -130,14 +131,7 @@ impl Context {
                 "several projects have a task {task}: {}; say which with --project",
                 names.join(", ")
             ))),
-            (None, _) => Err(Error::NoTask {
-                task: task.to_string(),
-                scope: self
-                    .project
-                    .as_ref()
-                    .map(|project| format!(" in project {project}"))
-                    .unwrap_or_default(),
-            }),
+            (None, _) => Err(self.none(task)),
         }
     }
 
@@ -159,18 +153,53 @@ impl Context {
     /// A task that is up, for commands that need its containers.
     pub(super) fn find_up(&self, task: &Slug) -> Result<(TaskId, Record)> {
         let (id, record) = self.find(task)?;
-        if let Some(name) = crate::snapshot::unfinished(&self.state.task(&id)) {
+        self.is_up(&id, &record)?;
+        Ok((id, record))
+    }
+
+    fn is_up(&self, id: &TaskId, record: &Record) -> Result<()> {
+        let task = &id.task;
+        if let Some(name) = crate::snapshot::unfinished(&self.state.task(id)) {
             return Err(Error::Failed(format!(
                 "a restore of snapshot {name} into task {task} did not end; agentnet snapshot restore {task} {name} ends it"
             )));
         }
         if record.phase.is_up() {
-            self.watch_disks(&[&record]);
-            return Ok((id, record));
+            self.watch_disks(&[record]);
+            return Ok(());
         }
         Err(Error::Failed(format!(
             "task {task} is not up; agentnet up {task} brings it up"
         )))
+    }
+
+    /// A task whose lock is ours, as it is then: whoever was waited for may have changed it, or ended it.
+    pub(super) async fn hold(&self, task: &Slug) -> Result<(TaskLock, TaskId, Record)> {
+        let (id, _) = self.find(task)?;
+        let lock = TaskLock::take(&self.state, &id).await?;
+        match Record::read(&self.state.task(&id))? {
+            Some(record) => Ok((lock, id, record)),
+            None => Err(self.none(task)),
+        }
+    }
+
+    /// The same of one that is up.
+    pub(super) async fn hold_up(&self, task: &Slug) -> Result<(TaskLock, TaskId, Record)> {
+        // What is wrong from the start is said at once.
+        self.find_up(task)?;
+        let (lock, id, record) = self.hold(task).await?;
+        self.is_up(&id, &record)?;
+        Ok((lock, id, record))
+    }
+
+    fn none(&self, task: &Slug) -> Error {
+        let project = self.project.as_ref();
+        Error::NoTask {
+            task: task.to_string(),
+            scope: project
+                .map(|project| format!(" in project {project}"))
+                .unwrap_or_default(),
+        }
     }
 
     /// Whose snapshots a task's name means: the task may be gone.
@@ -191,5 +220,77 @@ impl Context {
                 Err(e) => Err(e),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Talk;
+    use crate::record::made;
+
+    fn context() -> (tempfile::TempDir, Context) {
+        let directory = tempfile::tempdir().unwrap();
+        let context = Context {
+            output: Output {
+                talk: Talk::Quiet,
+                json: false,
+                color: false,
+            },
+            state: StateDir::open(Some(directory.path())).unwrap(),
+            project: None,
+            tracker: TaskTracker::new(),
+            endpoint: None,
+        };
+        (directory, context)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_for_another_command_sees_what_it_left() {
+        let (_directory, context) = context();
+        let mut record = made();
+        let dir = context.state.task(&record.task);
+        fs_err::create_dir_all(dir.root()).unwrap();
+        record.write(&dir).unwrap();
+        let task = record.task.task.clone();
+        let lock = TaskLock::take(&context.state, &record.task).await.unwrap();
+        // The command looks the task up and waits; then the other one changes it and ends.
+        let ends = async {
+            record.secrets.push("NEW".to_owned());
+            record.write(&dir).unwrap();
+            drop(lock);
+        };
+        let (held, ()) = tokio::join!(context.hold(&task), ends);
+        let (lock, _, seen) = held.unwrap();
+        assert_eq!(seen.secrets, ["NEW"]);
+        let ends = async {
+            fs_err::remove_file(dir.record()).unwrap();
+            drop(lock);
+        };
+        let (held, ()) = tokio::join!(context.hold(&task), ends);
+        let gone = held.unwrap_err();
+        assert!(matches!(gone, Error::NoTask { .. }), "{gone}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_taken_down_meanwhile_is_not_up() {
+        let (_directory, context) = context();
+        let mut record = Record {
+            phase: Phase::Run,
+            ..made()
+        };
+        let dir = context.state.task(&record.task);
+        fs_err::create_dir_all(dir.root()).unwrap();
+        record.write(&dir).unwrap();
+        let lock = TaskLock::take(&context.state, &record.task).await.unwrap();
+        let task = record.task.task.clone();
+        let ends = async {
+            record.phase = Phase::Down;
+            record.write(&dir).unwrap();
+            drop(lock);
+        };
+        let (held, ()) = tokio::join!(context.hold_up(&task), ends);
+        let error = held.unwrap_err().to_string();
+        assert!(error.contains("is not up"), "{error}");
     }
 }

@@ -109,8 +109,7 @@ pub(super) async fn snapshot(context: &Context, args: Args) -> Result<u8> {
 
 async fn make(context: &Context, args: CreateArgs) -> Result<()> {
     let excluded = Excluded::new(args.exclude)?;
-    let (id, record) = context.find_up(&args.task)?;
-    let _lock = TaskLock::take(&context.state, &id).await?;
+    let (_lock, id, record) = context.hold_up(&args.task).await?;
     let engine = context.engine_of(&record)?;
     let progress = Progress::new(context.output);
     progress.step("measuring");
@@ -233,9 +232,8 @@ fn row(manifest: &Manifest) -> Vec<String> {
 
 async fn put_back(context: &Context, args: RestoreArgs) -> Result<()> {
     let begun = std::time::Instant::now();
-    // Not `find_up`: that waits for the end of one that was killed, and this is it.
-    let (id, record) = context.find(&args.task)?;
-    let _lock = TaskLock::take(&context.state, &id).await?;
+    // Not `hold_up`: that waits for the end of one that was killed, and this is it.
+    let (_lock, id, record) = context.hold(&args.task).await?;
     let shelf = Shelf::of(&context.state, &id);
     let stored = match &args.name {
         Some(name) => shelf.get(name)?,

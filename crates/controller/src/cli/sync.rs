@@ -5,7 +5,6 @@ use super::context::Context;
 use crate::config::Bytes;
 use crate::error::Result;
 use crate::exit::Exit;
-use crate::lock::TaskLock;
 use crate::scan::sentence;
 use crate::sync::{Branch, Report, Uncommitted, sync as bring};
 use crate::task::{Slug, TaskId};
@@ -27,8 +26,7 @@ fn size(text: &str) -> std::result::Result<Bytes, String> {
 }
 
 pub(super) async fn sync(context: &Context, args: Args) -> Result<u8> {
-    let (id, record) = context.find(&args.task)?;
-    let _lock = TaskLock::take(&context.state, &id).await?;
+    let (_lock, id, record) = context.hold(&args.task).await?;
     let engine = context.engine_of(&record)?;
     let limit = args.max_size.0;
     let report = bring(&engine, &context.state, &record, Uncommitted::Leave, limit).await?;
