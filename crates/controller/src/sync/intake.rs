@@ -111,7 +111,7 @@ impl<'a> Quarantine<'a> {
         if status?.success() {
             return Ok(true);
         }
-        Err(refused(&failure(doing, &words.take()).to_string()))
+        Err(refused(failure(doing, &words.take())))
     }
 
     /// Is everything there that these lead to?
@@ -125,7 +125,7 @@ impl<'a> Quarantine<'a> {
         let doing = "checking what the task has";
         match self.git().args(args).input(input).text(doing).await {
             Ok(_) => Ok(()),
-            Err(e) => Err(refused(&e.to_string())),
+            Err(e) => Err(refused(e)),
         }
     }
 
@@ -189,7 +189,12 @@ impl Admitted {
     }
 }
 
-fn refused(why: &str) -> Error {
+/// A disk without room says nothing about what the task committed.
+fn refused(error: Error) -> Error {
+    if matches!(error, Error::Io(_)) {
+        return error;
+    }
+    let why = error.to_string();
     let why = why.trim_start_matches("git checking what the task has: ");
     Error::Failed(format!(
         "what the task committed is refused: {why}; nothing was brought over, and the task's own \

@@ -82,7 +82,18 @@ pub(crate) fn stocked(facts: Facts) -> FakeEngine {
 
 impl Bed {
     pub(crate) fn new(facts: Facts) -> Bed {
-        let directory = tempfile::tempdir().unwrap();
+        Bed::on(tempfile::tempdir().unwrap(), facts)
+    }
+
+    /// With everything in a new directory of another.
+    pub(crate) fn below(parent: &Path) -> Bed {
+        Bed::on(
+            tempfile::tempdir_in(parent).unwrap(),
+            FakeEngine::docker28(),
+        )
+    }
+
+    fn on(directory: tempfile::TempDir, facts: Facts) -> Bed {
         let state = StateDir::open(Some(&directory.path().join("state"))).unwrap();
         let engine = stocked(facts);
         fs_err::create_dir(directory.path().join("files")).unwrap();
