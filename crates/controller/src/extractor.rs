@@ -6,6 +6,7 @@ mod bounded;
 mod job;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::plan::tool_limits;
 use crate::record::Record;
 use crate::spec::{ContainerSpec, ImageRef, Mount, SystemCalls};
 use crate::task::{TaskId, fnv64};
-use crate::workspace::{GIT, Module, Workspace};
+use crate::workspace::{GIT, Module, PrivateGit, Workspace};
 
 pub use bounded::Sink;
 pub use job::Job;
@@ -74,15 +75,8 @@ impl<'a, E: Engine> Extractor<'a, E> {
             mounts.extend(git.mounts(state.task(&record.task).root(), false));
             let own = git.environment(branch).into_iter();
             env.extend(own.map(|(key, value)| (key.to_owned(), value)));
-            let modules = git.modules.iter().map(|module| {
-                let leads_to = match git.volume {
-                    // The file that was put there, to the letter.
-                    Some(_) => format!("={}", module.git.place()),
-                    None => module.repository.display().to_string(),
-                };
-                format!("{}\t{leads_to}\n", module.path.display())
-            });
-            env.insert("AGENTNET_MODULES".to_owned(), modules.collect());
+            let modules = lines_of(git, Path::new(""), git.volume.is_some());
+            env.insert("AGENTNET_MODULES".to_owned(), modules);
         }
         let template = ContainerSpec {
             env,
@@ -110,10 +104,16 @@ impl<'a, E: Engine> Extractor<'a, E> {
     pub fn in_module(&self, module: &Module, branch: &str) -> Extractor<'a, E> {
         let mut template = self.template.clone();
         let tree = format!("{TREE}/{}", module.path.display());
+        let is_volume =
+            |mount: &Mount| matches!(mount, Mount::Volume { target, .. } if target == TREE);
+        let in_volume = template.mounts.iter().any(is_volume);
         let own = [
             ("GIT_WORK_TREE", tree.clone()),
             ("AGENTNET_TREE", tree),
-            ("AGENTNET_MODULES", String::new()),
+            (
+                "AGENTNET_MODULES",
+                lines_of(&module.git, &module.path, in_volume),
+            ),
         ];
         let all = own.into_iter().chain(module.git.environment(branch));
         let all = all.map(|(key, value)| (key.to_owned(), value));
@@ -155,6 +155,22 @@ impl<'a, E: Engine> Extractor<'a, E> {
         ended.ok(&doing)?;
         Ok(output.take())
     }
+}
+
+/// The submodules below a place of the tree, which is a volume's or the host's, for `open.sh`: where each is from there, a tab, and the person's
+/// repository of it.
+fn lines_of(git: &PrivateGit, place: &Path, in_volume: bool) -> String {
+    let all = git.all_modules().into_iter();
+    let line = |module: &Module| {
+        let path = module.path.strip_prefix(place).unwrap_or(&module.path);
+        let leads_to = match in_volume {
+            // The file that was put there, to the letter.
+            true => format!("={}", module.git.place()),
+            false => module.repository.display().to_string(),
+        };
+        format!("{}\t{leads_to}\n", path.display())
+    };
+    all.map(line).collect()
 }
 
 /// Creates a container of ours, runs it to its end and removes it, whatever comes of it.

@@ -2,11 +2,14 @@
 //! prompt that runs git there, a shell that reads `.envrc` (THREATS W38). Nothing is judged: what is new
 //! or changed since the task began is listed, to be looked at first.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::extractor::{Extractor, Job};
+use crate::workspace::Workspace;
 
 /// The shell function `planted`, for scripts after `open.sh`.
 pub(crate) const SCRIPT: &str = include_str!("scan/scan.sh");
@@ -89,6 +92,13 @@ impl Planted {
             path,
         })
     }
+
+    /// The same of a tree that is at a place of another.
+    fn below(self, place: &Path) -> Planted {
+        let path = place.join(&self.path).display().to_string();
+        let path = path.chars().filter(|c| !c.is_control()).collect();
+        Planted { path, ..self }
+    }
 }
 
 /// One sentence, or nothing.
@@ -112,13 +122,35 @@ pub fn sentence(planted: &[Planted]) -> Option<String> {
     ))
 }
 
-/// What is new or changed in a worktree's task since a commit; at most a hundred.
-pub async fn scan<E: Engine>(extractor: &Extractor<'_, E>, since: &str) -> Result<Vec<Planted>> {
+/// What is new or changed in a worktree's task since it began, submodules and all; at most a hundred of each.
+pub async fn scan<E: Engine>(
+    extractor: &Extractor<'_, E>,
+    workspace: &Workspace,
+) -> Result<Option<Vec<Planted>>> {
+    let Workspace::Worktree {
+        base, git, branch, ..
+    } = workspace
+    else {
+        return Ok(None);
+    };
+    let mut found = of(extractor, base).await?;
+    for module in git.all_modules() {
+        let inside = of(&extractor.in_module(module, branch), &module.base).await?;
+        found.extend(
+            inside
+                .into_iter()
+                .map(|planted| planted.below(&module.path)),
+        );
+    }
+    Ok(Some(sorted(found.into_iter())))
+}
+
+async fn of<E: Engine>(extractor: &Extractor<'_, E>, since: &str) -> Result<Vec<Planted>> {
     let script = format!("{SCRIPT}\nplanted \"$1\"");
     let job = Job::git("looking at what the task left", &script).arguments([since]);
     let output = extractor.capture(job).await?;
     let text = String::from_utf8_lossy(&output);
-    Ok(sorted(text.lines().filter_map(Planted::read)))
+    Ok(text.lines().filter_map(Planted::read).collect())
 }
 
 /// In order, each once.

@@ -130,9 +130,9 @@ pub async fn sync<E: Engine>(
         base,
         promisor: git.promisor.is_some(),
     };
-    // Submodules first: the commits that name theirs come after them.
+    // Submodules first, and theirs before them: commits that name others come after those.
     let (mut modules, mut notes) = (Vec::new(), Vec::new());
-    for module in &git.modules {
+    for module in git.all_modules().into_iter().rev() {
         let path = &module.path;
         let Some(repository) = module.repository() else {
             let place = module.repository.display();

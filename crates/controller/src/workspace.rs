@@ -21,6 +21,7 @@ pub use git::Repository;
 use kept::{kept, shares};
 use private::Start;
 pub use private::{GIT, Module, Objects, PrivateGit};
+pub(crate) use source::remove_if_empty as remove_clone_if_empty;
 pub use source::{Address, Source};
 pub(crate) use tree::remove as remove_tree;
 pub use volumes::Half;
@@ -282,12 +283,13 @@ impl Workspace {
         if fresh {
             if let Some(source) = source {
                 source.fetch(checkout, base).await?;
+                private::tell_left_out(&repository, base).await?;
             }
             {
                 let _alone = repository.alone().await?;
                 repository.add_worktree(tree, branch, base).await?;
             }
-            for module in &git.modules {
+            for module in git.all_modules() {
                 module.add(tree, branch).await?;
             }
             if let Some((uid, gid)) = *owner {
@@ -302,7 +304,7 @@ impl Workspace {
         let from = from.as_deref();
         let start = Start { branch, base, from };
         git.make(&repository, tree, start, *owner).await?;
-        let modules = git.modules.iter().map(Module::gitfile);
+        let modules = git.all_modules().into_iter().map(Module::gitfile);
         let whole = (GITFILE_NAME.to_owned(), GITFILE.to_owned());
         for (name, text) in modules.chain([whole]) {
             let file = tree.with_file_name(name);
@@ -326,6 +328,47 @@ impl Workspace {
     /// Its time is when the tree was as we made it. Lies outside the tree.
     fn marker(&self) -> PathBuf {
         self.files().with_extension("made")
+    }
+
+    /// What stands in `.git` of each submodule on the host, or in the volume that the files are in, for who puts files there: where it is below the tree, a
+    /// tab, and the line of it.
+    pub(crate) async fn links(&self) -> Result<String> {
+        let mut lines = String::new();
+        if let Workspace::Worktree { tree, git, .. } = self {
+            for module in git.all_modules() {
+                match git.volume {
+                    Some(_) => lines.push_str(&module.covered()),
+                    None => lines.extend(module.link(tree).await?),
+                }
+            }
+        }
+        Ok(lines)
+    }
+
+    /// Begins where a snapshot's task did, with the submodules that it had. Nothing is made yet.
+    pub(crate) async fn begin_at(
+        &mut self,
+        commit: &str,
+        modules: &[PathBuf],
+        dir: &TaskDir,
+    ) -> Result<()> {
+        let Workspace::Worktree {
+            checkout,
+            base,
+            git,
+            source,
+            ..
+        } = self
+        else {
+            return Ok(());
+        };
+        if *base != commit && source.is_none() {
+            let repository = Repository::at(checkout.clone());
+            git.modules = private::modules(&repository, commit, dir, git.own).await?;
+        }
+        commit.clone_into(base);
+        git.keep_modules(modules);
+        Ok(())
     }
 
     /// Did anybody change the files, or commit?
@@ -365,7 +408,7 @@ impl Workspace {
         blocking(move || tree::remove(&doomed)).await?;
         let repository = checkout.is_dir().then(|| Repository::at(checkout.clone()));
         git.remove(repository.as_ref(), branch).await?;
-        for module in &git.modules {
+        for module in git.all_modules() {
             crate::paths::remove_if_there(&tree.with_file_name(module.gitfile().0))?;
             module.forget(tree, branch).await?;
         }

@@ -13,9 +13,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use agentnet_controller::error::Result;
-use agentnet_controller::sync::Branch;
+use agentnet_controller::snapshot::{Shelf, Which};
+use agentnet_controller::sync::{Branch, LARGEST, Uncommitted, sync};
+use agentnet_controller::up::Setup;
 use agentnet_controller::workspace::{Address, Fate, Repository, Workspace};
 use harness::scene::{BRANCH, BROUGHT, Scene, Share, git, repository, try_git};
+use harness::stand_in::Agent;
 use harness::{Bed, id};
 
 const INIT: [&str; 4] = ["init", "--quiet", "--initial-branch=main", "shop"];
@@ -303,7 +306,7 @@ async fn a_fetch_that_fails_leaves_nothing() {
     let workspace = Workspace::fetched(&address, &task, &bed.state)
         .await
         .unwrap();
-    let setup = agentnet_controller::up::Setup {
+    let setup = Setup {
         workspace,
         ..bed.setup("t", "")
     };
@@ -333,7 +336,7 @@ async fn a_fetch_that_fails_leaves_nothing() {
     let workspace = Workspace::fetched(&address, &task, &bed.state)
         .await
         .unwrap();
-    let setup = agentnet_controller::up::Setup { workspace, ..setup };
+    let setup = Setup { workspace, ..setup };
     let error = bed.up(&setup).await.unwrap_err().to_string();
     assert!(error.contains("fetch"), "{error}");
     bed.assert_empty("after a refused fetch");
@@ -353,4 +356,96 @@ async fn a_name_whose_clone_holds_commits_of_another_repository_is_refused() {
     let error = error.unwrap_err().to_string();
     assert!(error.contains("choose another name"), "{error}");
     assert!(try_git(&scene.root, &["rev-parse", BRANCH]).is_ok());
+}
+
+#[tokio::test]
+async fn a_snapshot_of_a_clone_begins_another_task_of_that_address() {
+    let bed = Bed::docker28();
+    let (origin, address) = elsewhere(&bed);
+    let scene = fetched(bed, &address).await;
+    let one = scene.agent.commit("one", "1");
+    scene.agent.write("loose", "not committed");
+    let stored = scene.store("one").await;
+    // Back into its own task.
+    scene.agent.commit("two", "2");
+    scene.restore(&stored).await.unwrap();
+    assert_eq!(scene.agent.git(&["rev-parse", "HEAD"]), one);
+    assert_eq!(scene.agent.git(&["status", "--porcelain"]), "?? loose");
+    // Into another one, though the branch went on there meanwhile.
+    git(
+        &origin,
+        &["commit", "--quiet", "--allow-empty", "-m", "later"],
+    );
+    let state = &scene.bed.state;
+    let begin = async |workspace: Result<Workspace>, task: &str| {
+        let mut workspace = workspace.unwrap();
+        let which: Which = "t/one".parse().unwrap();
+        let seed = which.seed(state, &id(task), &mut workspace).await?;
+        Ok::<_, agentnet_controller::error::Error>(Setup {
+            workspace,
+            seed: Some(seed),
+            ..scene.bed.setup(task, "")
+        })
+    };
+    let setup = begin(Workspace::fetched(&address, &id("u"), state).await, "u").await;
+    let other = setup.unwrap();
+    let record = scene.bed.up(&other).await.unwrap().record;
+    let agent = Agent::of(&record.workspace);
+    assert_eq!(agent.git(&["rev-parse", "agentnet/u"]), one);
+    assert_eq!(agent.git(&["status", "--porcelain"]), "?? loose");
+    let two = agent.commit("two", "2");
+    let synced = sync(
+        &scene.bed.engine,
+        state,
+        &record,
+        Uncommitted::Leave,
+        LARGEST,
+    );
+    synced.await.unwrap();
+    let place = state.repository(&id("u"));
+    assert_eq!(git(&place, &["rev-parse", "agentnet/u"]), two);
+    // One of another repository takes none of it, and says what does.
+    let bed = Bed::docker28();
+    let (_, elsewhere) = elsewhere(&bed);
+    let error = begin(Workspace::fetched(&elsewhere, &id("v"), state).await, "v").await;
+    let error = error.err().unwrap().to_string();
+    let flag = format!("--clone {}", address.as_str());
+    assert!(error.contains(&flag), "{error}");
+}
+
+#[tokio::test]
+async fn the_repository_of_a_clone_that_only_a_snapshot_kept_goes_with_it() {
+    let bed = Bed::docker28();
+    let (_, address) = elsewhere(&bed);
+    let scene = fetched(bed, &address).await;
+    scene.store("one").await;
+    assert_eq!(scene.down().await.fate, Some(Fate::Removed));
+    assert!(scene.root.exists(), "the snapshot stands on it");
+    let shelf = Shelf::of(&scene.bed.state, &id("t"));
+    shelf.remove(&"one".parse().unwrap()).await.unwrap();
+    scene.bed.assert_empty("after both");
+}
+
+#[tokio::test]
+async fn submodules_of_an_address_stay_empty() {
+    let bed = Bed::docker28();
+    let (origin, address) = elsewhere(&bed);
+    let other = format!("file://{}", origin.display());
+    let add = ["submodule", "--quiet", "add", &other, "third/lib"];
+    git(
+        &origin,
+        &[&["-c", "protocol.file.allow=always"], &add[..]].concat(),
+    );
+    git(&origin, &["commit", "--quiet", "-m", "a submodule"]);
+    let scene = fetched(bed, &address).await;
+    let inside = fs_err::read_dir(scene.agent.tree.join("third/lib")).unwrap();
+    assert_eq!(inside.count(), 0);
+    // The agent can get it where the whitelist lets it: its address is there.
+    let url = scene
+        .agent
+        .git(&["config", "--file", ".gitmodules", "submodule.third/lib.url"]);
+    assert_eq!(url, other);
+    scene.agent.commit("one", "1");
+    assert_eq!(scene.sync().await.unwrap().modules, []);
+    assert_eq!(scene.down().await.fate, Some(Fate::Removed));
 }

@@ -118,13 +118,17 @@ impl Scene {
         let mut workspace = Workspace::worktree(&repository, &id(task), &dir)
             .await
             .unwrap();
-        let seed = seed.map(|text| {
-            let which: Which = text.parse().unwrap();
-            which.seed(&self.bed.state, &slug("shop"), &mut workspace)
-        });
+        let seed = match seed.map(|text| text.parse::<Which>().unwrap()) {
+            Some(which) => Some(
+                which
+                    .seed(&self.bed.state, &id(task), &mut workspace)
+                    .await?,
+            ),
+            None => None,
+        };
         let setup = self.bed.setup(task, SERVICE);
         Ok(Setup {
-            seed: seed.transpose()?,
+            seed,
             workspace,
             ..setup
         })

@@ -508,6 +508,13 @@ async fn what_tools_obey_is_listed_if_the_task_made_or_changed_it() {
         "inner/.git/config",
         "plain/file",
         "bare/HEAD",
+        // git finds objects and refs where that leads.
+        "thin/HEAD",
+        "thin/commondir",
+        "two\nlines/bare/HEAD",
+        // The first line of this name is a file that was there before.
+        "README\nx/.envrc",
+        "a\ttab/.envrc",
     ] {
         scene.agent.write(name, "x");
     }
@@ -515,10 +522,17 @@ async fn what_tools_obey_is_listed_if_the_task_made_or_changed_it() {
         ("/etc/passwd", "absolute"),
         ("../../out", "plain/up"),
         ("../README", "plain/in"),
+        ("./README", "here"),
+        ("plain/../../out", "plainly"),
+        ("plain/..", "back"),
+        ("/etc/passwd", "new\nline"),
+        ("/etc/passwd", "a\ttab/link"),
+        ("/etc/pass\twd//x", "odd target"),
+        ("..//..", "plain/doubled"),
     ] {
         std::os::unix::fs::symlink(target, scene.agent.tree.join(name)).unwrap();
     }
-    for name in ["bare/objects", "bare/refs"] {
+    for name in ["bare/objects", "bare/refs", "two\nlines/bare/objects"] {
         fs_err::create_dir_all(scene.agent.tree.join(name)).unwrap();
     }
     let planted = scene.sync().await.unwrap().planted;
@@ -531,12 +545,22 @@ async fn what_tools_obey_is_listed_if_the_task_made_or_changed_it() {
             ".envrc",
             ".husky/pre-commit",
             ".vscode/tasks.json",
+            "README?x/.envrc",
             "absolute",
             "agentnet.toml",
+            "atab/.envrc",
+            "atab/link",
+            "back",
             "bare",
             "deep/.gitattributes",
             "inner/.git",
-            "plain/up"
+            "new?line",
+            "odd target",
+            "plain/doubled",
+            "plain/up",
+            "plainly",
+            "thin",
+            "two?lines/bare",
         ]
     );
 }

@@ -1,5 +1,7 @@
 //! Submodules in a task: git works in them, and what comes back goes into the person's repositories of them.
 
+use std::path::Path;
+
 use agentnet_e2e::agentnet::Checkout;
 use agentnet_e2e::engine::Engine;
 use agentnet_e2e::on_engines;
@@ -14,8 +16,15 @@ cd third/lib
 test -z "$(git status --porcelain)"
 test "$(git branch --show-current)" = agentnet/t
 git log --oneline >/dev/null
+cd in/deep
+test -z "$(git status --porcelain)"
+echo deep >deep
+git add deep
+git commit --quiet --message deep
+cd ../..
+git submodule status | grep -q '^+'
 echo work >work
-git add work
+git add work in/deep
 git commit --quiet --message work
 cd ../..
 git submodule status | grep -q '^+'
@@ -32,7 +41,21 @@ cd /workspace
 (echo 'gitdir: /workspace/evil' >third/lib/.git) 2>/dev/null && echo "wrote .git"
 mv third/lib/.git third/lib/x 2>/dev/null && echo "moved .git"
 rm -f third/lib/.git 2>/dev/null && echo "removed .git"
+rm -f third/lib/in/deep/.git 2>/dev/null && echo "removed .git"
 true
+"#;
+
+/// In a task that began with a snapshot of that one.
+const AGAIN: &str = r#"
+set -eu
+cd /workspace/third/lib
+test "$(git branch --show-current)" = agentnet/v
+test "$(cat work)" = work
+test -z "$(git status --porcelain --ignore-submodules)"
+cd in/deep
+test "$(git branch --show-current)" = agentnet/v
+test "$(git status --porcelain)" = '?? loose'
+git rev-parse HEAD
 "#;
 
 /// What covers a file does not hold the directories above it: measured, and why `sync` looks at the file.
@@ -47,23 +70,25 @@ git config --file third/lib/.git/config core.fsmonitor 'touch /tmp/ran'
 fn works(engine: &Engine) {
     let checkout = Checkout::new(engine, None, "");
     let root = checkout.directory();
-    let lib = root.with_file_name("lib");
-    repository::create(&lib);
-    let address = lib.display().to_string();
+    let (lib, deep) = (root.with_file_name("lib"), root.with_file_name("deep"));
+    let submodule = ["-c", "protocol.file.allow=always", "submodule", "--quiet"];
+    let add = |whole: &Path, part: &Path, path: &str| {
+        let words = ["add", &part.display().to_string(), path];
+        git(whole, &[&submodule[..], &words].concat());
+    };
+    for repository in [&lib, &deep] {
+        repository::create(repository);
+    }
+    add(&lib, &deep, "in/deep");
+    commit(&lib, "A submodule");
+    add(&root, &lib, "third/lib");
     git(
         &root,
-        &[
-            "-c",
-            "protocol.file.allow=always",
-            "submodule",
-            "--quiet",
-            "add",
-            &address,
-            "third/lib",
-        ],
+        &[&submodule[..], &["update", "--init", "--recursive"]].concat(),
     );
     commit(&root, "A submodule");
     let theirs = root.join(".git/modules/third/lib");
+    let nested = theirs.join("modules/in/deep");
     let before = git(&theirs, &["for-each-ref"]);
 
     checkout.agentnet(&["up", "t"]).expect();
@@ -79,6 +104,31 @@ fn works(engine: &Engine) {
         assert_eq!(git(&theirs, &["rev-parse", name]), tip);
     }
     assert_eq!(git(&root, &["rev-parse", "agentnet/t:third/lib"]), tip);
+    let deep = git(&nested, &["rev-parse", "agentnet/t"]);
+    assert_eq!(git(&theirs, &["rev-parse", "agentnet/t:in/deep"]), deep);
+    let loose = "echo loose >/workspace/third/lib/in/deep/loose";
+    engine.shell(&agent, loose).expect();
+    checkout
+        .agentnet(&["snapshot", "create", "t", "one"])
+        .expect();
+    checkout
+        .agentnet(&["up", "v", "--snapshot", "t/one"])
+        .expect();
+    let other = checkout.container("v", "agent");
+    assert_eq!(engine.shell(&other, AGAIN).expect(), deep);
+    let sync = checkout.agentnet(&["sync", "v"]).expect();
+    assert!(!sync.contains("look at these"), "{sync}");
+    assert_eq!(git(&nested, &["rev-parse", "agentnet/v"]), deep);
+    checkout.agentnet(&["down", "v", "--discard"]).expect();
+    let removed = "rm -r /workspace/third/lib/in/deep/loose /workspace/README*";
+    engine.shell(&agent, removed).expect();
+    checkout
+        .agentnet(&["snapshot", "restore", "t", "one"])
+        .expect();
+    let agent = checkout.container("t", "agent");
+    let gone = "cd /workspace && test -z \"$(git status --porcelain --ignore-submodules)\" && rm third/lib/in/deep/loose";
+    engine.shell(&agent, gone).expect();
+    checkout.agentnet(&["snapshot", "rm", "t", "one"]).expect();
     let out = root.with_file_name("out");
     checkout
         .agentnet(&["results", "t", &out.to_string_lossy()])
@@ -90,7 +140,9 @@ fn works(engine: &Engine) {
         .join(&checkout.project)
         .join("t/tree");
     assert!(!tree.exists(), "everything was committed");
-    git(&theirs, &["update-ref", "-d", "refs/heads/agentnet/t"]);
+    for branch in ["refs/heads/agentnet/t", "refs/heads/agentnet/v"] {
+        git(&theirs, &["update-ref", "-d", branch]);
+    }
     assert_eq!(git(&theirs, &["for-each-ref"]), before);
 
     checkout.agentnet(&["up", "u"]).expect();

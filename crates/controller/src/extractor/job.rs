@@ -10,6 +10,7 @@ pub struct Job {
     doing: String,
     script: String,
     arguments: Vec<String>,
+    variables: Vec<(&'static str, String)>,
     mounts: Vec<Mount>,
     deadline: Duration,
     limit: u64,
@@ -28,6 +29,7 @@ impl Job {
             doing: doing.into(),
             script: script.to_owned(),
             arguments: Vec::new(),
+            variables: Vec::new(),
             mounts: Vec::new(),
             deadline: Duration::from_secs(60),
             limit: 16 << 20,
@@ -46,6 +48,13 @@ impl Job {
     #[must_use]
     pub fn arguments<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Job {
         self.arguments = arguments.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &'static str, value: impl Into<String>) -> Job {
+        self.variables.push((name, value.into()));
         self
     }
 
@@ -99,6 +108,9 @@ impl Job {
         spec.entrypoint = Some(words.map(str::to_owned).to_vec());
         spec.command = vec![self.script, "agentnet".to_owned()];
         spec.command.extend(self.arguments);
+        let variables = self.variables.into_iter();
+        spec.env
+            .extend(variables.map(|(name, value)| (name.to_owned(), value)));
         spec.mounts.extend(self.mounts);
         spec.stdin_open = stdin;
         if !self.rights.is_empty() {

@@ -51,21 +51,30 @@ fresh_index() {
 
 # The submodules that the task began with and whose .git is the file that was put there, a line each: it leads to a
 # worktree of the person's repository of it; in a volume, after `=`, to the task's own git. Any other is a repository
-# inside, whatever it says.
+# inside, whatever it says. /tmp/outer has those that are in no other.
 : >/tmp/ours
-printf '%s' "${AGENTNET_MODULES:-}" | while IFS='	' read -r path place; do
-    file=$GIT_WORK_TREE/$path/.git
-    [ -f "$file" ] && [ ! -L "$file" ] || continue
-    rest=$(head -c 4096 "$file")
-    case $place in
-    =*)
-        [ "$rest" != "gitdir: ${place#=}" ] || printf './%s\n' "$path" >>/tmp/ours
-        continue
-        ;;
-    esac
-    rest=${rest#"gitdir: $place/worktrees/"}
-    case $rest in
-    "" | .* | *[!A-Za-z0-9._-]*) ;;
-    *) printf './%s\n' "$path" >>/tmp/ours ;;
-    esac
-done
+: >/tmp/outer
+printf '%s' "${AGENTNET_MODULES:-}" | {
+    above=/
+    while IFS='	' read -r path place; do
+        inner=yes
+        case $path in
+        "$above"/*) ;;
+        *) inner= above=$path ;;
+        esac
+        file=$GIT_WORK_TREE/$path/.git
+        [ -f "$file" ] && [ ! -L "$file" ] || continue
+        rest=$(head -c 4096 "$file")
+        case $place in
+        =*) [ "$rest" = "gitdir: ${place#=}" ] || continue ;;
+        *)
+            rest=${rest#"gitdir: $place/worktrees/"}
+            case $rest in
+            "" | .* | *[!A-Za-z0-9._-]*) continue ;;
+            esac
+            ;;
+        esac
+        printf './%s\n' "$path" >>/tmp/ours
+        [ "$inner" ] || printf './%s\n' "$path" >>/tmp/outer
+    done
+}

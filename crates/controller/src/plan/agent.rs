@@ -162,7 +162,7 @@ fn files(inputs: &Inputs<'_>, workdir: &str) -> Vec<Mount> {
         }
         Workspace::Worktree { git, .. } => {
             mounts.push(gitfile());
-            let modules = git.modules.iter();
+            let modules = git.all_modules().into_iter();
             mounts.extend(modules.map(|module| module.cover(&inputs.directory, workdir)));
             mounts.extend(git.mounts(&inputs.directory, true));
         }

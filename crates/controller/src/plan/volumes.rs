@@ -47,6 +47,7 @@ pub(super) fn fill(inputs: &Inputs<'_>, made: usize, draft: &mut Draft) -> Resul
                 half,
                 owner: inputs.reader,
             }),
+            links: None,
             spec: job.spec(&template, name, true),
         };
         filled.push(draft.add(Step::Pour(pour), &[made]));

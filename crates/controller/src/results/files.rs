@@ -175,10 +175,7 @@ impl<E: Engine> Collector<'_, E> {
 
     /// What a person looks at before opening, running or merging anything of the task's.
     pub(super) async fn planted(&self) -> Result<Option<Vec<Planted>>> {
-        match self.base() {
-            Some(base) => scan(self.extractor()?, base).await.map(Some),
-            None => Ok(None),
-        }
+        scan(self.extractor()?, &self.record.workspace).await
     }
 
     /// `outputs/`

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::exclude::Excluded;
 use super::keep::Kept;
 use super::layer::{Wanted, filter, parent};
-use super::manifest::{Manifest, Missed, Origin, Part, What};
+use super::manifest::{Manifest, Missed, Part, What};
 use super::measure::reading;
+use super::origin::Origin;
 use super::place::{extractor, places};
 use super::secrets;
 use super::shelf::{Draft, REMOVED, Shelf, keep_passwords};
@@ -24,7 +25,7 @@ use crate::paths::StateDir;
 use crate::record::Record;
 use crate::task::Slug;
 use crate::teardown;
-use crate::workspace::{Workspace, blocking};
+use crate::workspace::blocking;
 
 /// What is wanted.
 #[derive(Debug)]
@@ -49,21 +50,7 @@ pub async fn create<E: Engine>(
     cancel: &CancellationToken,
     progress: &Progress,
 ) -> Result<Manifest> {
-    let origin = match &record.workspace {
-        Workspace::Worktree {
-            checkout,
-            branch,
-            base,
-            git,
-            ..
-        } => Some(Origin {
-            checkout: checkout.clone(),
-            branch: branch.clone(),
-            base: base.clone(),
-            borrows: !git.objects.is_empty(),
-        }),
-        Workspace::Directory { .. } => None,
-    };
+    let origin = Origin::of(&record.workspace);
     let draft = Shelf::of(state, &record.task).draft(&wish.name, origin.clone())?;
     let maker = Maker {
         engine,

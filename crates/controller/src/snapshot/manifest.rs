@@ -1,14 +1,17 @@
 //! What a snapshot holds: the only file of it that is read as more than bytes. We wrote it, in a directory that no
 //! container is given.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::origin::{Held, Origin};
 use crate::error::{Error, Result};
+use crate::output::printable;
 use crate::task::{Slug, TaskId};
-use crate::workspace::Workspace;
+use crate::workspace::{PrivateGit, Workspace};
 
 /// One snapshot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,19 +41,6 @@ pub struct Manifest {
     pub removed: u64,
     /// What could not be stored.
     pub left_out: Vec<Missed>,
-}
-
-/// Where a task's commits began.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Origin {
-    /// The person's checkout.
-    pub checkout: PathBuf,
-    /// The task's branch.
-    pub branch: String,
-    /// The commit it began at.
-    pub base: String,
-    /// Its objects are not complete without the repository's.
-    pub borrows: bool,
 }
 
 /// One archive.
@@ -181,16 +171,23 @@ impl Manifest {
                      without userns-remap"
                 )))
             }
-            (Some(origin), Workspace::Worktree { checkout, .. })
-                if origin.checkout == *checkout =>
-            {
-                Ok(())
+            (
+                Some(origin),
+                Workspace::Worktree {
+                    checkout,
+                    source,
+                    git,
+                    ..
+                },
+            ) => {
+                let address = source.as_ref().map(|source| &source.address);
+                // A clone of an address has all of its objects, so another of that address takes them.
+                let same_address = address.is_some() && address == origin.source.as_ref();
+                if origin.checkout != *checkout && (origin.borrows || !same_address) {
+                    return Err(elsewhere(&what, origin, checkout));
+                }
+                same_modules(&what, origin, git)
             }
-            (Some(origin), Workspace::Worktree { checkout, .. }) => Err(Error::Usage(format!(
-                "{what} was taken in {}, and borrows from that repository: it cannot be put back in {}",
-                origin.checkout.display(),
-                checkout.display()
-            ))),
             (Some(_), Workspace::Directory { .. }) => Err(Error::Usage(format!(
                 "{what} is of a git worktree: it cannot be put back into a --workspace"
             ))),
@@ -200,4 +197,38 @@ impl Manifest {
             ))),
         }
     }
+}
+
+/// The sentence for a repository that is not the snapshot's.
+fn elsewhere(what: &str, origin: &Origin, checkout: &Path) -> Error {
+    Error::Usage(match &origin.source {
+        Some(address) => {
+            format!("{what} is of a clone of {address}: bring it up with --clone {address}")
+        }
+        None => format!(
+            "{what} was taken in {}, and belongs to that repository: it cannot be put back in {}",
+            origin.checkout.display(),
+            checkout.display()
+        ),
+    })
+}
+
+/// A submodule's git directory is of no use without the person's repository of it.
+fn same_modules(what: &str, origin: &Origin, git: &PrivateGit) -> Result<()> {
+    let there: BTreeSet<_> = git.all_modules().into_iter().map(Held::from).collect();
+    let stored: BTreeSet<_> = origin.modules.iter().cloned().collect();
+    let Some(other) = there.symmetric_difference(&stored).next() else {
+        return Ok(());
+    };
+    let path = printable(&other.path.to_string_lossy());
+    Err(Error::Usage(match stored.contains(other) {
+        true => format!(
+            "{what} has the submodule {path} from {}, which the task has not: your checkout must have it (git submodule \
+             update --init --recursive)",
+            other.repository.display()
+        ),
+        false => format!(
+            "the task has the submodule {path}, which {what} has not: only a new task takes it (agentnet up NEW --snapshot)"
+        ),
+    }))
 }

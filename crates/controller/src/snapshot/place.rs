@@ -1,5 +1,7 @@
 //! The places of a task that a snapshot reads and a restore writes, as a container of ours sees them.
 
+use std::path::PathBuf;
+
 use super::manifest::What;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -13,8 +15,10 @@ use crate::workspace::{PrivateGit, Workspace};
 
 /// Where the task's files are mounted.
 pub(super) const FILES: &str = "/agentnet/place/files";
+/// The variable that says what is to be in `.git` of submodules: [`Workspace::links`].
+pub(super) const LINKS: &str = "AGENTNET_LINKS";
 /// Where its git directory is.
-const GIT: &str = "/agentnet/place/git";
+pub(super) const GIT: &str = "/agentnet/place/git";
 
 /// One place.
 #[derive(Debug, Clone)]
@@ -23,21 +27,29 @@ pub(super) struct Place {
     target: String,
     /// As it is mounted, to be read.
     mount: Mount,
+    /// Submodules in it: their `.git` is the host's.
+    modules: Vec<PathBuf>,
 }
 
 impl Place {
-    /// A directory of the host, or a volume.
+    /// A task's files.
     pub(super) fn files(workspace: &Workspace) -> Place {
+        let modules = match workspace {
+            Workspace::Worktree { git, .. } => git.all_modules(),
+            Workspace::Directory { .. } => Vec::new(),
+        };
         Place {
             what: What::Files,
             target: FILES.to_owned(),
             mount: workspace.mount(FILES, false),
+            modules: modules.iter().map(|module| module.path.clone()).collect(),
         }
     }
 
     pub(super) fn git(git: &PrivateGit) -> Place {
         let (volume, target) = (git.volume.as_ref(), GIT.to_owned());
         Place {
+            modules: Vec::new(),
             what: What::Git,
             target: target.clone(),
             mount: Mount::either(volume, &git.directory, target, false),
@@ -56,6 +68,7 @@ impl Place {
             fill: false,
         };
         Some(Place {
+            modules: Vec::new(),
             target,
             what: What::Volume {
                 service,
@@ -83,11 +96,28 @@ impl Place {
         let own = ["./.agentnet-restore", "./.agentnet-gone"];
         let git = (self.what == What::Files).then_some("./.git");
         let words = own.into_iter().chain(git);
-        words
+        let mut words: Vec<_> = words
             .flat_map(|path| ["-o", "-path", path])
             .map(str::to_owned)
-            .collect()
+            .collect();
+        for module in &self.modules {
+            let path = format!("./{}/.git", literal(&module.to_string_lossy()));
+            words.extend(["-o", "-path", &path, "-type", "f"].map(str::to_owned));
+        }
+        words
     }
+}
+
+/// A path as `-path` of find(1) takes it: no character stands for others.
+fn literal(path: &str) -> String {
+    let mut out = String::new();
+    for c in path.chars() {
+        if "*?[]\\".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// A task's places, its files first.

@@ -3,12 +3,13 @@
 
 use std::path::PathBuf;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
 use super::manifest::{Part, What};
 use super::measure::room;
-use super::place::{FILES, Place, extractor, places};
+use super::place::{FILES, LINKS, Place, extractor, places};
 use super::seed::{Layer, input};
 use super::shelf::Stored;
 use crate::apply::healthy;
@@ -23,7 +24,7 @@ use crate::record::Record;
 use crate::spec::Capability;
 use crate::teardown;
 use crate::verify::{self, Before, Proof};
-use crate::workspace::{Repository, Workspace};
+use crate::workspace::Workspace;
 
 /// In a task's directory while a restore is under way: the snapshot's name. The task's commands wait for its end.
 pub const RESTORING: &str = "restoring";
@@ -76,13 +77,7 @@ pub async fn restore<E: Engine>(
     };
     // From here on the old state goes: who is killed says `restore` again.
     keeper.swap(&image).await?;
-    if let Workspace::Worktree {
-        checkout, branch, ..
-    } = &record.workspace
-    {
-        let repository = Repository::at(checkout.clone());
-        repository.share_pins(&stored.space(), branch).await?;
-    }
+    stored.share(&record.workspace).await?;
     let proof = keeper.start().await?;
     proof.write(&dir)?;
     remove_if_there(&marker)?;
@@ -193,16 +188,18 @@ impl<E: Engine> Keeper<'_, E> {
             Ok(_) | Err(_) => self.discard(&self.next()).await?,
         }
         self.progress.step("stopping the containers");
-        for container in [self.agent.as_str()].into_iter().chain(self.services()) {
-            let stopped = self.engine.stop(container).await;
-            stopped.map_err(Error::engine(format!("stopping {container}")))?;
-        }
+        self.stop().await?;
+        let links = self.record.workspace.links().await?;
         for (place, part) in &self.places {
             self.progress.step(&format!("putting {} back", place.what));
             let doing = format!("putting {} back", place.what);
             let job = self
                 .writing(&doing, include_str!("scripts/stage.sh"), [place])
                 .arguments([place.target()]);
+            let job = match place.what {
+                What::Files => job.variable(LINKS, &links),
+                What::Git | What::Volume { .. } | What::Container { .. } => job,
+            };
             let archive = input(&self.stored.at(&part.file)).await?;
             let ended = self.extractor.run(job, Some(archive), Sink::new(0)).await?;
             ended.ok(&doing)?;
@@ -310,10 +307,18 @@ impl<E: Engine> Keeper<'_, E> {
             Err(e) => e,
         };
         // Nothing runs that is not proven.
-        for container in [self.agent.as_str()].into_iter().chain(self.services()) {
-            drop(self.engine.stop(container).await);
-        }
+        drop(self.stop().await);
         Err(proof)
+    }
+
+    /// All containers at once: each has its time to end. All of them are told, whatever one answers.
+    async fn stop(&self) -> Result<()> {
+        let all = [self.agent.as_str()].into_iter().chain(self.services());
+        let stopped = join_all(all.map(|container| async move {
+            let stopped = self.engine.stop(container).await;
+            stopped.map_err(Error::engine(format!("stopping {container}")))
+        }));
+        stopped.await.into_iter().collect()
     }
 
     async fn begin(&self, container: &str) -> Result<()> {

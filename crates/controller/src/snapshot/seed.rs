@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::PATIENCE;
 use super::manifest::What;
-use super::place::{FILES, Place};
+use super::place::{FILES, LINKS, Place};
 use super::shelf::Stored;
 use crate::engine::{Engine, EngineError, Kind};
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::labels::{Labels, Owner, Role};
 use crate::plan::tool_limits;
 use crate::spec::{Capability, ContainerSpec, ImageRef};
 use crate::task::TaskId;
-use crate::workspace::{Half, PrivateGit, Repository, Workspace};
+use crate::workspace::{Half, PrivateGit, Workspace};
 
 /// What a new task begins with.
 #[derive(Debug, Clone)]
@@ -33,6 +33,9 @@ pub struct Pour {
     pub doing: String,
     /// The archive.
     pub archive: Option<Archive>,
+    /// Whose submodules have the host's `.git` again afterwards: known when their worktrees are made.
+    #[serde(skip)]
+    pub links: Option<Workspace>,
     /// The container.
     pub spec: ContainerSpec,
 }
@@ -125,7 +128,9 @@ impl Seed {
         covers: &std::path::Path,
         hands: &Hands<'_>,
     ) -> Vec<Pour> {
-        let mut steps = vec![self.pour(&Place::files(workspace), hands, "files")];
+        let files = self.pour(&Place::files(workspace), hands, "files");
+        let links = Some(workspace.clone());
+        let mut steps = vec![files.map(|pour| Pour { links, ..pour })];
         if let Workspace::Worktree { git, branch, .. } = workspace {
             steps.push(self.pour(&Place::git(git), hands, "git"));
             steps.push(self.branch(git, branch, covers, hands));
@@ -151,6 +156,7 @@ impl Seed {
         Some(Pour {
             doing,
             archive: Some(Archive::File(self.stored.at(&part.file))),
+            links: None,
             spec: job.spec(&hands.template(), hands.name(name), true),
         })
     }
@@ -169,8 +175,11 @@ impl Seed {
         }
         let doing = format!("calling the branch {branch}");
         let mut job = Job::script(&doing, include_str!("scripts/branch.sh"));
+        let all = git.all_modules();
+        let modules = all.iter().map(|module| module.git.place());
+        let names = [origin.branch.clone(), branch.to_owned()];
         job = job
-            .arguments([origin.branch.as_str(), branch])
+            .arguments(names.into_iter().chain(modules))
             .mounts(git.mounts(covers, true));
         let mut spec = job.spec(&hands.template(), hands.name("branch"), false);
         // Its own objects, and those that it borrows.
@@ -180,24 +189,23 @@ impl Seed {
         for (name, value) in git.environment(branch) {
             spec.env.insert(name.to_owned(), value);
         }
+        let objects = std::iter::once(git).chain(all.iter().map(|module| &module.git));
+        let objects: Vec<_> = objects.map(PrivateGit::object_path).collect();
+        spec.env.insert(
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES".to_owned(),
+            objects.join(":"),
+        );
         Some(Pour {
             doing,
             archive: None,
+            links: None,
             spec,
         })
     }
 
     /// Keeps what its commits stand on for the new task, whatever becomes of the snapshot.
     pub(crate) async fn pin(&self, workspace: &Workspace) -> Result<()> {
-        match workspace {
-            Workspace::Worktree {
-                checkout, branch, ..
-            } => {
-                let repository = Repository::at(checkout.clone());
-                repository.share_pins(&self.stored.space(), branch).await
-            }
-            Workspace::Directory { .. } => Ok(()),
-        }
+        self.stored.share(workspace).await
     }
 
     /// The image of the agent's container, unless that is the one it began from.
@@ -310,9 +318,13 @@ impl Pour {
             }
             None => (None, None),
         };
+        let mut spec = self.spec.clone();
+        if let Some(workspace) = &self.links {
+            spec.env.insert(LINKS.to_owned(), workspace.links().await?);
+        }
         let ended = attend(
             engine,
-            &self.spec,
+            &spec,
             &self.doing,
             PATIENCE + GRACE,
             stdin,

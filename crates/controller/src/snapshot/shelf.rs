@@ -5,13 +5,14 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::manifest::{Manifest, Origin};
+use super::manifest::Manifest;
+use super::origin::Origin;
 use crate::error::{Error, Result};
 use crate::lock::TaskLock;
 use crate::passwords::Passwords;
 use crate::paths::{StateDir, read_bounded, write_private};
 use crate::task::{Slug, TaskId};
-use crate::workspace::Repository;
+use crate::workspace::Workspace;
 
 /// The file that says what is there.
 const MANIFEST: &str = "snapshot.json";
@@ -109,7 +110,8 @@ impl Shelf {
         let doomed = self.root.join(format!(".{name}.gone"));
         clear(&doomed)?;
         fs_err::rename(&stored.directory, &doomed)?;
-        unpin(stored.manifest.origin.as_ref(), &space(&self.of, name)).await?;
+        let origin = stored.manifest.origin.as_ref();
+        unpin(origin, &space(&self.of, name)).await?;
         clear(&doomed)?;
         tidy(&self.root);
         Ok(())
@@ -177,10 +179,7 @@ impl Draft {
     /// Keeps what its commits stand on from a gc of the person's.
     pub(super) async fn pin(&self) -> Result<()> {
         match &self.origin {
-            Some(origin) => {
-                let repository = Repository::at(origin.checkout.clone());
-                repository.copy_pins(&origin.branch, &self.space).await
-            }
+            Some(origin) => origin.pin(&self.space).await,
             None => Ok(()),
         }
     }
@@ -247,10 +246,13 @@ impl Stored {
         Ok(())
     }
 
-    /// Where it pins what its commits stand on.
-    #[must_use]
-    pub(super) fn space(&self) -> String {
-        space(&self.manifest.of, &self.manifest.name)
+    /// Keeps what its commits stand on for a task that has them, whatever becomes of the snapshot.
+    pub(super) async fn share(&self, workspace: &Workspace) -> Result<()> {
+        let space = space(&self.manifest.of, &self.manifest.name);
+        match &self.manifest.origin {
+            Some(origin) => origin.share(&space, workspace).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -302,11 +304,8 @@ fn origin(directory: &Path) -> Option<Origin> {
 
 async fn unpin(origin: Option<&Origin>, space: &str) -> Result<()> {
     match origin {
-        Some(origin) if origin.checkout.is_dir() => {
-            let repository = Repository::at(origin.checkout.clone());
-            repository.remove_below(space).await
-        }
-        Some(_) | None => Ok(()),
+        Some(origin) => origin.unpin(space).await,
+        None => Ok(()),
     }
 }
 

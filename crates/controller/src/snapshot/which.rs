@@ -31,17 +31,17 @@ impl FromStr for Which {
 }
 
 impl Which {
-    /// What a new task of that project begins with. Its commits begin where those of the snapshot's task did.
-    pub fn seed(
+    /// What a new task begins with. Its commits begin where those of the snapshot's task did.
+    pub async fn seed(
         &self,
         state: &StateDir,
-        project: &Slug,
+        new: &TaskId,
         workspace: &mut Workspace,
     ) -> Result<Seed> {
         let shelf = Shelf::of(
             state,
             &TaskId {
-                project: project.clone(),
+                project: new.project.clone(),
                 task: self.task.clone(),
             },
         );
@@ -49,12 +49,19 @@ impl Which {
             Some(name) => shelf.get(name)?,
             None => shelf.latest()?,
         };
+        if let Some(origin) = &stored.manifest.origin {
+            let modules: Vec<_> = origin
+                .modules
+                .iter()
+                .map(|held| held.path.clone())
+                .collect();
+            let dir = state.task(new);
+            workspace.begin_at(&origin.base, &modules, &dir).await?;
+        }
         stored.manifest.fits(workspace)?;
-        match (&mut *workspace, &stored.manifest.origin) {
-            (Workspace::Worktree { base, .. }, Some(origin)) => base.clone_from(&origin.base),
-            (Workspace::Directory { path, .. }, _) => {
-                if fs_err::read_dir(&path)?
-                    .any(|entry| entry.is_ok_and(|e| e.file_name() != ".git"))
+        match &*workspace {
+            Workspace::Directory { path, .. } => {
+                if fs_err::read_dir(path)?.any(|entry| entry.is_ok_and(|e| e.file_name() != ".git"))
                 {
                     return Err(Error::Usage(format!(
                         "{} is not empty, and what is in it is yours: name an empty directory to put the snapshot into",
@@ -62,7 +69,7 @@ impl Which {
                     )));
                 }
             }
-            (Workspace::Worktree { .. }, None) => {}
+            Workspace::Worktree { .. } => {}
         }
         Ok(Seed { stored })
     }

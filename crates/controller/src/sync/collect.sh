@@ -17,9 +17,9 @@ names() {
 # Submodules are saved for themselves: their .git leads to a place of the host, and git gives up where it is not.
 add_all() {
     set -- .
-    while read -r path; do
+    while IFS= read -r path; do
         set -- "$@" ":(exclude,literal)${path#./}"
-    done </tmp/ours
+    done </tmp/outer
     git add --all --ignore-errors -- "$@"
 }
 

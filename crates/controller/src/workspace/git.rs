@@ -91,6 +91,23 @@ impl Repository {
         Ok(fs_err::canonicalize(self.root.join(directory))?)
     }
 
+    /// Where the git directories of its submodules are: those of this worktree first, then the main one's.
+    pub(super) async fn module_directories(&self) -> Result<Vec<PathBuf>> {
+        let args = ["rev-parse", "--git-path", "modules"];
+        let own = git(&self.root, &args, "finding the submodules").await?;
+        let common = self.common_dir().await?.join("modules");
+        let mut places = Vec::new();
+        for place in [self.root.join(own), common] {
+            // git names them by their real paths.
+            if let Ok(real) = fs_err::canonicalize(place)
+                && !places.contains(&real)
+            {
+                places.push(real);
+            }
+        }
+        Ok(places)
+    }
+
     /// Its own object directory.
     pub(crate) async fn objects(&self) -> Result<PathBuf> {
         let args = ["rev-parse", "--git-path", "objects"];

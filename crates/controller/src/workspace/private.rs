@@ -8,7 +8,7 @@ mod module;
 mod settings;
 
 pub use module::Module;
-pub(super) use module::find as modules;
+pub(super) use module::{find as modules, tell_left_out};
 pub(super) use settings::without_secrets;
 
 use std::path::{Path, PathBuf};
@@ -133,6 +133,22 @@ impl PrivateGit {
         ]
     }
 
+    /// The task's submodules of all levels, each behind the one that it is in.
+    #[must_use]
+    pub fn all_modules(&self) -> Vec<&Module> {
+        let all = self.modules.iter();
+        all.flat_map(|module| std::iter::once(module).chain(module.git.all_modules()))
+            .collect()
+    }
+
+    /// Forgets the submodules that are not at one of these paths.
+    pub(super) fn keep_modules(&mut self, paths: &[PathBuf]) {
+        self.modules.retain(|module| paths.contains(&module.path));
+        for module in &mut self.modules {
+            module.git.keep_modules(paths);
+        }
+    }
+
     /// What a container needs besides the files; `covers` is the directory where [`Self::covers`] are.
     #[must_use]
     pub fn mounts(&self, covers: &Path, writable: bool) -> Vec<Mount> {
@@ -153,7 +169,8 @@ impl PrivateGit {
                 format!("{GIT}/objects/info/alternates"),
             ),
         ];
-        let modules = self.modules.iter().flat_map(|module| module.git.borrowed());
+        let modules = self.all_modules().into_iter();
+        let modules = modules.flat_map(|module| module.git.borrowed());
         for (objects, target) in self.borrowed().chain(modules) {
             mounts.push(read_only(objects.directory.clone(), target.clone()));
             if objects.borrows {
@@ -166,15 +183,19 @@ impl PrivateGit {
         mounts
     }
 
+    /// All its object directories as a container sees them, with colons between.
+    pub(crate) fn object_path(&self) -> String {
+        let own = std::iter::once(format!("{}/objects", self.place()));
+        let all: Vec<_> = own.chain(self.borrowed().map(|(_, place)| place)).collect();
+        all.join(":")
+    }
+
     /// The variables of an extractor that reads it.
     #[must_use]
     pub fn environment(&self, branch: &str) -> [(&'static str, String); 5] {
-        let place = self.place();
-        let own = std::iter::once(format!("{place}/objects"));
-        let all: Vec<_> = own.chain(self.borrowed().map(|(_, place)| place)).collect();
         [
-            ("AGENTNET_GIT", place),
-            ("GIT_ALTERNATE_OBJECT_DIRECTORIES", all.join(":")),
+            ("AGENTNET_GIT", self.place()),
+            ("GIT_ALTERNATE_OBJECT_DIRECTORIES", self.object_path()),
             ("AGENTNET_OBJECT_FORMAT", self.format.clone()),
             (
                 "AGENTNET_PROMISOR",
@@ -198,7 +219,7 @@ impl PrivateGit {
         }
         let draft = self.directory.with_extension("new");
         self.write(repository, tree, start, owner, &draft).await?;
-        for module in &self.modules {
+        for module in self.all_modules() {
             module.write(&draft, tree, start.branch, owner).await?;
         }
         // Whole or not at all.

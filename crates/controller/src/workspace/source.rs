@@ -237,7 +237,7 @@ impl Source {
 }
 
 /// Removes a clone in which nothing is but what was fetched; not found is done.
-pub(super) async fn remove_if_empty(place: &Path) -> Result<()> {
+pub(crate) async fn remove_if_empty(place: &Path) -> Result<()> {
     if place.is_dir() {
         let repository = Repository::at(place.to_owned());
         for space in ["refs/heads", "refs/agentnet"] {

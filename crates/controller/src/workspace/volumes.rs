@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{GITFILE, Workspace, tree};
+use super::{GITFILE, PrivateGit, Workspace, tree};
 use crate::error::Result;
 use crate::paths::remove_if_there;
 use crate::spec::{Mount, VolumeSpec};
@@ -39,18 +39,21 @@ impl Half {
     }
 }
 
+/// It borrows nothing, nor do its submodules.
+fn alone(git: &mut PrivateGit) {
+    git.own = true;
+    git.objects.clear();
+    for module in &mut git.modules {
+        alone(&mut module.git);
+    }
+}
+
 impl Workspace {
     /// The same in two volumes, and as a clone: the user's objects are not the mapped user's to read.
     #[must_use]
     pub fn in_volumes(mut self, files: VolumeSpec, its_git: VolumeSpec) -> Workspace {
         if let Workspace::Worktree { git, volume, .. } = &mut self {
-            let modules = git.modules.iter_mut().map(|module| &mut module.git);
-            for git in modules {
-                git.own = true;
-                git.objects.clear();
-            }
-            git.own = true;
-            git.objects.clear();
+            alone(git);
             git.volume = Some(its_git);
             *volume = Some(files);
         }
@@ -121,7 +124,7 @@ impl Workspace {
         let covers = match half {
             Half::Git => Vec::new(),
             Half::Files => {
-                let modules = git.modules.iter();
+                let modules = git.all_modules().into_iter();
                 let of_modules =
                     modules.map(|module| (module.path.join(DOT_GIT), module.gitfile().1));
                 let whole = (PathBuf::from(DOT_GIT), GITFILE.to_owned());

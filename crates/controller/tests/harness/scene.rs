@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use agentnet_controller::error::Result;
+use agentnet_controller::output::Progress;
 use agentnet_controller::record::Record;
+use agentnet_controller::snapshot::{Excluded, Shelf, Stored, Wish, create, restore};
 use agentnet_controller::sync::{LARGEST, Report, Uncommitted, sync};
 use agentnet_controller::teardown::{self, Changes};
 use agentnet_controller::up::Setup;
 use agentnet_controller::workspace::{Repository, Workspace};
+use tokio_util::sync::CancellationToken;
 
 use super::stand_in::{self, Agent};
 use super::{Bed, id};
@@ -116,6 +119,30 @@ impl Scene {
     pub(crate) async fn sync(&self) -> Result<Report> {
         let (engine, state) = (&self.bed.engine, &self.bed.state);
         sync(engine, state, &self.record, Uncommitted::Leave, LARGEST).await
+    }
+
+    /// Stores the task as a snapshot.
+    pub(crate) async fn store(&self, name: &str) -> Stored {
+        let wish = Wish {
+            name: name.parse().unwrap(),
+            excluded: Excluded::new(Vec::new()).unwrap(),
+            hold: true,
+            most: 1 << 30,
+        };
+        let (never, silent) = (CancellationToken::new(), Progress::silent());
+        let (engine, state) = (&self.bed.engine, &self.bed.state);
+        create(engine, state, &self.record, &wish, &never, &silent)
+            .await
+            .unwrap();
+        Shelf::of(state, &self.record.task).get(&wish.name).unwrap()
+    }
+
+    /// Puts one back into the task.
+    pub(crate) async fn restore(&self, stored: &Stored) -> Result<()> {
+        let (never, silent) = (CancellationToken::new(), Progress::silent());
+        let (engine, state) = (&self.bed.engine, &self.bed.state);
+        let put = restore(engine, state, &self.record, stored, &never, &silent);
+        put.await.map(drop)
     }
 
     pub(crate) fn at(&self, name: &str) -> Option<String> {

@@ -46,7 +46,7 @@ pub(crate) fn run_on(volumes: Option<&Path>, spec: &ContainerSpec, input: &[u8])
         .env("PATH", std::env::var_os("PATH").unwrap())
         .envs(spec.env.iter().map(|(key, value)| match key.as_str() {
             // Places of the host that are only compared.
-            "AGENTNET_MODULES" => (key, value.clone()),
+            "AGENTNET_MODULES" | "AGENTNET_LINKS" => (key, value.clone()),
             _ => (key, here(value)),
         }))
         .current_dir(scratch.path())

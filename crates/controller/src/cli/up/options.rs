@@ -259,7 +259,7 @@ impl Options {
         };
         let mut workspace = workspace;
         let seed = match &self.snapshot {
-            Some(which) => Some(which.seed(&context.state, &task.project, &mut workspace)?),
+            Some(which) => Some(which.seed(state, &task, &mut workspace).await?),
             None => None,
         };
         Ok(Setup {

@@ -1,6 +1,6 @@
 //! A submodule of the task's repository: a worktree of the person's own repository of it, as the whole is
-//! one of theirs, with a git directory of its own below the task's. One level: a submodule's own
-//! submodules are empty directories.
+//! one of theirs, with a git directory of its own below the task's. Its own submodules are the same again,
+//! one level down, as git itself nests their directories: `modules/A/modules/B`.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::task::fnv64;
 use crate::workspace::command::Git;
 use crate::workspace::git::Repository;
 
-/// More than anybody has; each is a worktree and three mounts.
+/// More than anybody has, of all levels together; each is a worktree and three mounts.
 const MOST: usize = 64;
 
 /// One submodule that the person's repository has as well.
@@ -26,17 +26,36 @@ pub struct Module {
     pub repository: PathBuf,
     /// The commit that the task's base names.
     pub base: String,
-    /// What git in the containers works with.
+    /// What git in the containers works with; its own submodules are in there.
     pub git: PrivateGit,
 }
 
-/// The submodules that a commit names and the person's repository has. Others are said, and stay empty.
+/// The submodules that a commit names and the person's repository has, and theirs. Others are said, and stay empty.
 pub(in crate::workspace) async fn find(
     repository: &Repository,
     base: &str,
     dir: &TaskDir,
     own: bool,
 ) -> Result<Vec<Module>> {
+    let mut search = Search {
+        dir,
+        own,
+        left: MOST,
+    };
+    let whole = Above {
+        repository,
+        base,
+        path: Path::new(""),
+        name: None,
+    };
+    search.below(whole).await
+}
+
+/// Where a commit has a submodule: name, path and commit.
+pub(in crate::workspace) async fn named(
+    repository: &Repository,
+    base: &str,
+) -> Result<Vec<(String, String, String)>> {
     let blob = format!("--blob={base}:.gitmodules");
     let args = [
         "config",
@@ -48,8 +67,7 @@ pub(in crate::workspace) async fn find(
     // None, or a file that git cannot read: then it is no submodule for git either.
     let text = Git::at(repository.root()).args(args).bytes("config").await;
     let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
-    let common = repository.common_dir().await?;
-    let mut found: Vec<Module> = Vec::new();
+    let mut found = Vec::new();
     for entry in text.split('\0').take(MOST) {
         let Some((key, path)) = entry.split_once('\n') else {
             continue;
@@ -60,52 +78,147 @@ pub(in crate::workspace) async fn find(
         let Some(name) = name.filter(|name| is_plain(name) && is_plain(path)) else {
             continue;
         };
-        let place = common.join("modules").join(name);
-        let inside = |module: &Module| {
-            let other = module.git.name.as_deref().unwrap_or_default();
-            Path::new(name).starts_with(other) || Path::new(other).starts_with(name)
-        };
         let git = Git::at(repository.root()).env("GIT_LITERAL_PATHSPECS", "1");
-        let named = git
-            .args(["ls-tree", base, "--", path])
-            .text("ls-tree")
-            .await?;
-        let named = named
+        let args = ["ls-tree", base, "--", path];
+        let listed = git.args(args).text("ls-tree").await?;
+        let commit = listed
             .strip_prefix("160000 commit ")
             .and_then(|rest| rest.split('\t').next());
-        let Some(commit) = named else {
-            continue;
-        };
-        let theirs = Repository::at(place.clone());
-        let missing = if !place.join("HEAD").is_file() {
-            "your checkout does not have it"
-        } else if found.iter().any(inside) {
-            "its name is a part of another's"
-        } else if !theirs.has_commit(commit).await {
-            "your copy of it does not have the commit"
-        } else {
-            ""
-        };
-        if !missing.is_empty() {
-            let path: String = path.chars().filter(|c| !c.is_control()).take(120).collect();
-            crate::output::tell(&format!(
-                "the submodule {path} is empty in the task: {missing}; git submodule update --init there gets it"
-            ));
-            continue;
+        if let Some(commit) = commit {
+            found.push((name.to_owned(), path.to_owned(), commit.to_owned()));
         }
-        let git = PrivateGit {
-            directory: dir.git().join("modules").join(name),
-            name: Some(name.to_owned()),
-            ..PrivateGit::of(&theirs, dir, own).await?
-        };
-        found.push(Module {
-            path: PathBuf::from(path),
-            repository: place,
-            base: commit.to_owned(),
-            git,
-        });
     }
     Ok(found)
+}
+
+/// Says which submodules a clone of an address has not: their addresses are the repository's words, and the person's
+/// credentials are not for those.
+pub(in crate::workspace) async fn tell_left_out(repository: &Repository, base: &str) -> Result<()> {
+    const SHOWN: usize = 5;
+    let all = named(repository, base).await?;
+    if all.is_empty() {
+        return Ok(());
+    }
+    let paths = all
+        .iter()
+        .take(SHOWN)
+        .map(|(_, path, _)| printable(Path::new(path)));
+    let mut list = paths.collect::<Vec<_>>().join(", ");
+    if let Some(more @ 1..) = all.len().checked_sub(SHOWN) {
+        list.push_str(&format!(" and {more} more"));
+    }
+    crate::output::tell(&format!(
+        "submodules are empty in a clone of an address, because nobody fetches with your credentials what a repository \
+         names: {list}; in the task git submodule update --init gets what the whitelist lets through, and a task of a \
+         checkout that has them (git clone --recurse-submodules) has them too"
+    ));
+    Ok(())
+}
+
+/// Looks for them.
+struct Search<'a> {
+    dir: &'a TaskDir,
+    own: bool,
+    /// How many more are taken.
+    left: usize,
+}
+
+/// Whose submodules are looked for.
+struct Above<'a> {
+    repository: &'a Repository,
+    base: &'a str,
+    /// Where it is, below the tree.
+    path: &'a Path,
+    /// Its name, if it is a submodule itself.
+    name: Option<&'a str>,
+}
+
+impl Search<'_> {
+    async fn below(&mut self, above: Above<'_>) -> Result<Vec<Module>> {
+        let places = above.repository.module_directories().await?;
+        let mut names: Vec<String> = Vec::new();
+        let mut found: Vec<Module> = Vec::new();
+        for (name, path, commit) in named(above.repository, above.base).await? {
+            let path = above.path.join(path);
+            let Some(rest) = self.left.checked_sub(1) else {
+                tell_empty(&path, &format!("a task has {MOST} submodules at most"));
+                continue;
+            };
+            let inside = |other: &String| {
+                Path::new(&name).starts_with(other) || Path::new(other).starts_with(&name)
+            };
+            if names.iter().any(inside) {
+                tell_empty(&path, "its name is a part of another's");
+                continue;
+            }
+            let there = places.iter().map(|place| place.join(&name));
+            let there: Vec<_> = there.filter(|place| place.join("HEAD").is_file()).collect();
+            let mut theirs = None;
+            for place in &there {
+                let repository = Repository::at(place.clone());
+                if repository.has_commit(&commit).await {
+                    theirs = Some(repository);
+                    break;
+                }
+            }
+            let Some(theirs) = theirs else {
+                tell_empty(
+                    &path,
+                    match there.is_empty() {
+                        true => {
+                            "your checkout does not have it, or not below .git/modules; git submodule update --init \
+                             --recursive there gets it, git submodule absorbgitdirs moves it"
+                        }
+                        false => {
+                            "your copy of it does not have the commit; git submodule update --init --recursive in \
+                             your checkout gets it"
+                        }
+                    },
+                );
+                continue;
+            };
+            self.left = rest;
+            let whole = match above.name {
+                None => name.clone(),
+                Some(above) => format!("{above}/modules/{name}"),
+            };
+            let next = Above {
+                repository: &theirs,
+                base: &commit,
+                path: &path,
+                name: Some(&whole),
+            };
+            // Boxed: it is the same step again, one level down.
+            let modules = Box::pin(self.below(next)).await?;
+            let git = PrivateGit {
+                directory: self.dir.git().join("modules").join(&whole),
+                name: Some(whole.clone()),
+                modules,
+                ..PrivateGit::of(&theirs, self.dir, self.own).await?
+            };
+            names.push(name);
+            found.push(Module {
+                path,
+                repository: theirs.root().to_owned(),
+                base: commit,
+                git,
+            });
+        }
+        Ok(found)
+    }
+}
+
+fn tell_empty(path: &Path, why: &str) {
+    crate::output::tell(&format!(
+        "the submodule {} is empty in the task: {why}",
+        printable(path)
+    ));
+}
+
+/// For a terminal, and not long.
+fn printable(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    path.chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
 /// A path that stays where it is put, and is one line.
@@ -141,6 +254,22 @@ impl Module {
             target: format!("{workdir}/{}/.git", self.path.display()),
             writable: false,
         }
+    }
+
+    /// The host's own `.git` of it in a tree, as a line of [`crate::workspace::Workspace::links`]; `None`: the
+    /// repository knows no such worktree any more.
+    pub(in crate::workspace) async fn link(&self, tree: &Path) -> Result<Option<String>> {
+        let Some(repository) = self.repository() else {
+            return Ok(None);
+        };
+        let admin = repository.admin_of(&tree.join(&self.path)).await?;
+        let path = self.path.display();
+        Ok(admin.map(|admin| format!("{path}\tgitdir: {}\n", admin.display())))
+    }
+
+    /// The same where the files are in a volume: nothing covers it there.
+    pub(in crate::workspace) fn covered(&self) -> String {
+        format!("{}\t{}", self.path.display(), self.gitfile().1)
     }
 
     /// Makes its files: a locked worktree on the task's branch.

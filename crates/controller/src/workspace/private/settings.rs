@@ -46,10 +46,13 @@ pub(super) async fn config(
         lines.push(("extensions.partialclone".to_owned(), promisor.clone()));
     }
     // For git submodule: it is initialized.
-    let names = git
-        .modules
-        .iter()
-        .filter_map(|module| module.git.name.as_ref());
+    let above = git.name.as_ref().map(|name| format!("{name}/modules/"));
+    let names = git.modules.iter().filter_map(|module| {
+        let name = module.git.name.as_deref()?;
+        above
+            .as_deref()
+            .map_or(Some(name), |above| name.strip_prefix(above))
+    });
     lines.extend(names.map(|name| (format!("submodule.{name}.active"), "true".to_owned())));
     if repository.is_sparse().await? {
         lines.push(("core.sparsecheckout".to_owned(), "true".to_owned()));
