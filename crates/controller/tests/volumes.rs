@@ -21,6 +21,7 @@ use agentnet_controller::gc::collect;
 use agentnet_controller::plan::Step;
 use agentnet_controller::record::{Phase, Record};
 use agentnet_controller::spec::{Capability, ContainerSpec};
+use agentnet_controller::ssh_agent::{Keys, SshAgent};
 use agentnet_controller::sync::{LARGEST, Uncommitted, sync};
 use agentnet_controller::teardown::{self, Changes};
 use agentnet_controller::up::{Setup, dry_run};
@@ -314,7 +315,7 @@ async fn a_kill_at_any_call_leaves_nothing_after_gc() {
 #[tokio::test]
 async fn what_both_sides_would_write_is_refused_before_anything_exists() {
     type Change = fn(&mut Setup, &Bed);
-    let cases: [(&str, Change); 3] = [
+    let cases: [(&str, Change); 4] = [
         ("--workspace", |setup, bed| {
             setup.workspace = Workspace::Directory {
                 path: bed.directory.path().join("files"),
@@ -324,6 +325,13 @@ async fn what_both_sides_would_write_is_refused_before_anything_exists() {
         ("login", |setup, bed| {
             let place = bed.directory.path().join("login");
             setup.handover.login = Some((agentnet_controller::agents::Agent::Claude, place));
+        }),
+        ("SSH agent", |setup, bed| {
+            setup.handover.ssh_agent = Some(SshAgent {
+                program: bed.directory.path().join("agentnet"),
+                socket: bed.directory.path().join("agent.sock"),
+                keys: Keys::All,
+            });
         }),
         ("--open", |setup, _| setup.opens = true),
     ];
