@@ -35,6 +35,8 @@ pub(crate) fn repository(directory: &Path, init: &[&str]) -> PathBuf {
     root
 }
 
+/// How a repository is made.
+pub(crate) const INIT: [&str; 4] = ["init", "--quiet", "--initial-branch=main", "shop"];
 pub(crate) const BRANCH: &str = "refs/heads/agentnet/t";
 pub(crate) const BROUGHT: &str = "refs/agentnet/task/t/agentnet/t";
 
@@ -70,7 +72,7 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new() -> Scene {
-        Scene::with(&["init", "--quiet", "--initial-branch=main", "shop"]).await
+        Scene::with(&INIT).await
     }
 
     pub(crate) async fn with(init: &[&str]) -> Scene {

@@ -1,27 +1,16 @@
 //! Tasks with a clone of their own: what is in it, and where their commits go.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod harness;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::harness::scene::{BRANCH, BROUGHT, INIT, Scene, Share, git, repository, try_git};
+use crate::harness::stand_in::Agent;
+use crate::harness::{Bed, id};
 use agentnet_controller::error::Result;
 use agentnet_controller::snapshot::{Shelf, Which};
 use agentnet_controller::sync::{Branch, LARGEST, Uncommitted, sync};
 use agentnet_controller::up::Setup;
 use agentnet_controller::workspace::{Address, Fate, Repository, Workspace};
-use harness::scene::{BRANCH, BROUGHT, Scene, Share, git, repository, try_git};
-use harness::stand_in::Agent;
-use harness::{Bed, id};
-
-const INIT: [&str; 4] = ["init", "--quiet", "--initial-branch=main", "shop"];
 
 fn words(text: &str) -> BTreeSet<String> {
     let first = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
@@ -72,7 +61,7 @@ async fn a_clone_has_its_own_history_and_nothing_else_that_was_ever_stored() {
     assert_eq!(all_objects(private), history);
     let refs = scene.agent.git(&["for-each-ref", "--format=%(refname)"]);
     assert_eq!(refs, "refs/heads/agentnet/t\nrefs/heads/main\nrefs/tags/v1");
-    for file in harness::everything_below(private) {
+    for file in crate::harness::everything_below(private) {
         let bytes = fs_err::read(&file).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains("secret"), "{}", file.display());
@@ -323,7 +312,7 @@ async fn a_fetch_that_fails_leaves_nothing() {
     let blob = git(&origin, &["rev-parse", "HEAD:README"]);
     fs_err::write(
         bed.directory.path().join("tree"),
-        harness::scene::entry("100644", ".git", &blob),
+        crate::harness::scene::entry("100644", ".git", &blob),
     )
     .unwrap();
     let file = bed.directory.path().join("tree").display().to_string();

@@ -1,28 +1,17 @@
 //! Submodules of a task: git works in them, and their commits come back into the person's repositories of them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod harness;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::harness::scene::{BRANCH, INIT, Scene, Share, entry, git, repository, try_git};
+use crate::harness::stand_in::Agent;
+use crate::harness::{Bed, id};
 use agentnet_controller::error::Result;
 use agentnet_controller::snapshot::{Shelf, Which};
 use agentnet_controller::sync::{Branch, Report};
 use agentnet_controller::teardown::{self, Changes};
 use agentnet_controller::up::Setup;
 use agentnet_controller::workspace::{Fate, Repository, Workspace};
-use harness::scene::{BRANCH, Scene, Share, entry, git, repository, try_git};
-use harness::stand_in::Agent;
-use harness::{Bed, id};
-
-const INIT: [&str; 4] = ["init", "--quiet", "--initial-branch=main", "shop"];
 
 const ADD: [&str; 5] = [
     "-c",

@@ -1,22 +1,13 @@
 //! A task's commits into the user's repository: real git on both sides, the extractor's script run here.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
-
-mod harness;
-
+use crate::harness::scene::{BRANCH, BROUGHT, Scene, entry, git, try_git};
+use crate::harness::stand_in::{self, Agent};
+use crate::harness::{Bed, id};
 use agentnet_controller::engine::Output;
 use agentnet_controller::gc::collect;
 use agentnet_controller::sync::{Branch, LARGEST, Uncommitted, sync};
 use agentnet_controller::up::Setup;
 use agentnet_controller::workspace::{Fate, Repository, Workspace};
-use harness::scene::{BRANCH, BROUGHT, Scene, entry, git, try_git};
-use harness::stand_in::{self, Agent};
-use harness::{Bed, id};
 
 #[tokio::test]
 async fn commits_come_over_and_branch_and_index_follow() {

@@ -1,28 +1,17 @@
 //! A disk that is full: what is refused is said as that, nothing is half, and with room again everything goes on. On
 //! a small disk of memory, in a mount namespace of its own.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "tests; a skip says why"
-)]
-
-mod harness;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::harness::scene::{BRANCH, INIT, Scene, Share, git, repository};
+use crate::harness::{Bed, id};
 use agentnet_controller::exit::Exit;
 use agentnet_controller::gc::collect;
 use agentnet_controller::teardown::{self, Changes};
 use agentnet_controller::workspace::{Repository, Workspace};
-use harness::scene::{BRANCH, Scene, Share, git, repository};
-use harness::{Bed, id};
 
-const INIT: [&str; 4] = ["init", "--quiet", "--initial-branch=main", "shop"];
 /// Says where the small disk is, to this program in its namespace.
 const PLACE: &str = "AGENTNET_TEST_SMALL_DISK";
 
@@ -47,7 +36,8 @@ fn small_disk(test: &str) -> Option<PathBuf> {
     }
     let program = std::env::current_exe().unwrap().display().to_string();
     let script = format!("{MOUNT}; exec \"$@\"");
-    let words = [&program, test, "--exact", "--nocapture"];
+    let test = format!("full_disk::{test}");
+    let words = [&program, &test, "--exact", "--nocapture"];
     let output = unshare(&script, &words).unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (said, words) = (text(&output.stdout), text(&output.stderr));
