@@ -16,7 +16,7 @@ use agentnet_e2e::origin::{ALLOWED, Origin, UNLISTED, whitelist};
 use agentnet_e2e::wait::until;
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -312,6 +312,65 @@ fn hooked(engine: &Engine) -> Result<String, String> {
     Ok(hooked)
 }
 
+/// What Claude Code says besides its last words: a subagent's end, and that it wants to be allowed something.
+fn claude_tells_of_subagents_and_questions(engine: &Engine, agent: &str, origin: &Origin<'_>) {
+    const SAID: &str = "answered through the fence";
+    let alerts = || -> Vec<(String, String)> {
+        let found = engine.shell(agent, "cat /agentnet/notify/out/*.json 2>/dev/null || :");
+        let found = serde_json::Deserializer::from_str(&found.stdout).into_iter::<Value>();
+        let word = |alert: &Value, field: &str| alert[field].as_str().unwrap().to_owned();
+        let alerts = found.map(Result::unwrap);
+        alerts
+            .map(|alert| (word(&alert, "kind"), word(&alert, "text")))
+            .collect()
+    };
+    let environment = format!(
+        "export NODE_EXTRA_CA_CERTS=/tmp/ca.pem ANTHROPIC_API_KEY=planted-key ANTHROPIC_BASE_URL=https://{ALLOWED} \
+         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1 TERM=xterm; cd /tmp/claude"
+    );
+
+    let input = json!({
+        "description": "look", "prompt": "Look around.", "subagent_type": "Explore", "run_in_background": false,
+    });
+    origin.follow(&json!([{"tool": "Agent", "input": input}, SAID]).to_string());
+    engine
+        .shell(
+            agent,
+            &format!("{environment}; timeout 40 claude --print hello"),
+        )
+        .expect();
+    let mut told = alerts();
+    told.sort();
+    let expected = [
+        ("complete", SAID.to_owned()),
+        ("info", format!("Explore: {SAID}")),
+    ];
+    assert_eq!(told, expected.map(|(kind, text)| (kind.to_owned(), text)));
+    engine.shell(agent, "rm -f /agentnet/notify/out/*").expect();
+
+    // On a terminal, as a person has it. Nobody types anything.
+    let input = json!({"command": "touch /tmp/asked-for", "description": "x"});
+    origin.follow(&json!([{"tool": "Bash", "input": input}, SAID]).to_string());
+    let settings = json!({
+        "hasCompletedOnboarding": true, "theme": "dark",
+        "customApiKeyResponses": {"approved": ["planted-key"], "rejected": []},
+        "projects": {"/tmp/claude": {"hasTrustDialogAccepted": true}},
+    });
+    engine.write(agent, "/home/agent/.claude.json", &settings.to_string());
+    let script = format!(
+        "{environment}; mkfifo /tmp/nobody && exec 3<>/tmp/nobody && \
+         {{ timeout 50 script -qec 'claude --permission-mode default hello' /dev/null <&3 >/dev/null 2>&1 & }}; pid=$!; \
+         until ls /agentnet/notify/out/*.json >/dev/null 2>&1 || ! kill -0 $pid; do sleep 0.2; done; kill $pid; wait"
+    );
+    engine.shell(agent, &script);
+    let told = alerts();
+    assert!(
+        matches!(told.as_slice(), [(kind, text)] if kind == "clarification" && text.contains("permission")),
+        "{told:?}"
+    );
+    engine.shell(agent, "test ! -e /tmp/asked-for").expect();
+}
+
 /// The agents' own programs, against a stand-in of their models that answers one thing.
 fn agents_tell_by_themselves(engine: &Engine) {
     let image = match hooked(engine) {
@@ -365,6 +424,7 @@ fn agents_tell_by_themselves(engine: &Engine) {
          HOME=$PWD GEMINI_API_KEY=x GOOGLE_GEMINI_BASE_URL=https://{ALLOWED} timeout 30 gemini -m sample --skip-trust -p hello"
     );
     tell("gemini", &gemini);
+    claude_tells_of_subagents_and_questions(engine, &agent, &origin);
     // The agent cannot take them away.
     let hooks = "! touch /etc/claude-code/managed-settings.json /etc/codex/config.toml /etc/gemini-cli/settings.json 2>/dev/null";
     engine.shell(&agent, hooks).expect();

@@ -8,6 +8,7 @@ use std::io::Read;
 
 use clap::Args;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::kind::Kind;
 
@@ -57,6 +58,8 @@ struct Told {
     agent_type: String,
     last_assistant_message: String,
     prompt_response: String,
+    /// A list of objects, as far as we know.
+    background_tasks: Value,
     #[serde(rename = "type")]
     kind: String,
     #[serde(rename = "last-assistant-message")]
@@ -92,6 +95,16 @@ fn is_set(value: Option<&OsStr>) -> bool {
 }
 
 impl Told {
+    fn has_subagents(&self) -> bool {
+        let tasks = self.background_tasks.as_array();
+        let works = |task: &Value| {
+            let is =
+                |field: &str, word: &str| task.get(field).and_then(Value::as_str) == Some(word);
+            is("type", "subagent") && is("status", "running")
+        };
+        tasks.is_some_and(|tasks| tasks.iter().any(works))
+    }
+
     fn alert(self, agent: Program) -> Option<(Kind, String)> {
         let or = |text: String, instead: &str| match text.trim() {
             "" => instead.to_owned(),
@@ -105,6 +118,8 @@ impl Told {
             (Program::Claude | Program::Gemini, "Notification", _) => {
                 Some((Kind::Clarification, or(self.message, "it waits for you")))
             }
+            // Its turn ends while subagents work on. It is woken when they are done, and stops once more.
+            (Program::Claude, "Stop", _) if self.has_subagents() => None,
             (Program::Claude, "Stop", _) => {
                 Some((Kind::Complete, or(self.last_assistant_message, turn)))
             }
@@ -156,6 +171,25 @@ mod tests {
                 Kind::Complete,
                 "it has finished, and waits for you",
             ),
+            // A server that it left running is no reason to wait, and nor is what we do not know.
+            (
+                "claude",
+                r#"{"hook_event_name":"Stop","last_assistant_message":"Up.","background_tasks":[{"id":"a","type":"shell","status":"running"},{"type":"subagent","status":"completed"},7]}"#,
+                Kind::Complete,
+                "Up.",
+            ),
+            (
+                "claude",
+                r#"{"hook_event_name":"Stop","last_assistant_message":"Up.","background_tasks":{"a":"subagent"}}"#,
+                Kind::Complete,
+                "Up.",
+            ),
+            (
+                "claude",
+                r#"{"hook_event_name":"SubagentStop","agent_type":"Explore","last_assistant_message":"Found.","background_tasks":[{"type":"subagent","status":"running"}]}"#,
+                Kind::Info,
+                "Explore: Found.",
+            ),
             (
                 "claude",
                 r#"{"hook_event_name":"SubagentStop","agent_type":"Explore"}"#,
@@ -201,6 +235,7 @@ mod tests {
             "[1]",
             "{\"hook_event_name\":3}",
             "{\"hook_event_name\":\"PreToolUse\"}",
+            r#"{"hook_event_name":"Stop","last_assistant_message":"I wait for it.","background_tasks":[{"id":"a","type":"subagent","status":"running"}]}"#,
             r#"{"hook_event_name":"Notification","notification_type":"auth_success","message":"x"}"#,
             "\u{fffd}",
         ] {
