@@ -7,7 +7,7 @@ BIN    := $(BUILT)/image
 STATIC := RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --quiet --target $(HOST) \
           -p agentnet-proxy -p agentnet-gate -p agentnet-notify -p agentnet-controller
 
-.PHONY: help demo test lint unit e2e fuzz binaries images bench deny clean
+.PHONY: help demo test lint unit e2e fuzz soak binaries images bench deny clean
 
 help: ## what there is to type
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -34,6 +34,9 @@ e2e: ## real engines, real clients (unpacks engines under target/ where root and
 fuzz: ## random requests, greetings, names and filters against what reads them; CASES=N for more or fewer
 	PROPTEST_CASES=$(or $(CASES),300000) cargo test --locked -p agentnet-proxy --lib -- head::agreement hello:: answerer::reply
 	PROPTEST_CASES=$(or $(CASES),20000) cargo test --locked -p agentnet-policy --test tinyproxy_filter --test properties
+
+soak: ## what only a while shows: reloads, restarts, kills, floods and races, for MINUTES=10, without an engine
+	sh scripts/soak.sh $(or $(MINUTES),10)
 
 binaries: ## the static binaries that the images carry
 	$(STATIC) --profile image
