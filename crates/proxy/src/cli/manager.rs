@@ -1,6 +1,7 @@
 //! What whoever manages the process wants to be told (sd_notify(3)): ready, and about to end.
 //!
-//! It is one datagram, so it is written out here: the crates for it bring more than these lines.
+//! It is one datagram, so it is written out here, as in the notify bridge. The crate for it, sd-notify, reads the process's own
+//! environment, which no test may touch; a crate of ours for nine lines would be longer than they are.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
