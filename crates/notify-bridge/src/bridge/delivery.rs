@@ -20,6 +20,10 @@ const LONGEST_SHOW: Duration = Duration::from_secs(60);
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// After so many attempts with one notice, about a minute, the others are tried before it: what an outlet
+/// will not have must not hold up what it would. An agent may have written it for that.
+const ATTEMPTS: u32 = 7;
+
 /// What no outlet took for a day is of no use to anybody, in seconds.
 const OLDEST: u64 = 24 * 3600;
 
@@ -51,8 +55,32 @@ pub(crate) struct Doing {
     busy: usize,
     wait: Option<Duration>,
     retry: Option<Instant>,
+    /// The notice that failed last, and how often in a row.
+    failing: Option<(u64, u32)>,
     /// Why the last attempt failed, until one succeeds.
     pub(crate) trouble: Option<String>,
+}
+
+impl Doing {
+    /// What is to wait for the others.
+    fn passed_over(&self) -> Option<u64> {
+        let (seq, attempts) = self.failing?;
+        (attempts >= ATTEMPTS).then_some(seq)
+    }
+
+    /// An attempt that is to be made again.
+    fn failed(&mut self, seq: u64) {
+        let before = match self.failing {
+            Some((last, attempts)) if last == seq => attempts,
+            _ => 0,
+        };
+        self.failing = Some((seq, before.saturating_add(1)));
+        let wait = self
+            .wait
+            .map_or(FIRST_WAIT, |wait| (wait * 2).min(LONGEST_WAIT));
+        self.wait = Some(wait);
+        self.retry = Some(Instant::now() + wait);
+    }
 }
 
 impl Delivery {
@@ -72,7 +100,7 @@ impl Delivery {
     pub(crate) fn retry(&self, desk: &Desk) -> Option<Instant> {
         let doing = self.outlets.iter().zip(&desk.mounted);
         doing
-            .filter(|(_, mounted)| pending(desk, mounted).is_some())
+            .filter(|(_, mounted)| pending(desk, mounted, None).is_some())
             .filter_map(|(doing, _)| doing.retry)
             .min()
     }
@@ -87,15 +115,18 @@ impl Delivery {
     }
 }
 
-/// The oldest notice that waits for an outlet and may be shown at this hour.
-fn pending(desk: &Desk, mounted: &Mounted) -> Option<u64> {
+/// The oldest notice that waits for an outlet and may be shown at this hour; `last` only where there is
+/// no other.
+fn pending(desk: &Desk, mounted: &Mounted, last: Option<u64>) -> Option<u64> {
     let (outlet, now) = (mounted.outlet.name(), local_time());
     let waits = |entry: &Entry| {
         entry.outlets.get(outlet) == Some(&Progress::Pending)
             && !mounted.rule.holds_back(&entry.notice, now)
     };
-    let mut entries = desk.ledger.entries();
-    entries.find(|(_, entry)| waits(entry)).map(|(seq, _)| seq)
+    let waiting = || desk.ledger.entries().filter(|(_, entry)| waits(entry));
+    let mut others = waiting().filter(|(seq, _)| Some(*seq) != last);
+    let found = others.next().or_else(|| waiting().next());
+    found.map(|(seq, _)| seq)
 }
 
 impl Bridge {
@@ -120,7 +151,7 @@ impl Bridge {
         }
         let outlet = Arc::clone(&mounted.outlet);
         let name = outlet.name().to_owned();
-        let Some(seq) = pending(&self.desk, mounted) else {
+        let Some(seq) = pending(&self.desk, mounted, doing.passed_over()) else {
             return Ok(false);
         };
         let Some(entry) = self.desk.ledger.get(seq) else {
@@ -205,11 +236,7 @@ impl Bridge {
                 }
             }
             Err(OutletError::Unavailable(text)) => {
-                let wait = doing
-                    .wait
-                    .map_or(FIRST_WAIT, |wait| (wait * 2).min(LONGEST_WAIT));
-                doing.wait = Some(wait);
-                doing.retry = Some(Instant::now() + wait);
+                doing.failed(seq);
                 metrics.trouble(&format!("{outlet}: {text}; trying again"));
                 doing.trouble = Some(text);
                 metrics.notice(&outlet, Ended::Retried);

@@ -26,6 +26,8 @@ struct Screen {
     seen: Mutex<Vec<Seen>>,
     withdrawn: Mutex<Vec<Handle>>,
     failures: Mutex<Vec<OutletError>>,
+    /// A text that is never shown.
+    poison: Mutex<Option<&'static str>>,
     next: AtomicU64,
 }
 
@@ -36,6 +38,7 @@ impl Screen {
             seen: Mutex::default(),
             withdrawn: Mutex::default(),
             failures: Mutex::default(),
+            poison: Mutex::default(),
             next: AtomicU64::new(first),
         })
     }
@@ -65,6 +68,9 @@ impl Outlet for Screen {
                 return Err(failure);
             }
             let text = notice.body.as_str().to_owned();
+            if *self.poison.lock().unwrap() == Some(text.as_str()) {
+                return Err(OutletError::Unavailable("500".into()));
+            }
             self.seen.lock().unwrap().push((text, earlier));
             let new = || Handle(self.next.fetch_add(1, Ordering::Relaxed));
             Ok(Some(earlier.unwrap_or_else(new)))

@@ -233,3 +233,23 @@ async fn a_bridge_whose_state_directory_is_gone_ends_and_says_so() {
         fs::create_dir_all(path).unwrap();
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_outlet_will_not_have_does_not_hold_up_what_it_would() {
+    let world = World::new();
+    *world.screen().poison.lock().unwrap() = Some("a");
+    for name in ["a", "b", "c"] {
+        world.say("fix-42", name, name);
+    }
+    world
+        .with_bridge(async |_| {
+            world.shown(2).await;
+            world.say("fix-42", "later", "later");
+            world.shown(3).await;
+            // It is not lost, and goes through when it can.
+            *world.screen().poison.lock().unwrap() = None;
+            world.shown(4).await;
+        })
+        .await;
+    assert_eq!(world.screen().texts(), ["b", "c", "later", "a"]);
+}

@@ -128,6 +128,35 @@ async fn what_did_not_arrive_is_tried_again_and_what_perhaps_did_is_not() {
     );
 }
 
+#[tokio::test]
+async fn an_answer_without_an_end_is_left_when_its_status_is_known_or_cannot_be() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    for (begins, expected) in [
+        // A body that never ends is not read.
+        ("HTTP/1.1 200 OK\r\n\r\n", Ok(())),
+        // A head that never ends is cut off long before it is a burden.
+        ("HTTP/1.1 200 OK\r\nX: ", Err(())),
+    ] {
+        let receiver = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(begins.as_bytes()).await.unwrap();
+            let mut sent = 0_u64;
+            while stream.write_all(&[b'x'; 64 << 10]).await.is_ok() {
+                sent += 64 << 10;
+            }
+            sent
+        };
+        let notice = notice();
+        let (outlet, patience) = (webhook(&url), Duration::from_secs(30));
+        let shown = tokio::time::timeout(patience, outlet.show(&notice, None));
+        let (sent, result) = tokio::join!(receiver, shown);
+        let result = result.unwrap();
+        assert_eq!(result.is_ok(), expected.is_ok(), "{result:?}");
+        assert!(sent < 64 << 20, "{sent} bytes were taken");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_receiver_that_says_nothing_is_left_after_a_while() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
