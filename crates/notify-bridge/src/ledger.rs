@@ -24,29 +24,22 @@
 //! notification, so open ones are shown again by the next bridge, in the place of the old one.
 
 mod entry;
+mod journal;
 mod line;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 pub(crate) use self::entry::{Entry, Progress, Taken};
+use self::journal::Journal;
 pub(crate) use self::line::{Line, Origin};
 use crate::notice::{NoticeId, Speaker};
-
-/// The journal is written anew when it is longer than this, in bytes, and twice as long as needed.
-const LONG: u64 = 512 * 1024;
 
 /// The journal and what it says.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    path: PathBuf,
-    file: File,
-    length: u64,
-    /// How long it was when it was written anew.
-    least: u64,
+    journal: Journal,
     next: u64,
     entries: BTreeMap<u64, Entry>,
     /// Alerts that nobody was told of one by one, and not yet together.
@@ -72,28 +65,16 @@ impl Ledger {
     pub(crate) fn open(directory: &Path) -> io::Result<(Self, Left)> {
         let path = directory.join("ledger.jsonl");
         let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return Err(named(e)),
-        };
-        let whole = text
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |at| at + 1);
+        let (journal, text, torn) = Journal::open(&path).map_err(named)?;
         let mut ledger = Self {
-            file: go_on(&path).map_err(named)?,
-            path: path.clone(),
-            length: whole as u64,
-            least: whole as u64,
+            journal,
             next: 0,
             entries: BTreeMap::new(),
             folded: HashMap::new(),
             known: HashSet::new(),
         };
-        let (text, torn) = text.split_at(whole);
         let mut left = Left {
-            unreadable: u64::from(!torn.is_empty()),
+            unreadable: u64::from(torn),
             ..Left::default()
         };
         for line in text.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
@@ -114,7 +95,7 @@ impl Ledger {
         }
         if ledger.rewrite().is_err() {
             // A full disk: the old one goes on, without a line that was torn.
-            ledger.file.set_len(ledger.length).map_err(named)?;
+            ledger.journal.cut().map_err(named)?;
         }
         Ok((ledger, left))
     }
@@ -232,30 +213,15 @@ impl Ledger {
     }
 
     fn write(&mut self, lines: Vec<Line>, sync: bool) -> io::Result<()> {
-        let bytes = text_of(&lines)?;
-        if let Err(e) = self.append(&bytes, sync) {
-            // Half a line would spoil the next one.
-            self.file.set_len(self.length)?;
-            return Err(e);
-        }
-        self.length += bytes.len() as u64;
+        self.journal.append(&text_of(&lines)?, sync)?;
         for line in lines {
             self.replay(line);
         }
         self.entries.retain(|_, entry| !entry.is_over());
-        if self.length > LONG.max(2 * self.least) && self.rewrite().is_err() {
+        if self.journal.is_long() && self.rewrite().is_err() {
             // No room for a second journal. The lines are in this one, so they are written: who was told
             // otherwise would take the same alert again.
-            self.least = self.length;
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, bytes: &[u8], sync: bool) -> io::Result<()> {
-        // By its place: an attempt that failed half way has moved on the file's own.
-        self.file.write_all_at(bytes, self.length)?;
-        if sync {
-            self.file.sync_data()?;
+            self.journal.stay();
         }
         Ok(())
     }
@@ -318,33 +284,9 @@ impl Ledger {
         }
     }
 
-    /// Writes what is not over into a new file and puts it in the old one's place: at every moment
-    /// one of the two is there, whole.
     fn rewrite(&mut self) -> io::Result<()> {
         self.entries.retain(|_, entry| !entry.is_over());
-        let text = text_of(&self.lines())?;
-        let new = self.path.with_extension("new");
-        let written = create(&new).and_then(|mut file| {
-            file.write_all(&text)?;
-            file.sync_all()?;
-            std::fs::rename(&new, &self.path)?;
-            Ok(file)
-        });
-        let file = match written {
-            Ok(file) => file,
-            Err(e) => {
-                // What there is of it takes room that others wait for.
-                drop(std::fs::remove_file(&new));
-                return Err(e);
-            }
-        };
-        if let Some(parent) = self.path.parent() {
-            File::open(parent)?.sync_all()?;
-        }
-        self.file = file;
-        self.length = text.len() as u64;
-        self.least = self.length;
-        Ok(())
+        self.journal.replace(&text_of(&self.lines())?)
     }
 
     fn lines(&self) -> Vec<Line> {
@@ -387,24 +329,6 @@ fn text_of(lines: &[Line]) -> io::Result<Vec<u8>> {
         text.push(b'\n');
     }
     Ok(text)
-}
-
-fn go_on(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
+use super::journal::LONG;
 use super::*;
 use crate::notice::{Choice, Notice, NoticeKind, TaskName};
 use crate::outlet::Handle;
 use crate::text;
-use std::fs;
-use std::io::Seek;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Seek, Write};
 
 fn notice(id: &str) -> Notice {
     let task = TaskName::new("shop", "fix-42").unwrap();
@@ -131,7 +132,7 @@ fn it_does_not_grow_with_what_is_over() {
     }
     let length = fs::metadata(dir.path().join("ledger.jsonl")).unwrap().len();
     assert!(length <= LONG + 1024, "{length}");
-    assert_eq!((ledger.len(), ledger.length), (0, length));
+    assert_eq!((ledger.len(), ledger.journal.length), (0, length));
 }
 
 #[test]
@@ -161,13 +162,13 @@ fn an_attempt_that_failed_half_way_leaves_no_hole_before_the_next_line() {
     take(&mut ledger, notice("a"));
     // What a disk does that becomes full within a line.
     let path = dir.path().join("ledger.jsonl");
-    let whole = std::mem::replace(&mut ledger.file, File::open(&path).unwrap());
+    let whole = std::mem::replace(&mut ledger.journal.file, File::open(&path).unwrap());
     (&whole).seek(io::SeekFrom::End(0)).unwrap();
     (&whole).write_all(b"{\"took\":{\"half").unwrap();
     let lost = ledger.note(Line::Closed { seq: 0 });
     assert!(lost.is_err());
-    whole.set_len(ledger.length).unwrap();
-    ledger.file = whole;
+    whole.set_len(ledger.journal.length).unwrap();
+    ledger.journal.file = whole;
     take(&mut ledger, notice("b"));
     drop(ledger);
     let (ledger, left) = reopened(&dir);
@@ -194,7 +195,7 @@ fn a_journal_that_cannot_be_written_anew_goes_on_as_it_is() {
         side: crate::notice::Side::Agent,
         task: TaskName::new("shop", "fix-42").unwrap(),
     };
-    while ledger.length <= LONG {
+    while ledger.journal.length <= LONG {
         let (speaker, count) = (speaker.clone(), 1);
         ledger.note(Line::Folded { speaker, count }).unwrap();
     }
