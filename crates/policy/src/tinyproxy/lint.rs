@@ -1,5 +1,6 @@
 //! What is weak, dead or superfluous in a filter file, and the whitelist that says what it means.
 
+mod asked;
 mod hostile;
 mod linter;
 mod meaning;

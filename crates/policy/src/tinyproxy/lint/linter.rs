@@ -5,15 +5,14 @@ use std::collections::HashSet;
 use regex_automata::meta;
 use regex_syntax::hir::Hir;
 
+use super::asked::{is_let_through, is_meant, loads, request};
 use super::meaning::{Meant, Piece, Spread, meant, spread};
 use super::superfluous::{Superfluous, superfluous};
 use super::{Fault, Finding, hostile, reach};
-use crate::policy::{Ask, Policy, Request, Verdict};
-use crate::rule::{Layer, Rule};
-use crate::target::Target;
+use crate::policy::{Ask, Policy};
+use crate::rule::Rule;
 use crate::tinyproxy::conf::{Conf, FilterType};
 use crate::tinyproxy::filter::{Syntax, alone};
-use crate::whitelist::{LoadOptions, Source, load};
 
 /// The findings and the whitelist.
 pub(super) fn examine(conf: &Conf, file: Option<&str>, policy: &Policy) -> (Vec<Finding>, String) {
@@ -352,50 +351,6 @@ fn joined(all: Vec<Meant>) -> Vec<Meant> {
         }
     }
     joined
-}
-
-/// The policy of one line or more, if they load.
-fn loads(text: &str) -> Option<Policy> {
-    let sources = [Source {
-        name: "lint".to_owned(),
-        layer: Layer::Project,
-        text: text.to_owned(),
-    }];
-    load(&sources, &(), LoadOptions::default())
-        .ok()
-        .map(|loaded| loaded.policy)
-}
-
-fn is_let_through(policy: &Policy, target: &Target, ask: Ask<'_>) -> bool {
-    let verdict = policy.judge(
-        Request {
-            target: target.clone(),
-            ask,
-        },
-        jiff::Timestamp::UNIX_EPOCH,
-    );
-    matches!(verdict, Verdict::Allow(_))
-}
-
-fn is_meant(policy: &Policy, target: &Target) -> bool {
-    let mut meant = false;
-    policy
-        .index()
-        .lines(policy.all(), target.host(), |_, _, _| meant = true);
-    meant
-}
-
-fn request(candidate: &str) -> Option<(Target, Option<String>)> {
-    let (authority, path) = match candidate.strip_prefix("http://") {
-        None => (candidate, None),
-        Some(rest) => {
-            let (authority, path) = rest.split_once('/')?;
-            (authority, Some(format!("/{path}")))
-        }
-    };
-    let default = if path.is_some() { 80 } else { 443 };
-    let target = Target::parse(authority, std::num::NonZeroU16::new(default)).ok()?;
-    Some((target, path))
 }
 
 /// The pattern and its place, fit for a comment of a whitelist.
