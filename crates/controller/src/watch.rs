@@ -5,6 +5,7 @@
 //! it is a message.
 
 pub mod key;
+pub mod known;
 pub mod model;
 pub mod plain;
 pub mod screen;

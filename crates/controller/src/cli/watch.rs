@@ -27,6 +27,7 @@ use crate::record::Record;
 use crate::task::{Slug, TaskId};
 use crate::terminal::is_interactive;
 use crate::watch::key::{Action, Choice, Key};
+use crate::watch::known::Known;
 use crate::watch::model::{Model, Note};
 use crate::watch::screen::{Look, draw};
 use crate::watch::source::{Surroundings, run};
@@ -64,6 +65,7 @@ struct Here {
     state: StateDir,
     project: Option<Slug>,
     only: Option<TaskId>,
+    known: Known,
 }
 
 impl Surroundings for Here {
@@ -71,15 +73,17 @@ impl Surroundings for Here {
 
     fn records(&self) -> Result<Vec<Record>> {
         let mut records = Vec::new();
-        for id in self.state.tasks()? {
+        let ids = self.state.tasks()?;
+        self.known.keep(&ids);
+        for id in ids {
             let wanted = match (&self.only, &self.project) {
                 (Some(only), _) => *only == id,
                 (None, Some(project)) => *project == id.project,
                 (None, None) => true,
             };
             // One that cannot be read is no reason not to see the others.
-            if wanted && let Ok(Some(record)) = Record::read(&self.state.task(&id)) {
-                records.push(record);
+            if wanted {
+                records.extend(self.known.read(&id, &self.state.task(&id)));
             }
         }
         Ok(records)
@@ -106,6 +110,7 @@ pub(super) async fn watch(context: &Context, args: Args) -> Result<u8> {
         state: context.state.clone(),
         project: context.project.clone(),
         only: only.clone(),
+        known: Known::default(),
     };
     let (sender, receiver) = channel(ON_THE_WAY);
     let source = run(
