@@ -1,5 +1,7 @@
 //! Our own terminal while a command in a container has it.
 
+mod tame;
+
 use std::io::IsTerminal;
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
@@ -9,6 +11,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::engine::Streams;
 use crate::error::Result;
+
+pub use tame::Tame;
 
 /// Raw mode; the old one returns when this is dropped.
 #[derive(Debug)]
@@ -74,4 +78,22 @@ fn watch_size(tracker: &TaskTracker) -> Result<watch::Receiver<(u16, u16)>> {
         }
     });
     Ok(receiver)
+}
+
+/// Our standard output and error, for what a container printed earlier: a terminal gets text and colours of it.
+#[must_use]
+pub fn readings() -> Streams {
+    let (stdout, stderr) = (tokio::io::stdout(), tokio::io::stderr());
+    Streams {
+        stdin: None,
+        stdout: match std::io::stdout().is_terminal() {
+            true => Box::new(Tame::new(stdout)),
+            false => Box::new(stdout),
+        },
+        stderr: match std::io::stderr().is_terminal() {
+            true => Box::new(Tame::new(stderr)),
+            false => Box::new(stderr),
+        },
+        size: None,
+    }
 }

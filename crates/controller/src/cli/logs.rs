@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::exit::Exit;
 use crate::labels::Role;
 use crate::task::Slug;
-use crate::terminal::streams;
+use crate::terminal::readings;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -43,13 +43,12 @@ pub(super) async fn logs(context: &Context, args: Args) -> Result<u8> {
             args.task
         )));
     }
-    let streams = streams(false, false, &context.tracker)?;
     let query = LogQuery {
         follow: args.follow,
         tail: args.tail,
     };
     let engine = context.engine_of(&record)?;
-    match engine.logs(&container, query, streams).await {
+    match engine.logs(&container, query, readings()).await {
         Ok(()) | Err(EngineError::ReaderGone) => Ok(Exit::Ok.code()),
         Err(e) => Err(Error::engine(format!("reading the log of {container}"))(e)),
     }
