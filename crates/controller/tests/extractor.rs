@@ -48,6 +48,7 @@ async fn a_job_has_no_network_no_rights_and_nothing_to_write_but_memory() {
             match mount {
                 Mount::Bind { writable, .. } | Mount::Volume { writable, .. } => assert!(!writable),
                 Mount::Memory { target, .. } => assert_eq!(target, "/tmp"),
+                Mount::Frame { target } => panic!("{target}"),
             }
         }
         said("hello")

@@ -247,6 +247,10 @@ fn the_agents_container_in_the_network_fence() {
           "writable": false
         },
         {
+          "kind": "frame",
+          "target": "/agentnet"
+        },
+        {
           "kind": "volume",
           "volume": {
             "name": "agentnet-shop-fix-1-gate",
@@ -569,6 +573,9 @@ fn agent_and_services_run_behind_the_gate_and_mount_it_read_only() {
                 matches!(mount, Mount::Volume { target, writable: false, .. } if target == "/agentnet/bin")
             });
             assert!(gate, "{}", spec.name);
+            let frame =
+                |mount: &Mount| matches!(mount, Mount::Frame { target } if target == "/agentnet");
+            assert!(spec.mounts.iter().any(frame), "{}", spec.name);
         }
     }
 }
@@ -805,7 +812,10 @@ fn only_the_agent_has_the_spool_and_may_write_only_its_own_side() {
                     } if source.to_string_lossy().contains("/spool") => {
                         Some((source.to_str().unwrap(), target.as_str(), *writable))
                     }
-                    Mount::Bind { .. } | Mount::Volume { .. } | Mount::Memory { .. } => None,
+                    Mount::Bind { .. }
+                    | Mount::Volume { .. }
+                    | Mount::Memory { .. }
+                    | Mount::Frame { .. } => None,
                 })
                 .collect();
             let expected: &[_] = match spec.name.ends_with("-agent") {

@@ -273,7 +273,7 @@ fn memory_that_is_a_directory_is_bounded_by_the_containers_own() {
         .iter()
         .filter_map(|mount| match mount {
             Mount::Memory { target, size } => Some((target.as_str(), *size)),
-            Mount::Bind { .. } | Mount::Volume { .. } => None,
+            Mount::Bind { .. } | Mount::Volume { .. } | Mount::Frame { .. } => None,
         })
         .collect();
     let half = Some(50 << 20);

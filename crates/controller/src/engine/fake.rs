@@ -173,7 +173,10 @@ impl FakeEngine {
         let id = world.id();
         let container = Container {
             id: id.clone(),
-            spec: ContainerSpec::bare(name),
+            spec: ContainerSpec {
+                network: ContainerNetwork::Attached(Vec::new()),
+                ..ContainerSpec::bare(name)
+            },
             running: Running::Running,
             oom_killed: false,
         };
@@ -394,7 +397,7 @@ impl Engine for FakeEngine {
                             ),
                         });
                     }
-                    Mount::Bind { .. } | Mount::Memory { .. } => {}
+                    Mount::Bind { .. } | Mount::Memory { .. } | Mount::Frame { .. } => {}
                 }
             }
             let id = world.id();
@@ -485,7 +488,8 @@ impl Engine for FakeEngine {
                 .map(|mount| match mount {
                     Mount::Bind { target, .. }
                     | Mount::Volume { target, .. }
-                    | Mount::Memory { target, .. } => target.clone(),
+                    | Mount::Memory { target, .. }
+                    | Mount::Frame { target } => target.clone(),
                 })
                 .collect(),
         })

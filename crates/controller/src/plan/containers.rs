@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::door::Door;
 use super::fence::Layout;
-use super::gate::{GATE, GATE_DIR};
+use super::gate::{GATE, GATE_DIR, OURS};
 use super::limits::{Wanted, limits};
 use super::{Inputs, block6};
 use crate::config::Tmpfs;
@@ -86,6 +86,10 @@ pub(super) fn fenced(
     spec.command.extend(layout.expectation.arguments());
     spec.command.push("--".to_owned());
     spec.command.extend(real);
+    // Root of the container owns `/`, and could otherwise put a gate of its own in the place of ours.
+    spec.mounts.push(Mount::Frame {
+        target: OURS.to_owned(),
+    });
     spec.mounts.push(Mount::Volume {
         volume: volume_of(inputs, Role::Gate),
         target: GATE_DIR.to_owned(),

@@ -6,6 +6,8 @@ use crate::error::Result;
 use crate::labels::Role;
 use crate::spec::{Limits, Mount};
 
+/// Where everything of ours is in every container.
+pub(super) const OURS: &str = "/agentnet";
 /// Where the gate's volume is in every container.
 pub(super) const GATE_DIR: &str = "/agentnet/bin";
 /// The gate itself, in every container.

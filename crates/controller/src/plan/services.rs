@@ -116,7 +116,7 @@ pub(super) fn services(
         before.extend(volumes(inputs, name, service, &mut spec, draft));
         let volumes = spec.mounts.iter().filter_map(|mount| match mount {
             Mount::Volume { volume, .. } => Some(volume.clone()),
-            Mount::Bind { .. } | Mount::Memory { .. } => None,
+            Mount::Bind { .. } | Mount::Memory { .. } | Mount::Frame { .. } => None,
         });
         let volumes: Vec<_> = volumes.collect();
         let created = draft.add(Step::Container(spec), &before);

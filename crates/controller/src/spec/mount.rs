@@ -46,6 +46,11 @@ pub enum Mount {
         /// At most so many bytes; `None`: what the container's memory holds.
         size: Option<u64>,
     },
+    /// A directory for mounts of ours alone, which nobody can write, move or replace: not even who owns what is above it.
+    Frame {
+        /// In the container.
+        target: String,
+    },
 }
 
 impl Mount {

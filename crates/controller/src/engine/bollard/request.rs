@@ -72,7 +72,7 @@ fn mount(mount: &Mount) -> Option<models::Mount> {
                 *writable,
             )
         }),
-        Mount::Memory { .. } => None,
+        Mount::Memory { .. } | Mount::Frame { .. } => None,
     }
 }
 
@@ -90,6 +90,11 @@ fn host_config(spec: &ContainerSpec) -> models::HostConfig {
         Mount::Memory { target, size } => {
             let size = size.map_or_else(String::new, |bytes| format!(",size={bytes}"));
             Some((target.clone(), format!("rw,nosuid,nodev,mode=1777{size}")))
+        }
+        // Mounts need no room in it.
+        Mount::Frame { target } => {
+            let options = "ro,nosuid,nodev,noexec,mode=755,size=65536";
+            Some((target.clone(), options.to_owned()))
         }
         Mount::Bind { .. } | Mount::Volume { .. } => None,
     });
@@ -132,7 +137,7 @@ fn host_config(spec: &ContainerSpec) -> models::HostConfig {
             config: None,
         }),
         shm_size: spec.limits.shm.map(number),
-        ulimits: ulimits(&spec.limits),
+        ulimits: Some(ulimits(&spec.limits)),
         storage_opt: spec
             .limits
             .disk
@@ -142,20 +147,27 @@ fn host_config(spec: &ContainerSpec) -> models::HostConfig {
     }
 }
 
+/// Bytes of a core file. With 0 the kernel still starts the handler that the host has in `core_pattern`, as the host's root and
+/// on what crashed in the container; only with exactly 1 it does not (`do_coredump` in Linux's `fs/coredump.c`).
+const CORE: u64 = 1;
+
 /// What the kernel bounds for each process; soft and hard are one number.
-fn ulimits(limits: &Limits) -> Option<Vec<models::ResourcesUlimits>> {
-    let set: Vec<_> = [("nofile", limits.nofile), ("memlock", limits.memlock)]
-        .into_iter()
-        .filter_map(|(name, most)| {
-            let most = Some(number(most?));
-            Some(models::ResourcesUlimits {
-                name: Some(name.to_owned()),
-                soft: most,
-                hard: most,
-            })
+fn ulimits(limits: &Limits) -> Vec<models::ResourcesUlimits> {
+    [
+        ("core", Some(CORE)),
+        ("nofile", limits.nofile),
+        ("memlock", limits.memlock),
+    ]
+    .into_iter()
+    .filter_map(|(name, most)| {
+        let most = Some(number(most?));
+        Some(models::ResourcesUlimits {
+            name: Some(name.to_owned()),
+            soft: most,
+            hard: most,
         })
-        .collect();
-    (!set.is_empty()).then_some(set)
+    })
+    .collect()
 }
 
 /// What the secret part says wins.
