@@ -5,6 +5,7 @@ use super::context::Context;
 use crate::config::Bytes;
 use crate::error::Result;
 use crate::exit::Exit;
+use crate::output::printable;
 use crate::scan::sentence;
 use crate::sync::{Branch, Report, Uncommitted, sync as bring};
 use crate::task::{Slug, TaskId};
@@ -93,7 +94,9 @@ pub(super) fn describe(id: &TaskId, branch: &str, report: &Report) -> String {
         .iter()
         .filter(|moved| moved.name != own && !moved.name.starts_with("refs/agentnet/wip/"))
     {
-        lines.push(format!("{} is at {}", moved.name, short(&moved.object)));
+        // A branch's name is the agent's.
+        let name = printable(&moved.name);
+        lines.push(format!("{name} is at {}", short(&moved.object)));
     }
     for module in &report.modules {
         let path = module.path.display();
@@ -118,7 +121,28 @@ pub(super) fn describe(id: &TaskId, branch: &str, report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::LARGEST;
+    use crate::sync::{LARGEST, Moved};
+
+    #[test]
+    fn a_branch_that_turns_its_line_around_is_shown_as_what_it_is() {
+        let id = TaskId {
+            project: "shop".parse().unwrap(),
+            task: "t".parse().unwrap(),
+        };
+        let moved = Moved {
+            name: "refs/agentnet/task/t/x\u{202e}y".to_owned(),
+            object: "0".repeat(40),
+        };
+        let report = Report {
+            refs: vec![moved],
+            ..Report::default()
+        };
+        let said = describe(&id, "agentnet/t", &report);
+        assert_eq!(
+            said,
+            "refs/agentnet/task/t/x\\u{202e}y is at 000000000000\n"
+        );
+    }
 
     #[test]
     fn the_default_is_the_librarys() {
