@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::thread;
+use std::thread::{self, Builder, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::answer;
@@ -77,19 +77,21 @@ pub(crate) fn full(expectation: &Expectation, just_proven: bool) -> Report {
     let snapshot = Snapshot::take();
     let rows = thread::scope(|scope| {
         let mut workers = vec![
-            scope.spawn(|| behind::rows(expectation, window)),
-            scope.spawn(|| straight::rows(expectation)),
+            Worker::start(Builder::new(), scope, || behind::rows(expectation, window)),
+            Worker::start(Builder::new(), scope, || straight::rows(expectation)),
         ];
         let mut rows = process_rows();
         match &snapshot {
             Ok(snapshot) => {
-                workers.push(scope.spawn(|| name_rows(expectation, snapshot, window)));
+                workers.push(Worker::start(Builder::new(), scope, || {
+                    name_rows(expectation, snapshot, window)
+                }));
                 rows.extend(network_rows(expectation, snapshot, patience));
             }
             Err(error) => rows.push(blind(error)),
         }
         for worker in workers {
-            rows.extend(worker.join().unwrap_or_else(|_| vec![lost()]));
+            rows.extend(worker.rows());
         }
         rows
     });
@@ -101,6 +103,38 @@ fn blind(error: &io::Error) -> Row {
     row(RowId::Interfaces, "netlink", || {
         Finding::broken(format!("the kernel does not show the network: {error}"))
     })
+}
+
+/// A part of the proof that runs beside others.
+enum Worker<'scope> {
+    Started(ScopedJoinHandle<'scope, Vec<Row>>),
+    /// What the agent runs may have taken every process that the container may have.
+    Refused(io::Error),
+}
+
+impl<'scope> Worker<'scope> {
+    fn start(
+        builder: Builder,
+        scope: &'scope Scope<'scope, '_>,
+        work: impl FnOnce() -> Vec<Row> + Send + 'scope,
+    ) -> Worker<'scope> {
+        match builder.spawn_scoped(scope, work) {
+            Ok(handle) => Worker::Started(handle),
+            Err(error) => Worker::Refused(error),
+        }
+    }
+
+    fn rows(self) -> Vec<Row> {
+        match self {
+            Worker::Started(handle) => handle.join().unwrap_or_else(|_| vec![lost()]),
+            Worker::Refused(error) => vec![row(RowId::ProxyAnswers, "", || {
+                Finding::broken(format!(
+                    "a part of the proof could not be started ({error}): the container is at its ceiling on processes \
+                     or memory; end some of what runs in it, and try again"
+                ))
+            })],
+        }
+    }
 }
 
 /// A worker that fell over proves nothing.
@@ -116,31 +150,28 @@ fn name_rows(expectation: &Expectation, snapshot: &Snapshot, window: Duration) -
     let servers = names::nameservers(root);
     thread::scope(|scope| {
         let workers = [
-            scope.spawn(|| {
+            Worker::start(Builder::new(), scope, || {
                 let what = format!("{} nameservers, asked for a public name", servers.len());
-                row(RowId::Nameservers, what, || {
+                vec![row(RowId::Nameservers, what, || {
                     names::must_not_resolve(expectation, snapshot, &servers, window)
-                })
+                })]
             }),
-            scope.spawn(|| {
-                row(
+            Worker::start(Builder::new(), scope, || {
+                vec![row(
                     RowId::PublicDns,
                     "public resolvers over UDP and TCP",
                     || names::public_dns(expectation, snapshot, window),
-                )
+                )]
             }),
-            scope.spawn(|| {
-                row(
+            Worker::start(Builder::new(), scope, || {
+                vec![row(
                     RowId::HostNames,
                     "host.docker.internal and its like",
                     || names::host_names(expectation, snapshot, root, window),
-                )
+                )]
             }),
         ];
-        workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|_| lost()))
-            .collect()
+        workers.into_iter().flat_map(Worker::rows).collect()
     })
 }
 
@@ -262,4 +293,26 @@ fn link_rows(
     pairs
         .map(|((id, what), finding)| Row::since(since, id, what, finding))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Outcome;
+
+    #[test]
+    fn a_part_that_cannot_be_started_is_no_proof_and_no_panic() {
+        let rows = thread::scope(|scope| {
+            // No address space has room for this stack.
+            let builder = Builder::new().stack_size(1 << 60);
+            Worker::start(builder, scope, Vec::new).rows()
+        });
+        assert_eq!(rows.len(), 1);
+        assert_eq!(rows[0].outcome, Outcome::Broken);
+        assert!(
+            rows[0].detail.contains("ceiling on processes"),
+            "{:?}",
+            rows[0]
+        );
+    }
 }
