@@ -1,9 +1,9 @@
 //! What a task writes to the host's disk, and who stops it where the engine cannot bound it: `agentnet run` looks as long
 //! as its command runs, and [`watcher`] after all tasks of `agentnet up`.
 //!
-//! Counted are the task's files (what they grew by), its spool, the writable layers of agent and services, and the services'
-//! volumes. Files that may not be read do not count, so there is a second bound that nobody gets around: the disk that
-//! holds the task's files keeps [`RESERVE`].
+//! Counted is everything of the host's that the agent writes (what its files, its git directory and the login that it shares
+//! grew by, and its spool), the writable layers of agent and services, and the services' volumes. Files that may not be read
+//! do not count, so there is a second bound that nobody gets around: the disk that holds the task's files keeps [`RESERVE`].
 
 mod ledger;
 pub mod watcher;
@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::labels::Role;
 use crate::paths::TaskDir;
 use crate::record::Record;
+use crate::workspace::Workspace;
 
 /// What stays free on the disk of the task's files, where it was free when the command began.
 pub const RESERVE: u64 = 1 << 30;
@@ -30,7 +31,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// A look takes a twentieth of the time at most.
 const SHARE: u32 = 20;
 /// Entries of the tree that are looked at.
-const MOST_ENTRIES: u64 = 2_000_000;
+const MOST_ENTRIES: usize = 2_000_000;
 /// Blocks of `stat(2)`.
 const BLOCK: u64 = 512;
 
@@ -50,12 +51,11 @@ pub async fn exceeded<E: Engine>(engine: &E, record: &Record, dir: &TaskDir) -> 
 
 /// Keeps where the task's files begin. Before its command does: what that writes at once is to count.
 pub async fn begin<E: Engine>(engine: &E, record: &Record, dir: &TaskDir) {
-    let files = record.workspace.files();
     let ledger = Ledger {
         v: 1,
         since: record.since,
-        before: tree(engine, record).await,
-        free_before: free(files),
+        before: before(engine, record).await,
+        free_before: free(record.workspace.files()),
         at: Timestamp::now(),
         written: 0,
         ceiling: record.disk,
@@ -67,13 +67,12 @@ pub async fn begin<E: Engine>(engine: &E, record: &Record, dir: &TaskDir) {
 
 /// Looks once, and keeps what was seen; `stopped` says that it is too much. The first look at a task says where it began.
 async fn look<E: Engine>(engine: &E, record: &Record, dir: &TaskDir) -> Ledger {
-    let files = record.workspace.files();
     let (tree, alerts, rest) = futures_util::join!(
-        tree(engine, record),
+        before(engine, record),
         below(dir.spool()),
         containers(engine, record)
     );
-    let free = free(files);
+    let free = free(record.workspace.files());
     let earlier = Ledger::read(dir).filter(|ledger| ledger.since == record.since);
     let (before, free_before) = earlier.map_or((tree, free), |l| (l.before, l.free_before));
     let sum = tree.saturating_sub(before).saturating_add(rest);
@@ -88,9 +87,10 @@ async fn look<E: Engine>(engine: &E, record: &Record, dir: &TaskDir) -> Ledger {
         ceiling: record.disk,
         stopped: judge(written, record.disk, free_before, free),
     };
-    // That it was stopped is written when it is. A task that was taken down meanwhile has no place for it, and a full
-    // disk none either.
-    if ledger.stopped.is_none() {
+    // That it was stopped is written when it is, and stays: it may have been for another reason while this look went on. A
+    // task that was taken down meanwhile has no place for it, and a full disk none either.
+    let earlier = Ledger::read(dir).filter(|ledger| ledger.since == record.since);
+    if ledger.stopped.is_none() && earlier.is_none_or(|earlier| earlier.stopped.is_none()) {
         ledger.write(dir).ok();
     }
     ledger
@@ -147,28 +147,40 @@ async fn containers<E: Engine>(engine: &E, record: &Record) -> u64 {
     all.into_iter().fold(0, u64::saturating_add)
 }
 
+/// What was there when the task began, and is its to write: its files, its git directory and a login.
+async fn before<E: Engine>(engine: &E, record: &Record) -> u64 {
+    let git = match &record.workspace {
+        Workspace::Worktree { git, .. } => Some(&git.directory),
+        Workspace::Directory { .. } => None,
+    };
+    let all = [git, record.login.as_ref()].into_iter().flatten();
+    let all = all.map(|directory| below(directory.clone()));
+    let (files, more) = futures_util::join!(tree(engine, record), join_all(all));
+    more.into_iter().fold(files, u64::saturating_add)
+}
+
 /// Bytes on disk, in a thread of its own.
 async fn below(root: std::path::PathBuf) -> u64 {
-    let walked = tokio::task::spawn_blocking(move || walk(&root)).await;
+    let walked = tokio::task::spawn_blocking(move || walk(&root, MOST_ENTRIES)).await;
     walked.unwrap_or(0)
 }
 
 /// Nothing is read but metadata, and no link is followed: an agent wrote this.
-fn walk(root: &Path) -> u64 {
+fn walk(root: &Path, most: usize) -> u64 {
     let mut waiting = vec![root.to_owned()];
-    let (mut bytes, mut entries) = (0_u64, 0_u64);
+    let (mut bytes, mut left) = (0_u64, most);
     while let Some(path) = waiting.pop() {
-        entries += 1;
-        if entries > MOST_ENTRIES {
-            break;
-        }
         let Ok(meta) = fs_err::symlink_metadata(&path) else {
             continue;
         };
         bytes = bytes.saturating_add(meta.blocks().saturating_mul(BLOCK));
         if meta.is_dir() {
             let below = fs_err::read_dir(&path).into_iter().flatten().flatten();
-            waiting.extend(below.map(|entry| entry.path()));
+            // Counted here: one directory may hold more names than memory does.
+            for entry in below.take(left) {
+                left -= 1;
+                waiting.push(entry.path());
+            }
         }
     }
     bytes
@@ -223,7 +235,18 @@ mod tests {
             .unwrap()
             .set_len(1 << 30)
             .unwrap();
-        let bytes = walk(dir.path());
+        let bytes = walk(dir.path(), MOST_ENTRIES);
         assert!((100_000..500_000).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
+    fn of_a_directory_with_very_many_names_no_more_are_looked_at_than_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..50 {
+            fs_err::write(dir.path().join(number.to_string()), [1; 4096]).unwrap();
+        }
+        let all = walk(dir.path(), 50);
+        let some = walk(dir.path(), 10);
+        assert_eq!(all - walk(dir.path(), 0), 5 * (some - walk(dir.path(), 0)));
     }
 }

@@ -1,6 +1,7 @@
 //! What is known about a task between two commands.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,9 @@ pub struct Record {
     /// It was given the person's SSH agent.
     #[serde(default)]
     pub ssh_agent: bool,
+    /// The directory with an agent's login that it may write, which other tasks share.
+    #[serde(default)]
+    pub login: Option<PathBuf>,
     /// The gate's promise, as flags: what `verify` runs with.
     pub expectation: Vec<String>,
     /// The image that looks at the task's files.
@@ -150,6 +154,7 @@ pub(crate) fn made() -> Record {
         agent: None,
         secrets: Vec::new(),
         ssh_agent: false,
+        login: None,
         expectation: Vec::new(),
         tools: None,
         owner: None,

@@ -12,6 +12,8 @@ use agentnet_gate::{Outcome, Report};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::outside::breached;
+pub(crate) use self::outside::opened;
 pub use self::topic::Topic;
 use self::transcript::last_words;
 use crate::config::{Fence, Mode};

@@ -12,6 +12,7 @@ mod harness;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use agentnet_controller::agents::Agent;
 use agentnet_controller::config::Config;
 use agentnet_controller::engine::fake::{FakeEngine, Fault};
 use agentnet_controller::engine::{Engine, EngineError, Kind};
@@ -496,6 +497,25 @@ async fn a_task_that_writes_more_than_it_may_is_told_to_stop() {
     bed.engine.write(0);
     fs_err::write(dir.spool().join("out/a.tmp"), vec![1; 12 << 20]).unwrap();
     let error = exceeded().await;
+    assert!(error.contains("it wrote 12 MiB to the disk"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_a_task_shares_is_no_way_around_its_ceiling() {
+    let bed = Bed::docker28();
+    let mut setup = bed.setup("t", "[agent]\ndisk = \"10MiB\"\n");
+    let login = bed.state.root().join("logins/claude");
+    setup.handover.login = Some((Agent::Claude, login.clone()));
+    let record = bed.up(&setup).await.unwrap().record;
+    fs_err::write(login.join("old"), vec![1; 12 << 20]).unwrap();
+    let dir = bed.state.task(&id("t"));
+    agentnet_controller::disk::begin(&bed.engine, &record, &dir).await;
+    let watched = agentnet_controller::disk::exceeded(&bed.engine, &record, &dir);
+    let quiet = tokio::time::timeout(std::time::Duration::from_secs(600), watched).await;
+    assert!(quiet.is_err(), "it was there before");
+    fs_err::write(login.join("flood"), vec![1; 12 << 20]).unwrap();
+    let error = agentnet_controller::disk::exceeded(&bed.engine, &record, &dir).await;
+    let error = error.to_string();
     assert!(error.contains("it wrote 12 MiB to the disk"), "{error}");
 }
 

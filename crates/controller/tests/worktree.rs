@@ -21,7 +21,7 @@ use agentnet_controller::teardown::{self, Changes};
 use agentnet_controller::up::Setup;
 use agentnet_controller::workspace::{Fate, Repository, Workspace};
 use futures_util::future::join_all;
-use harness::{Bed, id};
+use harness::{Bed, config, id};
 
 fn git(directory: &Path, args: &[&str]) -> String {
     let output = Command::new("git")
@@ -87,6 +87,22 @@ async fn an_unchanged_tree_goes_with_its_task_and_takes_its_branch_along() {
     bed.assert_empty("after down");
     assert_eq!(git(&root, &["branch", "--all"]), before);
     assert_eq!(git(&root, &["worktree", "list"]).lines().count(), 1);
+}
+
+#[tokio::test]
+async fn what_a_task_writes_into_its_git_directory_counts_for_its_ceiling() {
+    let bed = Bed::docker28();
+    let root = repository(&bed);
+    let mut setup = setup(&bed, &root).await;
+    setup.config = config("[agent]\ndisk = \"10MiB\"\n");
+    let record = bed.up(&setup).await.unwrap().record;
+    let dir = bed.state.task(&id("t"));
+    agentnet_controller::disk::begin(&bed.engine, &record, &dir).await;
+    fs_err::write(dir.git().join("objects/flood"), vec![1; 12 << 20]).unwrap();
+    let error = agentnet_controller::disk::exceeded(&bed.engine, &record, &dir).await;
+    let error = error.to_string();
+    assert!(error.contains("it wrote 12 MiB to the disk"), "{error}");
+    down(&bed, &setup.workspace, Changes::Discard).await;
 }
 
 #[tokio::test]

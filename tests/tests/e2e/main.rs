@@ -17,6 +17,7 @@ mod databases;
 mod extractor;
 mod git;
 mod images;
+mod inside;
 mod lifecycle;
 mod logins;
 mod mapped;

@@ -8,12 +8,37 @@ use agentnet_e2e::name::unique;
 use agentnet_e2e::origin::whitelist;
 use agentnet_e2e::{on_engines, wait};
 
+/// Keeps the process away that ends a task whose fence is opened: here `verify` is to find it.
+fn unwatched(checkout: &Checkout<'_>) -> fs_err::File {
+    fs_err::create_dir_all(checkout.state()).unwrap();
+    let lock = fs_err::File::create(checkout.state().join("disk.lock")).unwrap();
+    lock.file().lock().unwrap();
+    lock
+}
+
 /// A task that is up and proven sealed.
-fn sealed<'e>(engine: &'e Engine, fence: &str) -> Checkout<'e> {
+fn sealed<'e>(engine: &'e Engine, fence: &str) -> Opened<'e> {
     let checkout = Checkout::new(engine, Some(fence), &whitelist());
+    let lock = unwatched(&checkout);
     checkout.agentnet(&["up", "t"]).expect();
     checkout.agentnet(&["verify", "t"]).expect();
-    checkout
+    Opened {
+        checkout,
+        _lock: lock,
+    }
+}
+
+/// A task that nobody watches.
+struct Opened<'e> {
+    checkout: Checkout<'e>,
+    _lock: fs_err::File,
+}
+
+impl<'e> std::ops::Deref for Opened<'e> {
+    type Target = Checkout<'e>;
+    fn deref(&self) -> &Checkout<'e> {
+        &self.checkout
+    }
 }
 
 /// The engine's name for the bridge of the fence.

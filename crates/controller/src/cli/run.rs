@@ -30,6 +30,7 @@ use crate::ssh_agent;
 use crate::teardown::{self, Changes};
 use crate::terminal::is_interactive;
 use crate::up::{Setup, up as bring_up};
+use crate::verify;
 use crate::workspace::Fate;
 
 #[derive(Debug, clap::Args)]
@@ -171,6 +172,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<u8> {
         never = deserted => match never {},
         () = cancel.cancelled() => (Err(Error::Interrupted), Ended::Interrupted),
         error = disk::exceeded(&engine, &up.record, &dir) => (Err(error), Ended::Failed),
+        error = verify::breached(&engine, &up.record) => (Err(error), Ended::Failed),
         () = over => {
             context.output.warn("the command took longer than --timeout allows, and is stopped");
             (Ok(TIMED_OUT), Ended::TimedOut)

@@ -1,5 +1,6 @@
-//! Who watches the tasks of `agentnet up`: one process for all of an installation. `up` starts it, and so does whoever finds
-//! it gone; it ends with the last task. Killed, it leaves tasks that nobody watches until somebody looks at them.
+//! Who watches the tasks of `agentnet up`, what they write and whether their fences are still closed: one process for all of an
+//! installation. `up` starts it, and so does whoever finds it gone; it ends with the last task. Killed, it leaves tasks that
+//! nobody watches until somebody looks at them.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::notices;
 use crate::paths::{StateDir, TaskDir};
 use crate::record::{Phase, Record};
 use crate::task::TaskId;
+use crate::verify;
 
 /// What the process is called on the command line.
 pub const COMMAND: &str = "watch-disks";
@@ -63,14 +65,26 @@ pub async fn watch<E: Engine, B: Borrow<E>>(
         let Some(_lock) = TaskLock::try_take(&state.watcher_lock())? else {
             return Ok(());
         };
-        rounds::<E, B>(state, &engine_of).await?;
+        // Beside each other: a tree may take a minute to be walked, and a fence may not wait for it.
+        futures_util::try_join!(
+            rounds::<E, B>(state, &engine_of, Watched::Disk),
+            rounds::<E, B>(state, &engine_of, Watched::Fence),
+        )?;
     }
     Ok(())
+}
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy)]
+enum Watched {
+    Disk,
+    Fence,
 }
 
 async fn rounds<E: Engine, B: Borrow<E>>(
     state: &StateDir,
     engine_of: &impl Fn(&Record) -> Result<B>,
+    what: Watched,
 ) -> Result<()> {
     let mut due: BTreeMap<(TaskId, Timestamp), Instant> = BTreeMap::new();
     loop {
@@ -90,9 +104,14 @@ async fn rounds<E: Engine, B: Borrow<E>>(
                 continue;
             }
             if let Ok(engine) = engine_of(record) {
-                tokio::time::timeout(PATIENCE, one(engine.borrow(), state, record))
-                    .await
-                    .ok();
+                let engine = engine.borrow();
+                let look = async {
+                    match what {
+                        Watched::Disk => disk(engine, state, record).await,
+                        Watched::Fence => fence(engine, state, record).await,
+                    }
+                };
+                tokio::time::timeout(PATIENCE, look).await.ok();
             }
             // All of them together take a share of the time, so that thirty cost what one does.
             due.insert(
@@ -104,10 +123,33 @@ async fn rounds<E: Engine, B: Borrow<E>>(
     }
 }
 
-/// Looks at one task, and ends its agent and services if it wrote too much.
-async fn one<E: Engine>(engine: &E, state: &StateDir, record: &Record) {
+/// Looks at what one task wrote, and ends its agent and services if it is too much.
+async fn disk<E: Engine>(engine: &E, state: &StateDir, record: &Record) {
+    let ledger = look(engine, record, &state.task(&record.task)).await;
+    if ledger.stopped.is_some() {
+        end(engine, state, record, ledger).await;
+    }
+}
+
+/// Looks at one task's fence from outside, and ends its agent and services if it was opened: a network that somebody attached
+/// later is a way out at once, and their gates prove the fence at a start only (THREATS W7).
+async fn fence<E: Engine>(engine: &E, state: &StateDir, record: &Record) {
+    let Some(why) = verify::opened(engine, record).await else {
+        return;
+    };
     let dir = state.task(&record.task);
-    let ledger = look(engine, record, &dir).await;
+    let ledger = Ledger::read(&dir).filter(|ledger| ledger.since == record.since);
+    let ledger = match ledger {
+        Some(ledger) => ledger,
+        None => look(engine, record, &dir).await,
+    };
+    let stopped = Some(why);
+    end(engine, state, record, Ledger { stopped, ..ledger }).await;
+}
+
+/// Ends a task's agent and services, and says why.
+async fn end<E: Engine>(engine: &E, state: &StateDir, record: &Record, ledger: Ledger) {
+    let dir = state.task(&record.task);
     let Some(why) = ledger.stopped.as_ref().filter(|_| is_watched(&dir, record)) else {
         return;
     };
@@ -156,6 +198,7 @@ mod tests {
     use crate::engine::Running;
     use crate::engine::fake::FakeEngine;
     use crate::record::made;
+    use crate::spec::Attachment;
 
     /// A task that is up with this ceiling, and an engine that has its containers.
     fn task(disk: u64) -> (tempfile::TempDir, StateDir, Record, FakeEngine) {
@@ -202,7 +245,7 @@ mod tests {
     async fn a_task_within_its_ceiling_runs_on_and_has_a_figure() {
         let (_home, state, record, engine) = task(1 << 30);
         engine.write(2 << 20);
-        one(&engine, &state, &record).await;
+        disk(&engine, &state, &record).await;
         assert_eq!(agent(&engine, &record).await, Running::Running);
         let ledger = Ledger::read(&state.task(&record.task)).unwrap();
         assert_eq!((ledger.written, ledger.stopped), (2 << 20, None));
@@ -218,8 +261,38 @@ mod tests {
             ..record.clone()
         };
         now.write(&state.task(&record.task)).unwrap();
-        one(&engine, &state, &record).await;
+        disk(&engine, &state, &record).await;
         assert_eq!(agent(&engine, &record).await, Running::Running);
+    }
+
+    /// Somebody attaches a container of the task to a network of theirs.
+    async fn attach(engine: &FakeEngine, container: &str) {
+        let attachment = Attachment {
+            network: "bridge".into(),
+            v4: None,
+            v6: None,
+            aliases: Vec::new(),
+        };
+        engine.connect(container, &attachment).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_task_whose_fence_was_opened_is_ended_and_says_by_what() {
+        let (_home, state, record, engine) = task(1 << 30);
+        fence(&engine, &state, &record).await;
+        assert_eq!(agent(&engine, &record).await, Running::Running);
+        attach(&engine, &record.task.resource(Role::Proxy)).await;
+        fence(&engine, &state, &record).await;
+        assert_eq!(agent(&engine, &record).await, Running::Running);
+        attach(&engine, &record.task.resource(Role::Agent)).await;
+        watch::<FakeEngine, _>(&state, |_| Ok(&engine))
+            .await
+            .unwrap();
+        assert_eq!(agent(&engine, &record).await, Running::Exited(137));
+        let ledger = Ledger::read(&state.task(&record.task)).unwrap();
+        let why = "its fence was opened: agentnet-shop-t-agent is on bridge, not on no network";
+        assert_eq!(ledger.stopped.as_deref(), Some(why));
+        assert_eq!(fs_err::read_dir(state.notices()).unwrap().count(), 1);
     }
 
     #[tokio::test]

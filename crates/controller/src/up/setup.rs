@@ -255,6 +255,7 @@ impl Setup {
             agent: self.config.agent.name,
             secrets: self.handover.secrets.keys().cloned().collect(),
             ssh_agent: self.handover.ssh_agent.is_some(),
+            login: self.handover.login.as_ref().map(|(_, path)| path.clone()),
             expectation: plan.expectation.arguments(),
             tools: images.tools.clone(),
             owner: Some(self.reader(facts)),

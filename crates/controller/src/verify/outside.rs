@@ -1,5 +1,7 @@
 //! What the engine and its host show: the endpoints, the containers' privileges, the bridge.
 
+use std::time::Duration;
+
 use agentnet_gate::Outcome;
 use futures_util::future::try_join_all;
 
@@ -7,9 +9,14 @@ use super::{ProofRow, Witness};
 use crate::config::Mode;
 use crate::engine::{ContainerState, Engine, NetworkState, Running};
 use crate::error::{Error, Result};
+use crate::labels::Role;
 use crate::link::{Bridge, look};
+use crate::output::printable;
 use crate::plan::Place;
 use crate::record::Record;
+
+/// Between two looks at a task that runs.
+const INTERVAL: Duration = Duration::from_secs(5);
 
 fn row(id: &str, what: &str, outcome: Outcome, detail: String) -> ProofRow {
     ProofRow {
@@ -29,8 +36,13 @@ fn judged(id: &str, what: &str, good: &str, wrong: &[String]) -> ProofRow {
     }
 }
 
-/// All rows that can be had from outside.
-pub(super) async fn rows<E: Engine>(engine: &E, record: &Record) -> Result<Vec<ProofRow>> {
+type States<'a> = Vec<(&'a Place, ContainerState)>;
+
+/// What the engine shows of a task's containers, and of its fence where that is a network.
+async fn seen<'a, E: Engine>(
+    engine: &E,
+    record: &'a Record,
+) -> Result<(States<'a>, Option<NetworkState>)> {
     let states = try_join_all(record.places.iter().map(|place| async move {
         let state = engine.inspect_container(&place.container).await;
         state
@@ -48,17 +60,55 @@ pub(super) async fn rows<E: Engine>(engine: &E, record: &Record) -> Result<Vec<P
             None => Ok(None),
         }
     };
-    let (states, network) = futures_util::try_join!(states, network)?;
-    let mut rows = vec![attachments(&states), privileges(&states)];
+    futures_util::try_join!(states, network)
+}
+
+/// All rows that can be had from outside.
+pub(super) async fn rows<E: Engine>(engine: &E, record: &Record) -> Result<Vec<ProofRow>> {
+    let (states, network) = seen(engine, record).await?;
+    Ok(judge(record, &states, &states, network))
+}
+
+/// `attached`: whose networks count.
+fn judge(
+    record: &Record,
+    states: &[(&Place, ContainerState)],
+    attached: &[(&Place, ContainerState)],
+    network: Option<NetworkState>,
+) -> Vec<ProofRow> {
+    let mut rows = vec![attachments(attached), privileges(states)];
     if let Some(network) = network {
         rows.push(gateway(&network));
-        rows.push(endpoints(&network, &states));
+        rows.push(endpoints(&network, states));
         rows.push(bridge(&network));
     }
     if record.mode == Mode::Full {
         rows.retain(|row| row.id == "container_privileges");
     }
-    Ok(rows)
+    rows
+}
+
+/// The ways that are open, as far as the engine and its host show: cheap enough to be asked every few seconds. `None`
+/// also where the engine does not answer, or a container is gone: then there is nothing to be said. A person may put the
+/// proxy on one more network, where something is that the task may reach through it: its rules hold there too.
+pub(crate) async fn opened<E: Engine>(engine: &E, record: &Record) -> Option<String> {
+    let (states, network) = seen(engine, record).await.ok()?;
+    let fenced = states.iter().filter(|(place, _)| place.role != Role::Proxy);
+    let fenced: Vec<_> = fenced.cloned().collect();
+    let rows = judge(record, &states, &fenced, network);
+    let open = rows.iter().filter(|row| row.outcome == Outcome::Leak);
+    let open: Vec<_> = open.map(|row| printable(&row.detail)).collect();
+    (!open.is_empty()).then(|| format!("its fence was opened: {}", open.join("; ")))
+}
+
+/// Waits until the fence is opened, and says by what.
+pub async fn breached<E: Engine>(engine: &E, record: &Record) -> Error {
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        if let Some(why) = opened(engine, record).await {
+            return Error::Leak(format!("task {} was stopped: {why}", record.task));
+        }
+    }
 }
 
 fn attachments(states: &[(&Place, ContainerState)]) -> ProofRow {
