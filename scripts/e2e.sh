@@ -16,7 +16,7 @@ export AGENTNET_SKIPPED
 
 # shellcheck disable=SC2317 # the trap calls it
 tidy() {
-    for name in docker28 docker20 docker28-remap; do
+    for name in docker28 docker20 docker28-remap podman rootless; do
         case $before in
         *"$name running"*) ;;
         *) [ ! -e "$root/target/engines/$name/run" ] || "$engines" down "$name" ;;

@@ -93,12 +93,13 @@ unpack() {
     mv "$dest.new" "$dest"
 }
 
-# A library that the machine lacks is linked into lib/, and what that one lacks, until nothing is missing.
+# borrow_libraries PROGRAM [ALSO]: a library that the machine lacks is linked into lib/, from what is unpacked under
+# libraries/ and ALSO, and what that one lacks, until nothing is missing.
 borrow_libraries() {
     while :; do
         found=
         for missing in $(LD_LIBRARY_PATH=$state/lib ldd "$1" | awk '/not found/ { print $1 }'); do
-            file=$(find "$state/libraries" -name "$missing" | head -n 1)
+            file=$(find "$state/libraries" ${2:+"$2"} -name "$missing" | head -n 1)
             [ -n "$file" ] || fail "$1 needs $missing, which neither the machine nor the unpacked packages have"
             ln -sf "$file" "$state/lib/$missing"
             found=1

@@ -12,14 +12,14 @@
 #   engines.sh exec NAME -- CMD…   run CMD on the engine's host: in its network namespace, with the env above
 #   engines.sh status              what runs
 #
-# NAME is docker28, docker20, docker28-remap (the programs of docker28 with userns-remap) or all. AGENTNET_ENGINES_DIR
-# moves the state elsewhere.
-# Needs: root, a Debian-family machine with apt, dpkg, ip, nsenter, unshare, flock, perl.
+# NAME is docker28, docker20, docker28-remap (the programs of docker28 with userns-remap), podman (Podman as root),
+# rootless (Podman as a user without any rights) or all. AGENTNET_ENGINES_DIR moves the state elsewhere.
+# Needs: root, a Debian-family machine with apt, dpkg, ip, nsenter, unshare, setpriv, flock, perl.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 state=${AGENTNET_ENGINES_DIR:-$(CDPATH='' cd -- "$here/../.." && pwd)/target/engines}
-engines="docker28 docker20 docker28-remap"
+engines="docker28 docker20 docker28-remap podman rootless"
 base_image=agentnet-test-base
 mapped_user=nobody:nogroup
 
@@ -49,11 +49,13 @@ fail() {
 
 # shellcheck source=tests/packages.sh
 . "$here/../packages.sh"
+# shellcheck source=tests/engine/podman.sh
+. "$here/podman.sh"
 
 # Only root on a Debian family can do any of this; say which of the two is missing.
 require_machine() {
     [ "$(id -u)" = 0 ] || fail "an engine can only be unpacked and started by root"
-    for tool in apt-get apt-config dpkg ip nsenter unshare flock perl setsid; do
+    for tool in apt-get apt-config dpkg ip nsenter unshare flock perl setsid setpriv; do
         command -v "$tool" >/dev/null || fail "an engine can only be unpacked where there is $tool (a Debian family)"
     done
 }
@@ -189,6 +191,8 @@ locate() {
     run=$home/run
     [ "${#run}" -le 60 ] || run=/run/agentnet-engines-$(printf '%s' "$state" | cksum | cut -d ' ' -f 1)/$name
     socket=$run/docker.sock
+    daemon=$run/dockerd.pid
+    ! is_podman "$name" || daemon=$run/podman.pid
     cgroup=agentnet-$name-$(printf '%s' "$state" | cksum | cut -d ' ' -f 1)
     programs=$state/bin:$root/usr/sbin:$root/usr/bin
 }
@@ -202,23 +206,11 @@ docker() { DOCKER_HOST=unix://$socket DOCKER_CONFIG=$state/client "$state/client
 
 engine_answers() { docker version --format '{{.Server.Version}}'; }
 
-up() {
-    locate "$1"
-    unpack_tools
-    unpack_client
-    if alive "$run/dockerd.pid" && alive "$run/namespace.pid" && alive "$run/slirp.pid" && engine_answers >/dev/null 2>&1; then
-        echo "DOCKER_HOST=unix://$socket"
-        return
-    fi
-    # Half an engine is none: what is left of an earlier one goes first.
-    down "$1"
-    unpack_engine "$1"
-    mkdir -p "$home" "$run"
-    chmod 700 "$run"
-    : >"$home/dockerd.log"
-    : >"$home/slirp.log"
-
-    run "$run/namespace.pid" "$home/slirp.log" unshare --net sleep infinity
+# host NAME WORDS…: unshare's words; the machine that the engine believes to be on, with a way out and strangers' addresses.
+host() {
+    engine=$1
+    shift
+    run "$run/namespace.pid" "$home/slirp.log" unshare "$@" sleep infinity
     # shellcheck disable=SC2016
     await 50 "the network namespace" sh -c '[ "$(readlink "$0")" != "$(readlink /proc/self/ns/net)" ]' "$(netns_of)"
     # The kernel's default takes anything from anywhere; systemd's, which most machines have, is this.
@@ -229,8 +221,31 @@ up() {
     done
     read -r pid start <"$run/namespace.pid"
     run "$run/slirp.pid" "$home/slirp.log" "$state/bin/slirp4netns" --configure --mtu=1500 --disable-host-loopback "$pid" tap0
-    await 100 "the way out of $1" nsenter --net="$(netns_of)" ip -4 route show default dev tap0 || fail "see $home/slirp.log"
+    await 100 "the way out of $engine" nsenter --net="$(netns_of)" ip -4 route show default dev tap0 ||
+        fail "see $home/slirp.log"
+}
 
+up() {
+    locate "$1"
+    unpack_tools
+    unpack_client
+    if alive "$daemon" && alive "$run/namespace.pid" && alive "$run/slirp.pid" && engine_answers >/dev/null 2>&1; then
+        echo "DOCKER_HOST=unix://$socket"
+        return
+    fi
+    # Half an engine is none: what is left of an earlier one goes first.
+    down "$1"
+    if is_podman "$1"; then
+        up_podman "$1"
+        return
+    fi
+    unpack_engine "$1"
+    mkdir -p "$home" "$run"
+    chmod 700 "$run"
+    : >"$home/dockerd.log"
+    : >"$home/slirp.log"
+
+    host "$1" --net
     say "starting $1"
     mkdir -p "$home/data"
     data=$home/data
@@ -252,7 +267,7 @@ up() {
         --cgroup-parent "$cgroup" --exec-opt native.cgroupdriver=cgroupfs \
         --userland-proxy-path "$root/usr/sbin/docker-proxy"
     set -- "$engine"
-    await 600 "$1 to answer" engine_answers_or_died || fail "$1 did not start; see $home/dockerd.log"
+    await 600 "$1 to answer" engine_answers_or "$run/dockerd.pid" || fail "$1 did not start; see $home/dockerd.log"
     alive "$run/dockerd.pid" || fail "$1 ended at once: $(tail -n 1 "$home/dockerd.log")"
     echo "DOCKER_HOST=unix://$socket"
 }
@@ -265,10 +280,14 @@ maps_users() {
     printf '%s:1000000:65536\n' "${mapped_user%:*}" "${mapped_user#*:}" >"$home/subid"
 }
 
-engine_answers_or_died() { gone "$run/dockerd.pid" || engine_answers; }
+engine_answers_or() { gone "$1" || engine_answers; }
 
 down() {
     locate "$1"
+    if is_podman "$1"; then
+        down_podman
+        return
+    fi
     if alive "$run/dockerd.pid"; then
         say "stopping $1"
         # The daemon gives each container ten seconds to end; they are tests', so they get none.
@@ -307,6 +326,9 @@ export DOCKER_CONFIG='$state/client'
 export PATH='$state/client/bin':"\$PATH"
 export AGENTNET_ENGINE_NETNS='$(netns_of)'
 ENV
+    # It builds in the old way only, and a client would find out by failing.
+    ! is_podman "$1" || echo "export DOCKER_BUILDKIT='0'"
+    [ "$1" != rootless ] || echo "export AGENTNET_ENGINE_USER='$podman_user'"
 }
 
 enter() {
@@ -373,7 +395,7 @@ names() {
     for name in "$@"; do
         case $name in
         all) echo "$engines" ;;
-        docker28 | docker20 | docker28-remap) echo "$name" ;;
+        docker28 | docker20 | docker28-remap | podman | rootless) echo "$name" ;;
         *) fail "there is no engine '$name'; there are: $engines" ;;
         esac
     done
@@ -404,7 +426,7 @@ exec)
 status)
     for engine in $engines; do
         locate "$engine"
-        if alive "$run/dockerd.pid"; then echo "$engine running unix://$socket"; else echo "$engine stopped"; fi
+        if alive "$daemon"; then echo "$engine running unix://$socket"; else echo "$engine stopped"; fi
     done
     ;;
 *) usage ;;

@@ -47,6 +47,11 @@ impl<'e> Checkout<'e> {
             checkout.project
         ));
         repository::commit(&checkout.directory(), "Configure agentnet");
+        if let Some(user) = engine.user {
+            let mut give = Command::new("chown");
+            let owner = format!("{user}:{user}");
+            run(give.args(["-R", &owner]).arg(checkout.home.path())).expect();
+        }
         checkout
     }
 
@@ -87,9 +92,10 @@ impl<'e> Checkout<'e> {
         self.home.path().join("state")
     }
 
-    /// `agentnet WORDS…` in the checkout, on the engine's host.
+    /// `agentnet WORDS…` in the checkout, on the engine's host, as the user who runs the engine.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = self.engine.command(&program().to_string_lossy());
+        let program = program().to_string_lossy();
+        let mut command = self.engine.command_of_its_user(&program);
         command
             .current_dir(self.directory())
             .env("AGENTNET_STATE_DIR", self.state())

@@ -1,7 +1,7 @@
 //! Which engines there are to test on, and why not.
 //!
 //! The engine of the fence's own version is the user's, where one answers, used as it is; else ours, unpacked. The old
-//! one is always ours. What cannot be had is a reason: printed, collected for the last lines of `make test`, and a
+//! one and Podman are always ours. What cannot be had is a reason: printed, collected for the last lines of `make test`, and a
 //! failure where `AGENTNET_REQUIRE_ENGINE=1`.
 
 use std::env;
@@ -24,6 +24,10 @@ pub enum Slot {
     Old,
     /// Docker 28 with userns-remap: root of a container is nobody of the host.
     Mapping,
+    /// Podman, run by root.
+    Podman,
+    /// Podman, run by a user without any rights.
+    Rootless,
 }
 
 /// Runs a test on one engine, with the images built; or says why not.
@@ -44,7 +48,7 @@ pub fn root() -> PathBuf {
 }
 
 /// One test function for every engine it names: `current`, `isolating` (current, and it must have the isolated gateway
-/// mode), `old` or `mapping`.
+/// mode), `old`, `mapping`, `podman` or `rootless`.
 ///
 /// ```text
 /// on_engines! {
@@ -70,16 +74,22 @@ macro_rules! on_engines {
     (@ isolating) => { $crate::bed::with_engine($crate::bed::Slot::Current, true, body) };
     (@ mapping) => { $crate::bed::with_engine($crate::bed::Slot::Mapping, true, body) };
     (@ old) => { $crate::bed::with_engine($crate::bed::Slot::Old, false, body) };
+    (@ podman) => { $crate::bed::with_engine($crate::bed::Slot::Podman, false, body) };
+    (@ rootless) => { $crate::bed::with_engine($crate::bed::Slot::Rootless, false, body) };
 }
 
 fn engine(slot: Slot) -> Result<&'static Engine, &'static str> {
     static CURRENT: OnceLock<Result<Engine, String>> = OnceLock::new();
     static OLD: OnceLock<Result<Engine, String>> = OnceLock::new();
     static MAPPING: OnceLock<Result<Engine, String>> = OnceLock::new();
+    static PODMAN: OnceLock<Result<Engine, String>> = OnceLock::new();
+    static ROOTLESS: OnceLock<Result<Engine, String>> = OnceLock::new();
     let found = match slot {
         Slot::Current => CURRENT.get_or_init(|| own().map_or_else(|| unpacked("docker28"), Ok)),
         Slot::Old => OLD.get_or_init(|| unpacked("docker20")),
         Slot::Mapping => MAPPING.get_or_init(|| unpacked("docker28-remap")),
+        Slot::Podman => PODMAN.get_or_init(|| unpacked("podman")),
+        Slot::Rootless => ROOTLESS.get_or_init(|| unpacked("rootless")),
     };
     found.as_ref().map_err(String::as_str)
 }

@@ -14,7 +14,7 @@ pub const BASE_IMAGE: &str = "agentnet-test-base";
 /// An engine that answers.
 #[derive(Debug)]
 pub struct Engine {
-    /// `docker28`, `docker20`, `docker28-remap` or `own`.
+    /// `docker28`, `docker20`, `docker28-remap`, `podman`, `rootless` or `own`.
     pub name: String,
     /// The server's version as it says it.
     pub version: String,
@@ -22,21 +22,23 @@ pub struct Engine {
     environment: Vec<(String, String)>,
     /// The network namespace of the engine's host, where it is not ours.
     namespace: Option<PathBuf>,
+    /// Who runs it, where that is not root: a user without any rights, as the person who types `agentnet`.
+    pub user: Option<u32>,
     images: OnceLock<()>,
 }
 
 impl Engine {
     /// An engine that a client finds with `environment`. `None` when it does not answer.
     pub fn reach(name: &str, environment: Vec<(String, String)>) -> Option<Self> {
-        let namespace = environment
-            .iter()
-            .find(|(key, _)| key == "AGENTNET_ENGINE_NETNS")
-            .map(|(_, value)| PathBuf::from(value));
+        let told = |name: &str| environment.iter().find(|(key, _)| key == name);
+        let namespace = told("AGENTNET_ENGINE_NETNS").map(|(_, value)| PathBuf::from(value));
+        let user = told("AGENTNET_ENGINE_USER").and_then(|(_, value)| value.parse().ok());
         let mut engine = Self {
             name: name.to_owned(),
             version: String::new(),
             environment,
             namespace,
+            user,
             images: OnceLock::new(),
         };
         let outcome = engine.docker(["version", "--format", "{{.Server.Version}}"]);
@@ -62,16 +64,27 @@ impl Engine {
 
     /// A command on the engine's host: in its network namespace, with a client's environment.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = match &self.namespace {
-            Some(namespace) => {
-                let mut command = Command::new("nsenter");
-                command
-                    .arg(format!("--net={}", namespace.display()))
-                    .arg(program);
-                command
-            }
-            None => Command::new(program),
-        };
+        self.words(vec![program.to_owned()])
+    }
+
+    /// The same, as the person whose engine it is.
+    pub fn command_of_its_user(&self, program: &str) -> Command {
+        let mut words = Vec::new();
+        if let Some(user) = self.user {
+            words.extend(["setpriv".to_owned(), "--clear-groups".to_owned()]);
+            words.extend([format!("--reuid={user}"), format!("--regid={user}")]);
+        }
+        words.push(program.to_owned());
+        self.words(words)
+    }
+
+    fn words(&self, mut words: Vec<String>) -> Command {
+        if let Some(namespace) = &self.namespace {
+            let enter = format!("--net={}", namespace.display());
+            words.splice(0..0, ["nsenter".to_owned(), enter]);
+        }
+        let mut command = Command::new(words.remove(0));
+        command.args(words);
         command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         command
     }

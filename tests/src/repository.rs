@@ -1,5 +1,7 @@
 //! A small git repository, as a user would have one.
 
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -27,10 +29,14 @@ pub fn commit(directory: &Path, subject: &str) {
     git(directory, &words);
 }
 
-/// `git WORDS…` in a checkout, without the machine's configuration.
+/// `git WORDS…` in a checkout, as its owner, without the machine's configuration.
 #[track_caller]
 pub fn git(directory: &Path, words: &[&str]) -> String {
     let mut command = Command::new("git");
+    let [owner, me] = [directory, Path::new("/proc/self")].map(|path| fs::metadata(path).unwrap());
+    if owner.uid() != me.uid() {
+        command.uid(owner.uid()).gid(owner.gid());
+    }
     command
         .current_dir(directory)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")

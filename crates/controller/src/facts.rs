@@ -52,6 +52,15 @@ pub struct Facts {
     pub local: bool,
     /// Runs without root; files of a container's root belong to the user who runs it.
     pub rootless: bool,
+    /// Who runs it, where its socket tells.
+    #[serde(default)]
+    pub user: Option<u32>,
+    /// Fills an empty volume when a container on it starts, not when it is created: Podman.
+    #[serde(default)]
+    pub fills_at_start: bool,
+    /// Who joins a namespace without a network gets its owner's resolver and hosts: all but Podman.
+    #[serde(default)]
+    pub shares_names: bool,
     /// Maps users (`userns-remap`): what a container writes into a directory of the host belongs to
     /// nobody there.
     #[serde(default)]
@@ -76,7 +85,7 @@ pub struct Facts {
     /// What the host's kernel says about strangers on a link; only known when `local`.
     pub link: LinkFacts,
     /// The engine's default system call filter lets a container open sockets to a hypervisor
-    /// (AF_VSOCK): Docker before 23. Then ours replaces it.
+    /// (AF_VSOCK): Docker before 23, and Podman. Then ours replaces it.
     pub opens_vsock: bool,
     /// runc's version, where the engine tells it.
     pub runc: Option<String>,
@@ -149,10 +158,10 @@ impl Facts {
         api >= API_MANY_NETWORKS
     }
 
-    /// As `isolated_since`; for Docker only, others have filters of their own.
+    /// As `isolated_since`; Podman's filter lets it through in all versions.
     #[must_use]
     pub fn opens_vsock_until(product: &str, api: Version) -> bool {
-        product == "Docker" && api < API_NO_VSOCK
+        product != "Docker" || api < API_NO_VSOCK
     }
 
     /// Who a container's user is on the host, where the engine maps users.
@@ -199,5 +208,13 @@ mod tests {
         assert!(Facts::isolated_since("Docker", Version(1, 48)));
         assert!(!Facts::isolated_since("Docker", Version(1, 47)));
         assert!(!Facts::isolated_since("Podman", Version(1, 50)));
+    }
+
+    #[test]
+    fn only_dockers_filter_refuses_sockets_to_a_hypervisor_since_23() {
+        assert!(Facts::opens_vsock_until("Docker", Version(1, 41)));
+        assert!(!Facts::opens_vsock_until("Docker", Version(1, 42)));
+        assert!(Facts::opens_vsock_until("Podman", Version(1, 41)));
+        assert!(Facts::opens_vsock_until("Podman", Version(1, 44)));
     }
 }

@@ -120,6 +120,12 @@ impl StateDir {
             .join(format!("{}.{}.run", id.project, id.task))
     }
 
+    /// System call filters, for an engine that takes them as files: each is named after its text.
+    #[must_use]
+    pub fn filters(&self) -> PathBuf {
+        self.root.join("filters")
+    }
+
     /// The lock file of the process that watches what tasks write to the disk.
     #[must_use]
     pub fn watcher_lock(&self) -> PathBuf {

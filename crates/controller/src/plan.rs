@@ -26,6 +26,7 @@ pub use fence::choose_fence;
 pub use gate::GATE;
 pub use limits::tool_limits;
 pub use place::{Filter, Place};
+pub use relay::names_for_all;
 pub use step::{Inverse, Planned, Step};
 
 use crate::config::{Config, Fence, Mode};

@@ -251,6 +251,15 @@ fn refuse_unfit(facts: &Facts) -> Result<()> {
             facts.endpoint
         )));
     }
+    if let Some(user) = facts.user.filter(|_| facts.rootless)
+        && user != rustix::process::geteuid().as_raw()
+    {
+        return Err(Error::Unfit(format!(
+            "the engine at {} is run by the user with number {user}, to whom the task's files would not belong; run \
+             agentnet as that user",
+            facts.endpoint
+        )));
+    }
     Ok(())
 }
 

@@ -612,3 +612,23 @@ async fn secrets_are_gone_when_the_task_is_however_it_ended() {
         bed.assert_empty(&format!("killed at call {call}"));
     }
 }
+
+#[tokio::test]
+async fn the_rootless_engine_of_somebody_else_is_refused_before_anything_starts() {
+    let me = rustix::process::geteuid().as_raw();
+    let facts = |user| agentnet_controller::facts::Facts {
+        rootless: true,
+        user: Some(user),
+        ..FakeEngine::docker28()
+    };
+    let bed = Bed::new(facts(me + 1));
+    let error = bed.up(&bed.setup("t", NETWORK)).await.unwrap_err();
+    assert_eq!(error.exit(), Exit::Engine);
+    assert!(
+        error.to_string().contains("run agentnet as that user"),
+        "{error}"
+    );
+    bed.assert_empty("refused");
+    let bed = Bed::new(facts(me));
+    bed.up(&bed.setup("t", NETWORK)).await.unwrap();
+}

@@ -660,6 +660,71 @@ fn an_engine_whose_filter_opens_vsock_gets_ours_for_every_container() {
 }
 
 #[test]
+fn the_gate_is_on_its_volume_before_anything_starts_whenever_the_engine_fills_it() {
+    let at = |plan: &Plan, wanted: &dyn Fn(&Step) -> bool| {
+        plan.steps.iter().position(|p| wanted(&p.step))
+    };
+    let filling = |step: &Step| {
+        matches!(
+            step,
+            Step::Start {
+                role: Role::Gate,
+                ..
+            }
+        )
+    };
+    let agents = |step: &Step| {
+        matches!(
+            step,
+            Step::Start {
+                role: Role::Agent,
+                ..
+            }
+        )
+    };
+    let podman = plan(&FakeEngine::podman(), "").unwrap();
+    let filled = at(&podman, &filling).unwrap();
+    let agent = &podman.steps[at(&podman, &agents).unwrap()];
+    assert!(agent.after.contains(&filled), "{:?}", agent.after);
+    let gone = podman
+        .steps
+        .iter()
+        .find(|p| matches!(p.step, Step::Remove { .. }));
+    assert_eq!(gone.unwrap().after, [filled]);
+    // Docker fills it when a container is created, and one that is not started costs nothing.
+    let docker = plan(&FakeEngine::docker28(), "").unwrap();
+    assert_eq!(at(&docker, &filling), None);
+}
+
+#[test]
+fn who_joins_a_relay_on_podman_is_told_the_names_that_docker_hands_on() {
+    let mounted = |plan: &Plan, what: &str| {
+        let spec = container(plan, what);
+        let targets = spec.mounts.iter().filter_map(|mount| match mount {
+            Mount::Bind {
+                target,
+                writable: false,
+                ..
+            } => Some(target.as_str()),
+            Mount::Bind { .. }
+            | Mount::Volume { .. }
+            | Mount::Memory { .. }
+            | Mount::Frame { .. } => None,
+        });
+        targets
+            .filter(|t| ["/etc/hosts", "/etc/resolv.conf"].contains(t))
+            .count()
+    };
+    let podman = plan(&FakeEngine::podman(), DB).unwrap();
+    assert_eq!(
+        (mounted(&podman, "-agent"), mounted(&podman, "-relay")),
+        (2, 0)
+    );
+    let docker = plan(&FakeEngine::docker20(), DB).unwrap();
+    assert_eq!(mounted(&docker, "-agent"), 0);
+}
+
+#[test]
 fn a_host_that_answers_strangers_on_a_link_gets_the_socket_fence() {
     let facts = Facts {
         link: LinkFacts::Unfiltered,

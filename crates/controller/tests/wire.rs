@@ -261,6 +261,72 @@ async fn facts_follow_from_what_the_engine_says() {
     assert_eq!((facts.cpus, facts.runc.as_deref()), (2, Some("1.1.5")));
 }
 
+fn podman(rootless: bool, cgroups: &'static str) -> impl Fn(&str) -> (u16, Value) {
+    move |line| {
+        if line.contains("/version") {
+            let components = json!([
+                { "Name": "Podman Engine", "Version": "4.3.1" },
+                { "Name": "OCI Runtime (runc)", "Version": "runc version 1.1.5+ds1\ncommit: x" },
+            ]);
+            (
+                200,
+                json!({ "Version": "4.3.1", "ApiVersion": "1.41", "Components": components }),
+            )
+        } else if line.contains("/info") {
+            let options = ["name=seccomp,profile=default"];
+            (
+                200,
+                json!({ "NCPU": 2, "MemTotal": 1024, "MemoryLimit": true, "PidsLimit": true, "CpuCfsQuota": true,
+                        "IPv4Forwarding": false, "SecurityOptions": options, "CgroupVersion": cgroups,
+                        "Rootless": rootless }),
+            )
+        } else {
+            (404, json!({ "message": "no" }))
+        }
+    }
+}
+
+#[tokio::test]
+async fn podman_says_in_a_field_of_its_own_that_an_ordinary_user_runs_it() {
+    let server = Server::new(podman(true, "2")).await;
+    let facts = server.engine().facts().await.unwrap();
+    assert_eq!(facts.name(), "Podman 4.3.1");
+    assert!(facts.rootless && facts.fills_at_start && facts.opens_vsock && facts.forwarding);
+    assert!(!facts.isolated_gateway && facts.limits.memory && facts.nofile.is_none());
+    assert_eq!(facts.runc.as_deref(), Some("1.1.5+ds1"));
+    assert_eq!(facts.user, Some(rustix::process::geteuid().as_raw()));
+
+    let server = Server::new(podman(false, "1")).await;
+    let facts = server.engine().facts().await.unwrap();
+    assert!(!facts.rootless && facts.limits.memory && facts.nofile.is_some());
+}
+
+#[tokio::test]
+async fn an_ordinary_user_can_limit_nothing_with_the_first_control_groups() {
+    let server = Server::new(podman(true, "1")).await;
+    let limits = server.engine().facts().await.unwrap().limits;
+    assert!(!limits.memory && !limits.cpus && !limits.pids);
+}
+
+#[tokio::test]
+async fn a_removal_that_another_one_is_in_the_way_of_is_tried_again() {
+    let refusals = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::new(move |_| {
+        match refusals.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => (500, json!({ "message": "container 1 has dependent containers which must be removed before it: 2" })),
+            1 => (500, json!({ "message": "could not be stopped: container state improper: stopped" })),
+            2 => (204, Value::Null),
+            _ => (500, json!({ "message": "device or resource busy" })),
+        }
+    })
+    .await;
+    let engine = server.engine();
+    engine.remove(Kind::Container, "1").await.unwrap();
+    let error = engine.remove(Kind::Container, "1").await.unwrap_err();
+    assert!(error.to_string().contains("busy"), "{error}");
+    assert_eq!(server.seen.lock().unwrap().len(), 4);
+}
+
 #[tokio::test]
 async fn an_engine_that_is_too_old_is_one_sentence() {
     let server = Server::new(about("1.40")).await;

@@ -26,6 +26,7 @@ mod notifications;
 mod observed;
 mod opened;
 mod planted;
+mod podman;
 mod refusals;
 mod results;
 mod secrets;

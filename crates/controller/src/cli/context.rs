@@ -29,8 +29,9 @@ pub(super) struct Context {
 /// Where engines listen when nobody says otherwise.
 const SOCKETS: [&str; 2] = ["/var/run/docker.sock", "/run/podman/podman.sock"];
 
-pub(super) fn connect(endpoint: &str) -> Result<BollardEngine> {
-    BollardEngine::new(endpoint).map_err(Error::engine("connecting to the engine"))
+pub(super) fn connect(endpoint: &str, state: &StateDir) -> Result<BollardEngine> {
+    let engine = BollardEngine::new(endpoint).map_err(Error::engine("connecting to the engine"))?;
+    Ok(engine.keeping_filters_in(state.filters()))
 }
 
 impl Context {
@@ -83,12 +84,12 @@ impl Context {
 
     /// The engine for what is new.
     pub(super) fn engine(&self) -> Result<BollardEngine> {
-        connect(&self.endpoint())
+        connect(&self.endpoint(), &self.state)
     }
 
     /// The engine that a task is on, whatever the flag and the environment say by now.
     pub(super) fn engine_of(&self, record: &Record) -> Result<BollardEngine> {
-        connect(&record.engine)
+        connect(&record.engine, &self.state)
     }
 
     /// Ctrl-C and SIGTERM from here on.

@@ -23,7 +23,7 @@ pub(super) async fn gc(context: &Context, args: Args) -> Result<u8> {
     let mut unreachable = None;
     for endpoint in endpoints(context)? {
         let collected = async {
-            let engine = connect(&endpoint)?;
+            let engine = connect(&endpoint, &context.state)?;
             collect(&engine, &context.state, !args.dry_run).await
         };
         match collected.await {

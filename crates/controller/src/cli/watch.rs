@@ -90,7 +90,7 @@ impl Surroundings for Here {
     }
 
     fn engine_of(&self, record: &Record) -> Result<BollardEngine> {
-        connect(&record.engine)
+        connect(&record.engine, &self.state)
     }
 }
 

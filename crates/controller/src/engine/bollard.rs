@@ -5,12 +5,15 @@ mod answer;
 mod cause;
 mod facts;
 mod layer;
+mod podman;
 mod privileges;
 mod quota;
 mod request;
 mod stream;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -20,6 +23,7 @@ use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OnceCell;
 
 use super::{
     Change, ContainerState, Engine, EngineError, EngineResult, ImageInfo, Kind, LogQuery,
@@ -35,11 +39,16 @@ use crate::spec::{
 /// longer; stopping a stuck container takes the engine ten.
 const TIMEOUT_SECONDS: u64 = 120;
 
+/// How often a removal is tried that is refused for a moment only, a tenth of a second apart.
+const REMOVALS: u32 = 150;
+
 /// A connection to a Docker API.
 #[derive(Debug, Clone)]
 pub struct BollardEngine {
     docker: Docker,
     endpoint: String,
+    filters: Option<PathBuf>,
+    podman: Arc<OnceCell<bool>>,
 }
 
 impl BollardEngine {
@@ -69,7 +78,37 @@ impl BollardEngine {
         Ok(BollardEngine {
             docker,
             endpoint: endpoint.to_owned(),
+            filters: None,
+            podman: Arc::default(),
         })
+    }
+
+    /// Where system call filters are kept, for an engine that takes them as files.
+    #[must_use]
+    pub fn keeping_filters_in(mut self, directory: PathBuf) -> Self {
+        self.filters = Some(directory);
+        self
+    }
+
+    /// Asked once.
+    async fn is_podman(&self) -> EngineResult<bool> {
+        let ask = || async {
+            let version = self.docker.version().await;
+            version.map(|version| podman::is_podman(&version))
+        };
+        let known = self.podman.get_or_try_init(ask).await;
+        known.copied().map_err(|e| self.failed(e))
+    }
+
+    /// In the words of this engine.
+    async fn adapted(
+        &self,
+        mut body: models::ContainerCreateBody,
+    ) -> EngineResult<models::ContainerCreateBody> {
+        if self.is_podman().await? {
+            podman::adapt(&mut body, self.filters.as_deref())?;
+        }
+        Ok(body)
     }
 
     fn failed(&self, error: Bollard) -> EngineError {
@@ -124,6 +163,33 @@ impl BollardEngine {
             "the removal of {container} does not end"
         )))
     }
+
+    async fn remove_once(&self, kind: Kind, id: &str) -> EngineResult<()> {
+        let done = match kind {
+            Kind::Container => {
+                let options = query::RemoveContainerOptionsBuilder::new()
+                    .force(true)
+                    .v(true)
+                    .build();
+                self.docker.remove_container(id, Some(options)).await
+            }
+            Kind::Network => self.docker.remove_network(id).await,
+            Kind::Volume => {
+                self.docker
+                    .remove_volume(id, None::<query::RemoveVolumeOptions>)
+                    .await
+            }
+            Kind::Image => self.forget_image(id).await,
+        };
+        match done.map_err(|e| self.failed(e)) {
+            // Somebody else is at it: done when it is gone.
+            Err(EngineError::Refused {
+                status: 409,
+                message,
+            }) if message.contains("in progress") => self.await_gone(id).await,
+            other => other,
+        }
+    }
 }
 
 impl Engine for BollardEngine {
@@ -139,7 +205,9 @@ impl Engine for BollardEngine {
         );
         let version = version.map_err(|e| self.failed(e))?;
         let info = info.map_err(|e| self.failed(e))?;
-        facts::facts(&self.endpoint, version, info, here)
+        let rootless =
+            podman::is_podman(&version) && podman::is_rootless(&self.endpoint).await == Some(true);
+        facts::facts(&self.endpoint, version, info, here, rootless)
     }
 
     async fn networks(&self) -> EngineResult<Vec<NetworkState>> {
@@ -242,10 +310,8 @@ impl Engine for BollardEngine {
         let options = query::CreateContainerOptionsBuilder::new()
             .name(&spec.name)
             .build();
-        let made = self
-            .docker
-            .create_container(Some(options), request::container(spec))
-            .await;
+        let body = self.adapted(request::container(spec)).await?;
+        let made = self.docker.create_container(Some(options), body).await;
         made.map(|m| m.id).map_err(|e| self.failed(e))
     }
 
@@ -275,30 +341,16 @@ impl Engine for BollardEngine {
     }
 
     async fn remove(&self, kind: Kind, id: &str) -> EngineResult<()> {
-        let done = match kind {
-            Kind::Container => {
-                let options = query::RemoveContainerOptionsBuilder::new()
-                    .force(true)
-                    .v(true)
-                    .build();
-                self.docker.remove_container(id, Some(options)).await
+        for _ in 0..REMOVALS {
+            match self.remove_once(kind, id).await {
+                // Who shares its namespace goes first, and is on the way; or it ended at this moment.
+                Err(EngineError::Refused { message, .. }) if podman::passes(&message) => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                other => return other,
             }
-            Kind::Network => self.docker.remove_network(id).await,
-            Kind::Volume => {
-                self.docker
-                    .remove_volume(id, None::<query::RemoveVolumeOptions>)
-                    .await
-            }
-            Kind::Image => self.forget_image(id).await,
-        };
-        match done.map_err(|e| self.failed(e)) {
-            // Somebody else is at it: done when it is gone.
-            Err(EngineError::Refused {
-                status: 409,
-                message,
-            }) if message.contains("in progress") => self.await_gone(id).await,
-            other => other,
         }
+        self.remove_once(kind, id).await
     }
 
     async fn inspect_container(&self, name: &str) -> EngineResult<ContainerState> {
@@ -328,6 +380,9 @@ impl Engine for BollardEngine {
             .build();
         let mut samples = std::pin::pin!(self.docker.stats(name, Some(options)));
         match samples.next().await {
+            Some(Ok(sample)) if answer::is_nobodys(&sample) => Err(EngineError::Broken(
+                "it counts for the whole machine only".into(),
+            )),
             Some(sample) => sample
                 .map(|s| answer::usage(&s))
                 .map_err(|e| self.failed(e)),

@@ -53,6 +53,9 @@ impl FakeEngine {
             endpoint: "unix:///fake.sock".into(),
             local: true,
             rootless: false,
+            user: None,
+            fills_at_start: false,
+            shares_names: true,
             remaps_users: false,
             root_outside: None,
             isolated_gateway: true,
@@ -87,6 +90,18 @@ impl FakeEngine {
             many_networks: false,
             start_interval: false,
             ..FakeEngine::docker28()
+        }
+    }
+
+    /// Facts of a Podman 4.3 on this machine.
+    #[must_use]
+    pub fn podman() -> Facts {
+        Facts {
+            product: "Podman".into(),
+            version: "4.3.1".into(),
+            fills_at_start: true,
+            shares_names: false,
+            ..FakeEngine::docker20()
         }
     }
 

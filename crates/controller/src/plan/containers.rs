@@ -6,6 +6,7 @@ use super::door::Door;
 use super::fence::Layout;
 use super::gate::{GATE, GATE_DIR, OURS};
 use super::limits::{Wanted, limits};
+use super::relay::mounts_of_names;
 use super::{Inputs, block6};
 use crate::config::Tmpfs;
 use crate::engine::ImageInfo;
@@ -107,6 +108,9 @@ pub(super) fn fenced(
         let mut wiring = client_wiring(proxy, &names, GATE, &image.env);
         wiring.retain(|name, _| !spec.env.keys().any(|own| own.eq_ignore_ascii_case(name)));
         spec.env.append(&mut wiring);
+    }
+    if door.relay.is_some() && !inputs.facts.shares_names {
+        spec.mounts.extend(mounts_of_names(inputs));
     }
     spec.network = match (&door.relay, &layout.fence_name, &layout.egress_name) {
         (Some(relay), _, _) => ContainerNetwork::Joined(relay.clone()),

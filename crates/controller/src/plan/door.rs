@@ -114,6 +114,9 @@ pub(super) fn door(
     };
     door.started.push(draft.add(start, &[created]));
     door.created.push(created);
+    if !inputs.facts.shares_names {
+        door.created.push(files);
+    }
     door.relay = Some(name);
     Ok(door)
 }

@@ -24,7 +24,7 @@ pub(super) struct GateSteps {
 }
 
 /// The volume with the gate. The engine fills an empty volume when a container is created on it,
-/// so that container is never started and goes at once.
+/// so that container is never started and goes at once; or, as Podman does, when it starts.
 pub(super) fn gate(inputs: &Inputs<'_>, draft: &mut Draft) -> Result<GateSteps> {
     let image = inputs.images.gate.as_ref().ok_or_else(|| missing("gate"))?;
     let name = inputs.task.resource(Role::Gate);
@@ -38,7 +38,14 @@ pub(super) fn gate(inputs: &Inputs<'_>, draft: &mut Draft) -> Result<GateSteps> 
         fill: true,
     }];
     filler.limits = Limits::default();
-    let filled = draft.add(Step::Container(filler), &[volume]);
+    let mut filled = draft.add(Step::Container(filler), &[volume]);
+    if inputs.facts.fills_at_start {
+        let start = Step::Start {
+            container: name.clone(),
+            role: Role::Gate,
+        };
+        filled = draft.add(start, &[filled]);
+    }
     draft.add(Step::Remove { container: name }, &[filled]);
     Ok(GateSteps { volume, filled })
 }

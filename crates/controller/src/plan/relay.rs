@@ -8,6 +8,7 @@ use super::door::{DNS_PORT, PORTS_FOR_ALL, SIDE_DOORS};
 use super::fence::Layout;
 use super::services::ports;
 use super::{Inputs, PROXY_PORT, RELAY_ADDRESS};
+use crate::config::Config;
 use crate::labels::Role;
 use crate::spec::{ContainerSpec, Health, Mount};
 
@@ -19,6 +20,40 @@ pub(super) const SOCKET: &str = "proxy.sock";
 
 /// The socket where it is what names with `raw` are: the relay listens where it is told to there.
 pub(super) const NAMES: &str = "raw.sock";
+
+/// What a program asks for names, by file of the task's directory and place in a container.
+const NAMES_OF_ALL: [(&str, &str); 2] =
+    [("resolv.conf", "/etc/resolv.conf"), ("hosts", "/etc/hosts")];
+
+/// The two for who joins the relay, where the engine does not hand the relay's on: the same answerer and the same
+/// services.
+pub fn names_for_all(config: &Config) -> [(String, String); 2] {
+    let services: String = config
+        .services
+        .keys()
+        .map(|name| format!("127.0.0.1\t{name}\n"))
+        .collect();
+    let [(resolver, _), (hosts, _)] = NAMES_OF_ALL;
+    [
+        (
+            resolver.to_owned(),
+            format!("nameserver {RELAY_ADDRESS}\nsearch .\n"),
+        ),
+        (
+            hosts.to_owned(),
+            format!("127.0.0.1\tlocalhost\n{services}"),
+        ),
+    ]
+}
+
+/// The same as mounts.
+pub(super) fn mounts_of_names(inputs: &Inputs<'_>) -> impl Iterator<Item = Mount> {
+    NAMES_OF_ALL.into_iter().map(|(file, target)| Mount::Bind {
+        source: inputs.directory.join(file),
+        target: target.to_owned(),
+        writable: false,
+    })
+}
 
 /// A socket on that volume, as flags name it.
 pub(super) fn socket(name: &str) -> String {

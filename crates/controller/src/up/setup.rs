@@ -132,7 +132,7 @@ impl Setup {
         ours.chain(agent).chain(services).collect()
     }
 
-    pub(super) fn files(&self) -> BTreeMap<String, String> {
+    pub(super) fn files(&self, facts: &Facts) -> BTreeMap<String, String> {
         let policy = self.layers.files().into_iter();
         let policy = policy.map(|(name, text)| (format!("policy/{name}"), text));
         let mut files: BTreeMap<_, _> = policy.collect();
@@ -143,6 +143,9 @@ impl Setup {
             }
         }
         files.insert("ssh.conf".to_owned(), ssh_config(GATE));
+        if !facts.shares_names {
+            files.extend(plan::names_for_all(&self.config));
+        }
         files.extend(self.issue.clone().map(|text| (ISSUE.to_owned(), text)));
         files
     }
@@ -175,7 +178,7 @@ impl Setup {
             images,
             workspace: &self.workspace,
             directory: state.task(&self.task).root().to_owned(),
-            files: self.files(),
+            files: self.files(facts),
             command: self.command.clone(),
             passwords,
             owner: self.owner(facts),

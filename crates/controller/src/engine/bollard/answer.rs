@@ -127,6 +127,14 @@ fn targets(
     all
 }
 
+/// A container without a control group of its own, as an ordinary user's Podman has where only the first version of
+/// them exists: no process is counted, and the memory is that of the whole machine.
+pub(super) fn is_nobodys(sample: &models::ContainerStatsResponse) -> bool {
+    let memory = sample.memory_stats.as_ref().and_then(|m| m.usage);
+    let processes = sample.pids_stats.as_ref().and_then(|p| p.current);
+    processes == Some(0) && memory.is_some_and(|bytes| bytes > 0)
+}
+
 /// What a container uses.
 pub(super) fn usage(sample: &models::ContainerStatsResponse) -> Usage {
     let cpu = sample.cpu_stats.as_ref();
@@ -224,6 +232,18 @@ pub(super) fn image(found: models::ImageInspect) -> ImageInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_of_the_whole_machine_are_nobodys() {
+        let sample = |text: &str| serde_json::from_str(text).unwrap();
+        let whole = r#"{"memory_stats":{"usage":2500000000},"pids_stats":{"current":0}}"#;
+        assert!(is_nobodys(&sample(whole)));
+        let one = r#"{"memory_stats":{"usage":2500000},"pids_stats":{"current":1}}"#;
+        assert!(!is_nobodys(&sample(one)));
+        assert!(!is_nobodys(&sample(
+            r#"{"memory_stats":{},"pids_stats":{}}"#
+        )));
+    }
 
     #[test]
     fn a_pull_says_which_layer_came_how_far() {

@@ -4,20 +4,22 @@ use std::collections::HashMap;
 
 use bollard::models;
 
-use super::quota;
+use super::{podman, quota};
 use crate::engine::{EngineError, EngineResult};
 use crate::facts::{API_FLOOR, Facts, LimitFacts, LinkFacts, Version};
 
-/// Reads `version` and `info`. `here`: the engine's host is this machine.
+/// Reads `version` and `info`. `here`: the engine's host is this machine; `rootless`: it says so in another way.
 pub(super) fn facts(
     endpoint: &str,
     version: models::SystemVersion,
     info: models::SystemInfo,
     here: bool,
+    rootless: bool,
 ) -> EngineResult<Facts> {
     let read = |text: &Option<String>| text.as_deref().and_then(Version::parse);
+    let podman = podman::is_podman(&version);
+    let its_runc = podman::runc(&version);
     let components = version.components.unwrap_or_default();
-    let podman = components.iter().any(|c| c.name.contains("Podman"));
     let product = if podman { "Podman" } else { "Docker" }.to_owned();
     let number = version.version.clone().unwrap_or_default();
     let api = read(&version.api_version)
@@ -33,11 +35,14 @@ pub(super) fn facts(
     let local = endpoint.starts_with("unix://");
     let disk_quota = quota::can_bound(&info, here);
     let security = info.security_options.unwrap_or_default();
-    let rootless = security.iter().any(|s| s.contains("name=rootless"));
+    let rootless = rootless || security.iter().any(|s| s.contains("name=rootless"));
+    // Only the second version can be handed to an ordinary user, and Podman claims all limits for both.
+    let limited = !rootless || info.cgroup_version != Some(models::SystemInfoCgroupVersionEnum::_1);
     let runc = components
         .iter()
         .find(|c| c.name == "runc")
-        .map(|c| c.version.clone());
+        .map(|c| c.version.clone())
+        .or(its_runc);
     Ok(Facts {
         opens_vsock: Facts::opens_vsock_until(&product, api),
         isolated_gateway: Facts::isolated_since(&product, api),
@@ -53,11 +58,15 @@ pub(super) fn facts(
         remaps_users: security.iter().any(|s| s.contains("name=userns")),
         root_outside: info.docker_root_dir.as_deref().and_then(root_outside),
         limits: LimitFacts {
-            memory: info.memory_limit != Some(false),
-            cpus: info.cpu_cfs_quota != Some(false),
-            pids: info.pids_limit != Some(false),
+            memory: limited && info.memory_limit != Some(false),
+            cpus: limited && info.cpu_cfs_quota != Some(false),
+            pids: limited && info.pids_limit != Some(false),
         },
-        forwarding: info.ipv4_forwarding != Some(false),
+        // Podman turns it on with its first network.
+        forwarding: podman || info.ipv4_forwarding != Some(false),
+        fills_at_start: podman,
+        shares_names: !podman,
+        user: listener(endpoint),
         cpus: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
         memory: info
             .mem_total
@@ -90,6 +99,14 @@ fn root_outside(directory: &str) -> Option<(u32, u32)> {
 fn most_files() -> u64 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     limit.maximum.unwrap_or(u64::MAX)
+}
+
+/// Who listens on the engine's socket.
+fn listener(endpoint: &str) -> Option<u32> {
+    let path = endpoint.strip_prefix("unix://")?;
+    let stream = std::os::unix::net::UnixStream::connect(path).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    Some(peer.uid.as_raw())
 }
 
 /// NVIDIA's toolkit registers a runtime of that name, or describes the devices (CDI, Docker 28.3 tells them).

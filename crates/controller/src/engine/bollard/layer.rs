@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use super::{Bollard, BollardEngine, request};
+use super::{Bollard, BollardEngine, podman, request};
 use crate::engine::{Change, EngineError, EngineResult};
 use crate::labels::Labels;
 
@@ -152,7 +152,11 @@ impl BollardEngine {
         image: &str,
     ) -> EngineResult<String> {
         let found = self.docker.inspect_container(like, None).await;
-        let body = request::like(found.map_err(|e| self.failed(e))?, image)?;
+        let mut body = request::like(found.map_err(|e| self.failed(e))?, image)?;
+        if self.is_podman().await? {
+            podman::again(&mut body);
+        }
+        let body = self.adapted(body).await?;
         let options = query::CreateContainerOptionsBuilder::new()
             .name(name)
             .build();

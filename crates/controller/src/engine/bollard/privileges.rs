@@ -30,10 +30,12 @@ pub(super) fn privileges(host: &models::HostConfig, endpoint: &str) -> Vec<Strin
             .is_some_and(|m| m.starts_with("container:")),
         "it shares processes",
     );
-    say(
-        host.port_bindings.as_ref().is_some_and(|p| !p.is_empty()),
-        "it publishes ports",
-    );
+    // Podman lists what an image exposes as well, with nothing of the host behind it.
+    let bindings = host.port_bindings.iter().flatten();
+    let published = bindings
+        .into_iter()
+        .any(|(_, to)| to.as_ref().is_some_and(|to| !to.is_empty()));
+    say(published, "it publishes ports");
     say(
         host.publish_all_ports == Some(true),
         "it publishes all ports",
@@ -48,18 +50,17 @@ pub(super) fn privileges(host: &models::HostConfig, endpoint: &str) -> Vec<Strin
             .is_some_and(|r| !r.is_empty()),
         "it may use devices of the host",
     );
-    let drops = |name: &str| host.cap_drop.iter().flatten().any(|c| c == name);
+    let ours = Capability::SERVICE.map(Capability::as_str);
+    let added: Vec<_> = host.cap_add.iter().flatten().map(|c| plain(c)).collect();
+    let foreign = held(host)
+        .into_iter()
+        .filter(|c| !ours.contains(&c.as_str()));
+    let (more, kept): (Vec<_>, Vec<_>) = foreign.partition(|c| added.contains(&c.as_str()));
     say(
-        !drops("ALL") && !drops("CAP_ALL"),
+        !kept.is_empty(),
         "it keeps the engine's default capabilities",
     );
-    let ours = Capability::SERVICE.map(Capability::as_str);
-    let more = host
-        .cap_add
-        .iter()
-        .flatten()
-        .any(|c| !ours.contains(&c.strip_prefix("CAP_").unwrap_or(c)));
-    say(more, "it has capabilities beyond a service's");
+    say(!more.is_empty(), "it has capabilities beyond a service's");
     let options = host.security_opt.clone().unwrap_or_default();
     say(
         !options
@@ -97,13 +98,55 @@ pub(super) fn privileges(host: &models::HostConfig, endpoint: &str) -> Vec<Strin
     found
 }
 
+/// What Docker and Podman give to who asks for nothing.
+const DEFAULT: [&str; 14] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+/// The capabilities that a container may use. Docker repeats what was asked for, `ALL` in one word; Podman names what
+/// was dropped one by one, without what was added.
+pub(super) fn held(host: &models::HostConfig) -> Vec<String> {
+    let dropped: Vec<_> = host.cap_drop.iter().flatten().map(|c| plain(c)).collect();
+    let none = dropped.contains(&"ALL");
+    let usual = DEFAULT
+        .into_iter()
+        .filter(|c| !none && !dropped.contains(c));
+    let added = host.cap_add.iter().flatten().map(|c| plain(c));
+    usual.chain(added).map(str::to_owned).collect()
+}
+
+/// The kernel's word.
+fn plain(capability: &str) -> &str {
+    capability.strip_prefix("CAP_").unwrap_or(capability)
+}
+
 /// Fingerprint of the system call filter that replaces the engine's own: whether it was planned shows who knows the
-/// plan.
+/// plan. Of a file, where the engine was given one.
 pub(super) fn filter(host: &models::HostConfig) -> Option<String> {
     let options = host.security_opt.iter().flatten();
     let mut profiles =
         options.filter_map(|o| o.strip_prefix("seccomp=").or(o.strip_prefix("seccomp:")));
-    profiles.next().map(digest)
+    let profile = profiles.next()?;
+    let text = profile
+        .starts_with('/')
+        .then(|| fs_err::read_to_string(profile));
+    Some(match text {
+        Some(Ok(text)) => digest(&text),
+        Some(Err(_)) | None => digest(profile),
+    })
 }
 
 /// The socket itself or a directory it is in.
@@ -146,6 +189,45 @@ mod tests {
     }
 
     #[test]
+    fn podmans_words_for_a_fenced_container_say_the_same() {
+        let one_by_one = |left: &[&str]| {
+            let all = DEFAULT.iter().filter(|c| !left.contains(c));
+            Some(all.map(|c| format!("CAP_{c}")).collect())
+        };
+        let fenced = |dropped| models::HostConfig {
+            cap_drop: dropped,
+            cap_add: Some(Vec::new()),
+            port_bindings: Some(HashMap::from([("8888/tcp".into(), None)])),
+            security_opt: Some(vec!["no-new-privileges".into()]),
+            ..Default::default()
+        };
+        assert_eq!(privileges(&fenced(one_by_one(&[])), ENDPOINT), [""; 0]);
+        assert_eq!(
+            privileges(&fenced(one_by_one(&["CHOWN", "SETUID"])), ENDPOINT),
+            [""; 0]
+        );
+        let found = privileges(&fenced(one_by_one(&["NET_RAW"])), ENDPOINT);
+        assert_eq!(found, ["it keeps the engine's default capabilities"]);
+    }
+
+    #[test]
+    fn a_filter_in_a_file_is_the_one_whose_text_it_has() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("filter.json");
+        fs_err::write(&file, "{}").unwrap();
+        let given = |option: String| models::HostConfig {
+            security_opt: Some(vec![option]),
+            ..Default::default()
+        };
+        let text = filter(&given("seccomp={}".into()));
+        assert_eq!(filter(&given(format!("seccomp={}", file.display()))), text);
+        fs_err::write(&file, "{\"defaultAction\":\"SCMP_ACT_ALLOW\"}").unwrap();
+        assert_ne!(filter(&given(format!("seccomp={}", file.display()))), text);
+        fs_err::remove_file(&file).unwrap();
+        assert_ne!(filter(&given(format!("seccomp={}", file.display()))), text);
+    }
+
+    #[test]
     fn every_privilege_is_named() {
         type Given = fn(&mut models::HostConfig);
         let cases: [(Given, &str); 14] = [
@@ -171,7 +253,10 @@ mod tests {
                 "shares processes",
             ),
             (
-                |h| h.port_bindings = Some(HashMap::from([("80/tcp".into(), None)])),
+                |h| {
+                    let anywhere = Some(vec![models::PortBinding::default()]);
+                    h.port_bindings = Some(HashMap::from([("80/tcp".into(), anywhere)]));
+                },
                 "publishes ports",
             ),
             (|h| h.cap_drop = None, "default capabilities"),
