@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::models;
+use rustix::process::Resource;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -74,16 +75,21 @@ pub(super) fn adapt(
             *option = format!("seccomp={}", keep(text, filters)?.display());
         }
     }
-    // Where one limit is set it raises this one as far as the kernel goes, and fails where it may not.
+    // Where one limit is set it raises these as far as the kernel goes, and fails where it may not.
     if let Some(limits) = host.ulimits.as_mut().filter(|limits| !limits.is_empty()) {
-        let most = rustix::process::getrlimit(rustix::process::Resource::Nproc).maximum;
-        let most = most.and_then(|most| i64::try_from(most).ok());
-        if let Some(most) = most {
-            limits.push(models::ResourcesUlimits {
-                name: Some("nproc".to_owned()),
-                soft: Some(most),
-                hard: Some(most),
-            });
+        for (name, resource) in [("nofile", Resource::Nofile), ("nproc", Resource::Nproc)] {
+            let most = rustix::process::getrlimit(resource).maximum;
+            let most = most.and_then(|most| i64::try_from(most).ok());
+            let set = limits
+                .iter()
+                .any(|limit| limit.name.as_deref() == Some(name));
+            if let Some(most) = most.filter(|_| !set) {
+                limits.push(models::ResourcesUlimits {
+                    name: Some(name.to_owned()),
+                    soft: Some(most),
+                    hard: Some(most),
+                });
+            }
         }
     }
     Ok(())
@@ -176,7 +182,7 @@ mod tests {
             all.into_iter().map(|limit| limit.name).collect()
         };
         assert_eq!(names(false), []);
-        let most = rustix::process::getrlimit(rustix::process::Resource::Nproc).maximum;
+        let most = rustix::process::getrlimit(Resource::Nproc).maximum;
         assert_eq!(names(true).len(), 1 + usize::from(most.is_some()));
     }
 
