@@ -4,23 +4,23 @@
 mod answer;
 mod cause;
 mod facts;
+mod image;
 mod layer;
+mod ownership;
 mod podman;
 mod privileges;
 mod quota;
+mod removal;
 mod request;
 mod stream;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error as Bollard;
 use bollard::models;
 use bollard::query_parameters as query;
-use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OnceCell;
@@ -30,7 +30,7 @@ use super::{
     NetworkState, Output, Resource, Streams, Usage,
 };
 use crate::facts::Facts;
-use crate::labels::{Labels, STATE};
+use crate::labels::Labels;
 use crate::spec::{
     Attachment, BuildSpec, ContainerSpec, ExecSpec, ImageRef, NetworkSpec, VolumeSpec,
 };
@@ -38,9 +38,6 @@ use crate::spec::{
 /// Longest wait for the head of an answer, in seconds. A pull or a build streams and may take
 /// longer; stopping a stuck container takes the engine ten.
 const TIMEOUT_SECONDS: u64 = 120;
-
-/// How often a removal is tried that is refused for a moment only, a tenth of a second apart.
-const REMOVALS: u32 = 150;
 
 /// A connection to a Docker API.
 #[derive(Debug, Clone)]
@@ -144,52 +141,6 @@ impl BollardEngine {
             .and_then(|o| o.get("com.docker.network.bridge.name").cloned());
         crate::link::is_here(name.as_deref().unwrap_or("docker0"))
     }
-
-    async fn await_gone(&self, container: &str) -> EngineResult<()> {
-        const TRIES: u32 = 300;
-        for _ in 0..TRIES {
-            match self
-                .docker
-                .inspect_container(container, None)
-                .await
-                .map_err(|e| self.failed(e))
-            {
-                Err(EngineError::NotFound(_)) => return Ok(()),
-                Err(e) => return Err(e),
-                Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
-        }
-        Err(EngineError::Broken(format!(
-            "the removal of {container} does not end"
-        )))
-    }
-
-    async fn remove_once(&self, kind: Kind, id: &str) -> EngineResult<()> {
-        let done = match kind {
-            Kind::Container => {
-                let options = query::RemoveContainerOptionsBuilder::new()
-                    .force(true)
-                    .v(true)
-                    .build();
-                self.docker.remove_container(id, Some(options)).await
-            }
-            Kind::Network => self.docker.remove_network(id).await,
-            Kind::Volume => {
-                self.docker
-                    .remove_volume(id, None::<query::RemoveVolumeOptions>)
-                    .await
-            }
-            Kind::Image => self.forget_image(id).await,
-        };
-        match done.map_err(|e| self.failed(e)) {
-            // Somebody else is at it: done when it is gone.
-            Err(EngineError::Refused {
-                status: 409,
-                message,
-            }) if message.contains("in progress") => self.await_gone(id).await,
-            other => other,
-        }
-    }
 }
 
 impl Engine for BollardEngine {
@@ -220,63 +171,7 @@ impl Engine for BollardEngine {
     }
 
     async fn owned(&self, state: &str) -> EngineResult<Vec<Resource>> {
-        let filter = HashMap::from([("label", vec![format!("{STATE}={state}")])]);
-        let containers = query::ListContainersOptionsBuilder::new()
-            .all(true)
-            .filters(&filter)
-            .build();
-        let networks = query::ListNetworksOptionsBuilder::new()
-            .filters(&filter)
-            .build();
-        let volumes = query::ListVolumesOptionsBuilder::new()
-            .filters(&filter)
-            .build();
-        let images = query::ListImagesOptionsBuilder::new()
-            .all(true)
-            .filters(&filter)
-            .build();
-        let (containers, networks, volumes, images) = futures_util::join!(
-            self.docker.list_containers(Some(containers)),
-            self.docker.list_networks(Some(networks)),
-            self.docker.list_volumes(Some(volumes)),
-            self.docker.list_images(Some(images)),
-        );
-        let made = |kind, id: Option<String>, name: Option<String>, map| Resource {
-            kind,
-            id: id.unwrap_or_default(),
-            name: name.unwrap_or_default(),
-            labels: answer::labels(map),
-        };
-        let mut found = Vec::new();
-        for c in containers.map_err(|e| self.failed(e))? {
-            let name = c.names.unwrap_or_default().into_iter().next();
-            let name = name.map(|n| n.trim_start_matches('/').to_owned());
-            found.push(made(Kind::Container, c.id, name, c.labels));
-        }
-        for n in networks.map_err(|e| self.failed(e))? {
-            found.push(made(Kind::Network, n.id, n.name, n.labels));
-        }
-        for v in volumes
-            .map_err(|e| self.failed(e))?
-            .volumes
-            .unwrap_or_default()
-        {
-            found.push(made(
-                Kind::Volume,
-                Some(v.name.clone()),
-                Some(v.name),
-                Some(v.labels),
-            ));
-        }
-        for i in images.map_err(|e| self.failed(e))? {
-            found.push(made(
-                Kind::Image,
-                Some(i.id.clone()),
-                Some(i.id),
-                Some(i.labels),
-            ));
-        }
-        Ok(found)
+        self.labelled(state).await
     }
 
     async fn create_network(&self, spec: &NetworkSpec) -> EngineResult<String> {
@@ -341,16 +236,7 @@ impl Engine for BollardEngine {
     }
 
     async fn remove(&self, kind: Kind, id: &str) -> EngineResult<()> {
-        for _ in 0..REMOVALS {
-            match self.remove_once(kind, id).await {
-                // Who shares its namespace goes first, and is on the way; or it ended at this moment.
-                Err(EngineError::Refused { message, .. }) if podman::passes(&message) => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                other => return other,
-            }
-        }
-        self.remove_once(kind, id).await
+        self.take_away(kind, id).await
     }
 
     async fn inspect_container(&self, name: &str) -> EngineResult<ContainerState> {
@@ -398,16 +284,7 @@ impl Engine for BollardEngine {
     }
 
     async fn image(&self, image: &ImageRef) -> EngineResult<Option<ImageInfo>> {
-        match self
-            .docker
-            .inspect_image(&image.0)
-            .await
-            .map_err(|e| self.failed(e))
-        {
-            Ok(found) => Ok(Some(answer::image(found))),
-            Err(EngineError::NotFound(_)) => Ok(None),
-            Err(e) => Err(e),
-        }
+        self.find_image(image).await
     }
 
     async fn pull(
@@ -415,25 +292,7 @@ impl Engine for BollardEngine {
         image: &ImageRef,
         progress: &(dyn Fn(&str) + Send + Sync),
     ) -> EngineResult<()> {
-        // Without a tag the API would fetch every tag there is.
-        let name = image.0.rsplit('/').next().unwrap_or_default();
-        let whole = name.contains(':') || name.contains('@');
-        let from = if whole {
-            image.0.clone()
-        } else {
-            format!("{image}:latest")
-        };
-        let options = query::CreateImageOptionsBuilder::new()
-            .from_image(&from)
-            .build();
-        let mut stream = std::pin::pin!(self.docker.create_image(Some(options), None, None));
-        while let Some(info) = stream.next().await {
-            let info = info.map_err(|e| self.failed(e))?;
-            if let Some(line) = answer::pull_progress(&info) {
-                progress(&line);
-            }
-        }
-        Ok(())
+        self.fetch_image(image, progress).await
     }
 
     async fn build(
@@ -441,30 +300,7 @@ impl Engine for BollardEngine {
         spec: BuildSpec,
         progress: &(dyn Fn(&str) + Send + Sync),
     ) -> EngineResult<()> {
-        let args: HashMap<String, String> = spec.args.into_iter().collect();
-        let mut options = query::BuildImageOptionsBuilder::new()
-            .dockerfile("Dockerfile")
-            .t(&spec.tag.0)
-            .rm(true)
-            .forcerm(true)
-            .nocache(spec.fresh)
-            .buildargs(&args);
-        if let Some(network) = &spec.network {
-            options = options.networkmode(network);
-        }
-        let options = options.build();
-        let context = bollard::body_full(Bytes::from(spec.context));
-        let mut stream = std::pin::pin!(self.docker.build_image(options, None, Some(context)));
-        while let Some(info) = stream.next().await {
-            let info = info.map_err(|e| self.failed(e))?;
-            if let Some(message) = info.error_detail.and_then(|e| e.message) {
-                return Err(cause::refused(500, message));
-            }
-            if let Some(piece) = info.stream {
-                progress(&piece);
-            }
-        }
-        Ok(())
+        self.build_image(spec, progress).await
     }
 
     async fn exec(&self, container: &str, spec: &ExecSpec) -> EngineResult<Output> {

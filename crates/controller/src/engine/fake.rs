@@ -1,10 +1,11 @@
 //! An engine in memory, for tests: it keeps what a real one keeps, refuses what a real one refuses,
 //! and can fail, be interrupted or never answer at a chosen call.
 
+mod machines;
+mod stage;
 mod world;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -14,7 +15,7 @@ use super::{
     Change, ContainerState, Endpoint, Engine, EngineError, EngineResult, HealthState, ImageInfo,
     Kind, LogQuery, NetworkState, Output, Resource, Running, Streams, Usage,
 };
-use crate::facts::{Facts, LimitFacts, LinkFacts, Version};
+use crate::facts::Facts;
 use crate::labels::{Labels, STATE};
 use crate::spec::{
     Attachment, BuildSpec, ContainerNetwork, ContainerSpec, ExecSpec, ImageRef, Mount, NetworkSpec,
@@ -42,69 +43,6 @@ pub struct FakeEngine {
 }
 
 impl FakeEngine {
-    /// Facts of a Docker 28 on this machine.
-    #[must_use]
-    pub fn docker28() -> Facts {
-        Facts {
-            product: "Docker".into(),
-            version: "28.5.2".into(),
-            api: Version(1, 51),
-            api_min: Version(1, 24),
-            endpoint: "unix:///fake.sock".into(),
-            local: true,
-            rootless: false,
-            user: None,
-            fills_at_start: false,
-            shares_names: true,
-            remaps_users: false,
-            root_outside: None,
-            isolated_gateway: true,
-            many_networks: true,
-            start_interval: true,
-            limits: LimitFacts {
-                memory: true,
-                cpus: true,
-                pids: true,
-            },
-            forwarding: true,
-            cpus: 8,
-            memory: 32 << 30,
-            link: LinkFacts::Unknown,
-            opens_vsock: false,
-            runc: None,
-            seccomp: true,
-            nofile: Some(1 << 20),
-            gpus: false,
-            disk_quota: false,
-        }
-    }
-
-    /// Facts of a Docker 20.10 on this machine.
-    #[must_use]
-    pub fn docker20() -> Facts {
-        Facts {
-            version: "20.10.24".into(),
-            api: Version(1, 41),
-            opens_vsock: true,
-            isolated_gateway: false,
-            many_networks: false,
-            start_interval: false,
-            ..FakeEngine::docker28()
-        }
-    }
-
-    /// Facts of a Podman 4.3 on this machine.
-    #[must_use]
-    pub fn podman() -> Facts {
-        Facts {
-            product: "Podman".into(),
-            version: "4.3.1".into(),
-            fills_at_start: true,
-            shares_names: false,
-            ..FakeEngine::docker20()
-        }
-    }
-
     /// An empty engine.
     #[must_use]
     pub fn new(facts: Facts) -> FakeEngine {
@@ -118,143 +56,6 @@ impl FakeEngine {
         self.world
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// At the n-th changing call (from 0) this happens.
-    pub fn fault_at(&self, call: usize, fault: Fault) {
-        self.world().fault = Some((call, fault));
-    }
-
-    /// No more faults.
-    pub fn heal(&self) {
-        self.world().fault = None;
-    }
-
-    /// How many changing calls there were.
-    #[must_use]
-    pub fn calls(&self) -> usize {
-        self.world().calls
-    }
-
-    /// The changing calls, one phrase each.
-    #[must_use]
-    pub fn log(&self) -> Vec<String> {
-        self.world().log.clone()
-    }
-
-    /// An image that is there.
-    pub fn add_image(&self, name: &str, info: ImageInfo) {
-        self.world().images.insert(name.to_owned(), info);
-    }
-
-    /// What a captured command answers, by its program's path.
-    pub fn answer(&self, program: &str, output: Output) {
-        self.world().answers.insert(program.to_owned(), output);
-    }
-
-    /// What an `attached` container does: from its spec and its input, what it says.
-    pub fn on_run(&self, runner: impl Fn(&ContainerSpec, &[u8]) -> Output + Send + Sync + 'static) {
-        self.world().runner = Some(Runner(Arc::new(runner)));
-    }
-
-    /// What the container of this name has printed.
-    pub fn prints(&self, container: &str, text: &str) {
-        let printed = (container.to_owned(), text.to_owned());
-        self.world().printed.extend([printed]);
-    }
-
-    /// How much every container has written into its layer.
-    pub fn write(&self, bytes: u64) {
-        self.world().written = bytes;
-    }
-
-    /// A container ends as the kernel ends one that has no memory left.
-    pub fn run_out_of_memory(&self, name: &str) {
-        let mut world = self.world();
-        if let Some(found) = world.containers.values_mut().find(|c| c.spec.name == name) {
-            found.running = Running::Exited(137);
-            found.oom_killed = true;
-        }
-    }
-
-    /// What a container uses.
-    pub fn set_usage(&self, container: &str, usage: Usage) {
-        self.world().usage.insert(container.to_owned(), usage);
-    }
-
-    /// A container of this name that runs, without a plan.
-    pub fn add_running(&self, name: &str) {
-        let mut world = self.world();
-        let id = world.id();
-        let container = Container {
-            id: id.clone(),
-            spec: ContainerSpec {
-                network: ContainerNetwork::Attached(Vec::new()),
-                ..ContainerSpec::bare(name)
-            },
-            running: Running::Running,
-            oom_killed: false,
-        };
-        world.containers.insert(id, container);
-    }
-
-    /// A network of somebody else's.
-    pub fn add_network(&self, spec: NetworkSpec) {
-        self.world()
-            .networks
-            .insert(format!("foreign-{}", spec.name), spec);
-    }
-
-    /// Everything that exists: kind and name, in order.
-    #[must_use]
-    pub fn everything(&self) -> Vec<(Kind, String)> {
-        let world = self.world();
-        let containers = world
-            .containers
-            .values()
-            .map(|c| (Kind::Container, c.spec.name.clone()));
-        let networks = world
-            .networks
-            .values()
-            .map(|n| (Kind::Network, n.name.clone()));
-        let volumes = world.volumes.keys().map(|v| (Kind::Volume, v.clone()));
-        let images = world.layers.keys().map(|id| (Kind::Image, id.clone()));
-        let all = containers.chain(networks).chain(volumes);
-        all.chain(images).collect()
-    }
-
-    /// What runs once and nobody waits for ends.
-    pub fn end_attached(&self) {
-        let mut world = self.world();
-        for container in world.containers.values_mut() {
-            if container.spec.attached && container.running == Running::Running {
-                container.running = Running::Exited(137);
-            }
-        }
-    }
-
-    /// What every container changed in its layer, and the archive that the engine gives of any path.
-    pub fn set_layer(&self, changes: Vec<(String, Change)>, archive: Vec<u8>) {
-        let mut world = self.world();
-        world.changes = changes;
-        world.archive = archive;
-    }
-
-    /// The states of all containers, by name.
-    #[must_use]
-    pub fn states(&self) -> BTreeMap<String, Running> {
-        let world = self.world();
-        let all = world.containers.values();
-        all.map(|c| (c.spec.name.clone(), c.running.clone()))
-            .collect()
-    }
-
-    /// The image that a container was created from.
-    #[must_use]
-    pub fn image_of(&self, name: &str) -> Option<String> {
-        let world = self.world();
-        let found = world.by_name_or_id(name).ok()?;
-        Some(found.spec.image.clone())
     }
 
     /// A changing call: counts, and meets its fault. `act` is what it does.
