@@ -33,6 +33,11 @@ for program in "$root"/tests/tests/*; do
     programs="$programs --test $(basename "$program" .rs)"
 done
 
+# These tests wait more than they compute. More than eight at once would want more networks than an engine has.
+threads=$(($(nproc) * 2))
+: "${RUST_TEST_THREADS:=$((threads < 8 ? threads : 8))}"
+export RUST_TEST_THREADS
+
 status=0
 # shellcheck disable=SC2086 # words
 (cd "$root" && cargo test --locked --workspace $programs -- "$@") || status=$?
